@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FG_PORT_H
+#define FG_PORT_H
+
+/* Everything that touches a chip or an operating system. A port implements these and nothing else;
+ * nothing under firmware/src/ includes any other header of a port. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Clock, UART, private data. Called once, first. */
+void fg_port_init(void);
+
+/* Milliseconds since start, wrapping. */
+uint32_t fg_port_millis(void);
+
+/* How often this board has started, counted across resets; never lower than before. */
+uint32_t fg_port_boot_count(void);
+
+/* The board's private data image (see SPEC.md, "Data image"), in flash; NULL where there is none. */
+const uint8_t *fg_port_image(size_t *bytes);
+
+/* Takes up to `capacity` received bytes without waiting; 0 when none came. */
+size_t fg_port_read(uint8_t *bytes, size_t capacity);
+
+/* Hands over up to `count` bytes without waiting for the wire; returns how many were taken. */
+size_t fg_port_write(const uint8_t *bytes, size_t count);
+
+/* Sleeps until a byte arrives or about `milliseconds` have passed. */
+void fg_port_wait(uint32_t milliseconds);
+
+#endif
