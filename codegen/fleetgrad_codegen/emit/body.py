@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The C of one entry point while it is written, and the constants it needs."""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from fleetgrad_codegen.emit.constants import Constants
+from fleetgrad_codegen.ir import Array
+from fleetgrad_codegen.plan.buffers import Layout, Region
+
+
+class Trained(Protocol):
+    """Where a trained tensor lies; see `fleetgrad_codegen.program.Segment`."""
+
+    @property
+    def offset(self) -> int:
+        """Bytes into the parameter vector."""
+
+    @property
+    def shadow_offset(self) -> int | None:
+        """Bytes into the shadow; None for biases, which are read from the parameter vector."""
+
+
+class Body:
+    """Collects statements, and turns regions, tensors and arrays into C expressions.
+
+    Args:
+        layout: Offsets of all regions.
+        constants: Takes tables, structs and includes; shared by all bodies of one file.
+        values: Region of every tensor computed at run time.
+        trained: Trained tensors by index; their values come from the caller's memory.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        constants: Constants,
+        values: Mapping[int, Region],
+        trained: Mapping[int, Trained],
+    ) -> None:
+        self._offset: Callable[[str], int] = layout.offset
+        self._constants = constants
+        self._values = values
+        self._trained = trained
+        self._lines: list[str] = []
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The statements so far, without indentation."""
+        return tuple(self._lines)
+
+    def address(self, region: Region, ctype: str) -> str:
+        """A pointer to a region of the arena, as ``ctype *``; say ``const`` in it."""
+        return f"ARENA({ctype}, {self._offset(region.name)}U)"
+
+    def value(self, tensor: int, ctype: str) -> str:
+        """A pointer to a tensor that is computed at run time."""
+        return self.address(self._values[tensor], ctype)
+
+    def is_trained(self, tensor: int) -> bool:
+        """Whether the tensor's values come from the caller's memory instead of a constant table."""
+        return tensor in self._trained
+
+    def trained(self, tensor: int) -> str:
+        """A pointer to a trained tensor as the forward pass reads it.
+
+        ``const int8_t *`` into the shadow for weights, ``const int32_t *`` into the parameter
+        vector for biases.
+        """
+        segment = self._trained[tensor]
+        if segment.shadow_offset is None:
+            return f"PARAMS(const int32_t, {segment.offset}U)"
+        return f"SHADOW(const int8_t, {segment.shadow_offset}U)"
+
+    def params(self, tensor: int, ctype: str) -> str:
+        """A pointer to a trained tensor in the parameter vector, as ``ctype *``."""
+        return f"PARAMS({ctype}, {self._trained[tensor].offset}U)"
+
+    def shadow(self, tensor: int, ctype: str = "int8_t") -> str:
+        """A pointer to the int8 shadow of trained weights, as ``ctype *``."""
+        return f"SHADOW({ctype}, {self._trained[tensor].shadow_offset}U)"
+
+    def table(self, name: str, array: Array) -> str:
+        """The name of a ``static const`` array of these values; equal arrays are stored once.
+
+        Args:
+            name: Tried first; C identifier.
+            array: int8, uint8, int16, uint16, int32 or uint32 of any shape; stored flat.
+        """
+        return self._constants.table(name, array)
+
+    def struct(self, ctype: str, name: str, fields: Mapping[str, str | int]) -> str:
+        """The address of a ``static const`` struct; fields are C expressions or integers."""
+        return self._constants.struct(ctype, name, fields)
+
+    def include(self, header: str) -> None:
+        """Includes a public header, such as ``fleetgrad/fg_kernels.h``."""
+        self._constants.include(header)
+
+    def comment(self, text: str) -> None:
+        """One line of comment."""
+        self._lines.append(f"/* {text.replace('*/', '* /')} */")
+
+    def call(self, function: str, *arguments: str | int) -> None:
+        """A call of a function that cannot fail."""
+        self._lines.append(f"{function}({', '.join(str(argument) for argument in arguments)});")
+
+    def line(self, text: str) -> None:
+        """Any other statement."""
+        self._lines.append(text)

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lines of C: indentation, integer literals, wrapped arrays. Nothing else."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+COLUMNS = 100
+INDENT = "    "
+_INT32_MIN = -(2**31)
+
+
+def literal(value: int) -> str:
+    """A C literal of the value; ``INT32_MIN`` has none, and is written as its name."""
+    return "INT32_MIN" if value == _INT32_MIN else str(value)
+
+
+class Writer:
+    """Collects lines at the current indentation."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._depth = 0
+
+    @property
+    def text(self) -> str:
+        """Everything written, ending in a newline unless empty."""
+        return "".join(f"{line}\n" for line in self._lines)
+
+    def line(self, text: str) -> None:
+        """One line, or several separated by newlines."""
+        for part in text.split("\n"):
+            self._lines.append(f"{INDENT * self._depth}{part}" if part else "")
+
+    def blank(self) -> None:
+        """An empty line, unless the last one is."""
+        if self._lines and self._lines[-1]:
+            self._lines.append("")
+
+    @contextmanager
+    def block(self, head: str, end: str = "}") -> Iterator[None]:
+        """``head {``, what is written inside indented by one level, ``end``."""
+        self.line(f"{head} {{")
+        self._depth += 1
+        yield
+        self._depth -= 1
+        self.line(end)
+
+    def array(self, declaration: str, name: str, values: Sequence[int]) -> None:
+        """A definition of an array of at least one integer, wrapped at the line length."""
+        with self.block(f"{declaration} {name}[{len(values)}] =", end="};"):
+            indent = INDENT * self._depth
+            row = indent
+            for value in values:
+                item = f"{literal(value)}, "
+                if len(row) + len(item) - 1 > COLUMNS and row != indent:
+                    self._lines.append(row.rstrip())
+                    row = indent
+                row += item
+            self._lines.append(row.rstrip())
+        self.blank()

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where every tensor lives: lifetimes, arena offsets, an independent check, budgets."""
