@@ -68,7 +68,8 @@ static inline fg_order fg_order_begin(uint32_t round_key, uint32_t epoch, uint32
     while (fg_gcd(stride, count) != 1U) {
         stride++;
     }
-    return (fg_order){.count = count, .next = a % count, .stride = stride % count};
+    const fg_order order = {count, a % count, stride % count};
+    return order;
 }
 
 /* The next sample's index. After `count` calls every sample was visited exactly once. */
