@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The wire: frames, messages and transfers as pure functions of bytes and time, no I/O."""

@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes wrong between bytes and messages."""
+
+from __future__ import annotations
+
+from fleetgrad.errors import FleetgradError
+
+
+class MessageError(FleetgradError):
+    """Intact bytes that are no message, or values that no message can carry."""
+
+
+class TransferError(FleetgradError):
+    """A chunk or an acknowledgement that cannot belong to the transfer it names."""
