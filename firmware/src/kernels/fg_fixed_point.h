@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FG_FIXED_POINT_H
+#define FG_FIXED_POINT_H
+
+/* Integer arithmetic that kernels share. Shifts of negative numbers to the right are arithmetic on
+ * every supported compiler; shifts to the left go through unsigned. */
+
+#include <stdint.h>
+
+#include "fleetgrad/fg_kernels.h"
+
+/* a * b / 2^31 to nearest, ties up. One of the two must not be INT32_MIN. */
+static inline int32_t fg_doubling_high_mul(int32_t a, int32_t b) {
+    return (int32_t)(((int64_t)a * b + (1LL << 30)) >> 31);
+}
+
+/* x / 2^exponent to nearest, ties away from zero; 0 <= exponent <= 31. */
+static inline int32_t fg_divide_by_power_of_two(int32_t x, int32_t exponent) {
+    const int32_t mask = (int32_t)((1U << exponent) - 1U);
+    const int32_t threshold = (mask >> 1) + (x < 0);
+    return (x >> exponent) + ((x & mask) > threshold);
+}
+
+/* x * value * 2^(shift - 31), rounded after the product and again after the shift to the right.
+ * A shift to the left that leaves int32 wraps. */
+static inline int32_t fg_scale_twice(int32_t x, int32_t value, int32_t shift) {
+    if (shift > 0) {
+        return fg_doubling_high_mul((int32_t)((uint32_t)x << shift), value);
+    }
+    return fg_divide_by_power_of_two(fg_doubling_high_mul(x, value), -shift);
+}
+
+/* x times a wide factor, rounded once, ties away from zero; saturates at the ends of int32. */
+static inline int32_t fg_scale_once(int32_t x, const fg_wide_scale *scale) {
+    const uint64_t size = x < 0 ? 0U - (uint32_t)x : (uint32_t)x;
+    const uint64_t product = size * scale->high + ((size * scale->low) >> 32);
+    const uint64_t rounded = (product + (1ULL << (scale->shift - 1))) >> scale->shift;
+    const int32_t magnitude = rounded > INT32_MAX ? INT32_MAX : (int32_t)rounded;
+    return x < 0 ? -magnitude : magnitude;
+}
+
+static inline int32_t fg_clamp(int32_t x, int32_t low, int32_t high) {
+    return x < low ? low : x > high ? high : x;
+}
+
+/* Adds the zero point and applies the fused activation. `x` may be anything that cannot overflow
+ * with a zero point of int8; scaled accumulators are clamped far away from that first. */
+static inline int8_t fg_to_output(int32_t x, const fg_output *output) {
+    const int32_t bounded = fg_clamp(x, -(1 << 16), 1 << 16);
+    return (int8_t)fg_clamp(bounded + output->zero_point, output->low, output->high);
+}
+
+#endif

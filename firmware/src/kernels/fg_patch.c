@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fg_patch.h"
+
+#include <string.h>
+
+#include "fg_fixed_point.h"
+
+bool fg_window_inside(const fg_window *window, int32_t top, int32_t left) {
+    const int32_t reach_h = (window->kernel_h - 1) * window->dilation_h;
+    const int32_t reach_w = (window->kernel_w - 1) * window->dilation_w;
+    return top >= 0 && left >= 0 && top + reach_h < window->in_h && left + reach_w < window->in_w;
+}
+
+/* `count` neighbouring pixels of one row, from column `left`; `row` is NULL above and below. */
+static void gather_run(const int8_t *row, int32_t width, int32_t channels, int32_t left,
+                       int32_t count, int8_t fill, int8_t *run) {
+    const int32_t first = row == NULL ? count : fg_clamp(-left, 0, count);
+    const int32_t end = row == NULL ? count : fg_clamp(width - left, first, count);
+    if (first > 0) {
+        memset(run, fill, (size_t)(first * channels));
+    }
+    if (end > first) {
+        memcpy(run + first * channels, row + (left + first) * channels,
+               (size_t)((end - first) * channels));
+    }
+    if (count > end) {
+        memset(run + end * channels, fill, (size_t)((count - end) * channels));
+    }
+}
+
+void fg_gather_patch(const fg_window *window, int32_t channels, int32_t top, int32_t left,
+                     int8_t fill, const int8_t *input, int8_t *patch) {
+    const int32_t run = window->dilation_w == 1 ? window->kernel_w : 1;
+    for (int32_t ky = 0; ky < window->kernel_h; ++ky) {
+        const int32_t y = top + ky * window->dilation_h;
+        const bool inside = y >= 0 && y < window->in_h;
+        const int8_t *row = inside ? input + y * window->in_w * channels : NULL;
+        for (int32_t kx = 0; kx < window->kernel_w; kx += run) {
+            const int32_t x = left + kx * window->dilation_w;
+            gather_run(row, window->in_w, channels, x, run, fill, patch);
+            patch += run * channels;
+        }
+    }
+}
