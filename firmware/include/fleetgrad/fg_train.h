@@ -48,16 +48,19 @@ typedef struct fg_head {
 void fg_head_forward(const fg_head *head, const int8_t *x, const int8_t *weights,
                      const int32_t *bias, int16_t *centred, int32_t *acc);
 
-/* Softmax cross-entropy of one sample. Overwrites acc; writes gradient[p][o] in 2^-15. Predicts the
- * largest fine logit. FG_ERR_ARGUMENT when the label is no class. */
-fg_status fg_loss_cross_entropy(const fg_head *head, uint32_t label, int32_t *acc,
-                                int16_t *gradient, fg_metrics *metrics) FG_MUST_CHECK;
+/* Softmax cross-entropy of one sample, in 1/1024 bit; label < outputs. Overwrites acc; writes
+ * gradient[p][o] in 2^-15. */
+uint32_t fg_loss_cross_entropy(const fg_head *head, uint32_t label, int32_t *acc,
+                               int16_t *gradient);
 
-/* Squared error of one sample against target[p][o] (target[o] when pooled), in the quantisation of
- * the model's output, whose zero point is given. Overwrites acc; writes gradient[p][o] in 1/128 of
- * the output's unit. Predicts the largest output. */
-void fg_loss_squared_error(const fg_head *head, const int8_t *target, int32_t output_zero_point,
-                           int32_t *acc, int16_t *gradient, fg_metrics *metrics);
+/* Squared error of one sample against target[p][o] (target[o] when pooled), both in the
+ * quantisation of the model's output: mean over the outputs, in 1/1024 of the squared unit.
+ * Overwrites acc; writes gradient[p][o] in 1/128 of the unit. */
+uint32_t fg_loss_squared_error(const fg_head *head, const int8_t *target, int32_t zero_point,
+                               int32_t *acc, int16_t *gradient);
+
+/* Index of the first maximum of count > 0 values: the predicted class. */
+uint32_t fg_argmax(const int8_t *values, uint32_t count);
 
 /* One SGD step from the mean gradient of `samples` samples: rows of `centred` and `gradient` as the
  * functions above wrote them, sample after sample. `coefficients` is scratch for samples *
