@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Arguments for pytest (make test ARGS="-k wire") or for the verb (make demo ARGS="--fleet native").
 ARGS ?=
 
-C_SOURCES = $(shell git ls-files 'firmware/*.c' 'firmware/*.h')
+C_SOURCES = $(shell find firmware -name '*.[ch]')
 
 .PHONY: help setup setup-test demo test lint format bench lock clean
 
