@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures for every test."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Path:
+    """The top of the checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real models and data sets; skips where it is absent."""
+    folder = Path(os.environ.get("FLEETGRAD_DATA", ROOT.parent / "shared" / "data"))
+    if not (folder / "models").is_dir():
+        pytest.skip(f"no models and data sets at {folder} (set FLEETGRAD_DATA)")
+    return folder
