@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""fleetgrad.toml as typed, validated, frozen values.
+
+The dataclasses below are the single list of keys: their names, types, defaults and ranges. Loading,
+``--set`` overrides, the error messages, ``fleetgrad config show`` and the fingerprint all read it.
+"""
+
+import dataclasses
+import hashlib
+import json
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fleetgrad import settings
+from fleetgrad.errors import ConfigError
+from fleetgrad.settings import Choice, NonEmpty, Range
+
+FILE_NAME = "fleetgrad.toml"
+
+LOSSES = ("auto", "softmax_cross_entropy", "squared_error")
+FLEETS = ("qemu", "native", "virtual")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The model that learns."""
+
+    path: Path = field(default=Path(), metadata={"check": NonEmpty("a .tflite file")})
+    name: str = ""  # empty: the file's stem
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The data set, and which part of it goes to which device."""
+
+    path: Path = field(default=Path(), metadata={"check": NonEmpty("an .npz file")})
+    target: str = field(default="y", metadata={"check": Choice(("y", "input"))})
+    holdout: float = field(default=0.25, metadata={"check": Range(0.0, 0.9)})
+    seed: int = field(default=0, metadata={"check": Range(0, 2**32 - 1)})
+    users: tuple[str, ...] = ()  # empty: all of the data set's users
+    limit: int = field(default=0, metadata={"check": Range(0, 2**20)})  # samples per user, 0: all
+
+
+@dataclass(frozen=True)
+class SchemeConfig:
+    """Which weights train, and how."""
+
+    name: str = "last-layer"
+    headroom: float = field(default=4.0, metadata={"check": Range(1.0, 64.0)})
+    classes: int = field(default=0, metadata={"check": Range(0, 65535)})  # 0: the model's own head
+    loss: str = field(default="auto", metadata={"check": Choice(LOSSES)})
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What a device does in one round."""
+
+    learning_rate: float = field(default=0.01, metadata={"check": Range(2.0**-30, 1024.0)})
+    epochs: int = field(default=1, metadata={"check": Range(1, 65535)})
+    batch: int = field(default=1, metadata={"check": Range(1, 1024)})
+    seed: int = field(default=0, metadata={"check": Range(0, 2**32 - 1)})
+    max_steps: int = field(default=0, metadata={"check": Range(0, 2**32 - 1)})  # 0: no limit
+
+
+@dataclass(frozen=True)
+class RoundsConfig:
+    """How many rounds, and when one counts."""
+
+    count: int = field(default=10, metadata={"check": Range(1, 65534)})
+    min_updates: int = field(default=1, metadata={"check": Range(1, 2**20)})
+    fraction: float = field(default=1.0, metadata={"check": Range(2.0**-20, 1.0)})
+    timeout_s: float = field(default=120.0, metadata={"check": Range(0.05, 604800.0)})
+    retries: int = field(default=1, metadata={"check": Range(0, 1000)})
+
+
+@dataclass(frozen=True)
+class FleetConfig:
+    """Where the devices come from."""
+
+    kind: str = field(default="qemu", metadata={"check": Choice(FLEETS)})
+    board: str = "mps2_an386"
+    devices: int = field(default=0, metadata={"check": Range(0, 2**20)})  # 0: one for every user
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Where a run keeps its ledger and versions, and what it starts from."""
+
+    dir: Path = Path("runs")
+    start: str = field(default="factory", metadata={"check": Choice(("factory", "current"))})
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything fleetgrad.toml can say. Paths are absolute after loading."""
+
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    scheme: SchemeConfig = SchemeConfig()
+    train: TrainConfig = TrainConfig()
+    rounds: RoundsConfig = RoundsConfig()
+    fleet: FleetConfig = FleetConfig()
+    run: RunConfig = RunConfig()
+
+    @property
+    def model_name(self) -> str:
+        """``model.name``, or the model file's stem."""
+        return self.model.name or self.model.path.stem
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Every key with its value, defaults included, in TOML's own types."""
+        return settings.to_dict(self)
+
+    def fingerprint(self) -> str:
+        """SHA-256, hex, of the keys that decide what a run computes.
+
+        Paths, names, the kind of fleet, the board and the patience of the host are not among them:
+        the same run on other machines ends with the same model. The contents of the model and the
+        data enter a run's identity separately.
+        """
+        data = ("target", "holdout", "seed", "users", "limit")
+        decisive = {
+            "data": {key: getattr(self.data, key) for key in data},
+            "scheme": dataclasses.asdict(self.scheme),
+            "train": dataclasses.asdict(self.train),
+            "rounds": {k: getattr(self.rounds, k) for k in ("count", "min_updates", "fraction")},
+            "fleet": {"devices": self.fleet.devices},
+            "run": {"start": self.run.start},
+        }
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
+def find(start: Path) -> Path:
+    """The nearest fleetgrad.toml in ``start`` or a folder above it.
+
+    Raises:
+        ConfigError: When there is none.
+    """
+    start = start.resolve()
+    for folder in (start, *start.parents):
+        if (folder / FILE_NAME).is_file():
+            return folder / FILE_NAME
+    raise ConfigError(
+        f"no {FILE_NAME} here or in any folder above",
+        where=str(start),
+        hint="fleetgrad new DIR makes a project; or change into one",
+    )
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Reads one file and applies overrides.
+
+    Args:
+        path: A fleetgrad.toml; relative paths inside it are relative to its folder.
+        overrides: ``section.key=value`` texts; paths in them are relative to that folder too.
+
+    Raises:
+        ConfigError: When the file cannot be read, or a key is unknown, missing, mistyped or out of
+            range.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the config: {error.strerror}", where=str(path)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"not valid TOML: {error}", where=str(path)) from error
+    return from_tables(tables, overrides, base=path.resolve().parent, source=str(path))
+
+
+def from_tables(
+    tables: dict[str, Any], overrides: Sequence[str] = (), *, base: Path, source: str
+) -> Config:
+    """The same from tables that are in memory already; ``source`` names them in errors.
+
+    Raises:
+        ConfigError: As :func:`load`.
+    """
+    config = settings.build(Config, tables, overrides, base=base, source=source)
+    if config.rounds.min_updates > config.fleet.devices > 0:
+        raise ConfigError(
+            f"rounds.min_updates = {config.rounds.min_updates} can never be reached",
+            where=f"{source}: rounds.min_updates",
+            expected=f"at most fleet.devices = {config.fleet.devices}",
+        )
+    return config
+
+
+def learning_rate(value: float) -> tuple[int, int]:
+    """The learning rate as the device takes it: mantissa * 2^(exponent - 15).
+
+    The mantissa has 15 significant bits, rounded to nearest, ties to even: within 2^-15 of
+    ``value``, and exact for every rate that 15 bits can hold.
+
+    Args:
+        value: Greater than 0 and within the int16 range of exponents.
+
+    Returns:
+        ``(mantissa, exponent)`` with 2^14 <= mantissa < 2^15.
+
+    Raises:
+        ConfigError: When ``value`` is not a positive finite number.
+    """
+    return settings.mantissa_exponent(value, key="train.learning_rate")
