@@ -64,7 +64,7 @@ def learning_curve(accuracy: Sequence[float | None], reference: Reference | None
 def _label_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
     """Names each line at its right end, pushing the names apart where the lines meet."""
     low, high = axes.get_ylim()
-    gap = (high - low) * 0.12
+    gap = (high - low) * 0.17
     place = high
     for value, colour, name in sorted(ends, key=lambda end: (-end[0], end[2])):
         place = min(value, place - gap) if place != high else value
@@ -158,7 +158,11 @@ def memory_map(memory: Memory) -> str:
         for block in memory.timeline:
             _draw_block(axes, block, memory.arena_bytes, count)
         axes.axhline(
-            memory.lower_bound_bytes, color=svg.REFERENCE, linewidth=1.2, linestyle=(0, (4, 2.5))
+            memory.lower_bound_bytes,
+            color=svg.REFERENCE,
+            linewidth=1.2,
+            linestyle=(0, (4, 2.5)),
+            zorder=0.5,
         )
         axes.set_xlim(0, count)
         axes.set_ylim(0, max(memory.arena_bytes, memory.lower_bound_bytes) * 1.06)
@@ -191,7 +195,7 @@ def _draw_block(axes: Axes, block: MemoryBlock, arena: int, steps: int) -> None:
             block.size,
             facecolor=colour,
             edgecolor=svg.SURFACE,
-            linewidth=1.2,
+            linewidth=1.2 if block.size > arena * 0.02 else 0,
         )
     )
     characters = int(width / steps * 118)
