@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A bundle as the host sees it: manifest.json, the initial parameters and the model file.
+
+The manifest is the only thing that code generation tells the host.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fleetgrad.errors import BundleError
+
+FORMAT = 1
+MANIFEST, PARAMS, MODEL = "manifest.json", "params.bin", "model.tflite"
+
+_HINT = "fleetgrad build makes a new bundle"
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """The model's input or output as the device holds it.
+
+    Attributes:
+        shape: Batch dimension included, which is 1.
+        dtype: ``int8``.
+        scale: Real units per step.
+        zero_point: The integer that stands for 0.
+        source_dtype: What the model file itself takes or gives: ``float32``, ``int8``, ``uint8``.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float
+    zero_point: int
+    source_dtype: str
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One trained tensor in the parameter vector, and where it lies in the model file.
+
+    Attributes:
+        name: The tensor's name.
+        kind: ``bias`` (int32) or ``weight`` (int16, 1/256 of the int8 weight's unit).
+        offset: Bytes into the parameter vector.
+        count: Elements.
+        tflite_offset: Bytes into model.tflite of the int32 or int8 data; None where it has none.
+        shape: Of the tensor.
+    """
+
+    name: str
+    kind: str
+    offset: int
+    count: int
+    tflite_offset: int | None
+    shape: tuple[int, ...]
+
+    @property
+    def item_bytes(self) -> int:
+        """Bytes of one element in the parameter vector."""
+        return 4 if self.kind == "bias" else 2
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What the host needs of a bundle.
+
+    Attributes:
+        name: The model's name.
+        digest: 32 bytes; its first 8 are what devices report in HELLO.
+        input: What a sample must become.
+        output: What the model gives.
+        classes: Outputs, or classes of the head.
+        loss: ``softmax_cross_entropy``, ``squared_error`` or ``none``.
+        target_kind: ``label`` or ``vector``.
+        target_bytes: Bytes of one target.
+        batch: Most rows of one training step.
+        segments: Biases first.
+        initial_params: The parameter vector that the model was exported with.
+        manifest: manifest.json as it is.
+        model: model.tflite as it is.
+    """
+
+    name: str
+    digest: bytes
+    input: TensorSpec
+    output: TensorSpec
+    classes: int
+    loss: str
+    target_kind: str
+    target_bytes: int
+    batch: int
+    segments: tuple[Segment, ...]
+    initial_params: bytes
+    manifest: bytes
+    model: bytes
+
+    @property
+    def param_bytes(self) -> int:
+        """Bytes of the parameter vector."""
+        return sum(s.count * s.item_bytes for s in self.segments)
+
+    @property
+    def param_count(self) -> int:
+        """Elements of the parameter vector."""
+        return sum(s.count for s in self.segments)
+
+    @property
+    def update_bytes(self) -> int:
+        """Bytes of an update after its header: exponents, then int8 deltas."""
+        return len(self.segments) + self.param_count
+
+
+def load(directory: Path) -> Bundle:
+    """Reads a bundle directory.
+
+    Raises:
+        BundleError: When a file is missing, the manifest is not of this format, or sizes disagree.
+    """
+    files = {}
+    for name in (MANIFEST, PARAMS, MODEL):
+        try:
+            files[name] = (directory / name).read_bytes()
+        except OSError as error:
+            raise BundleError(
+                f"the bundle has no readable {name}: {error.strerror}",
+                where=str(directory),
+                hint=_HINT,
+            ) from error
+    return parse(files[MANIFEST], files[PARAMS], files[MODEL], where=str(directory / MANIFEST))
+
+
+def parse(manifest: bytes, params: bytes, model: bytes, *, where: str = MANIFEST) -> Bundle:
+    """The same from bytes in memory.
+
+    Raises:
+        BundleError: As :func:`load`.
+    """
+    try:
+        tree = json.loads(manifest)
+        if tree["format"] != FORMAT:
+            raise BundleError(
+                f"manifest format {tree['format']}",
+                where=where,
+                expected=f"format {FORMAT}",
+                hint=_HINT,
+            )
+        bundle = Bundle(
+            name=str(tree["name"]),
+            digest=bytes.fromhex(tree["digest"]),
+            input=_tensor(tree["input"]),
+            output=_tensor(tree["output"]),
+            classes=int(tree["output"]["classes"]),
+            loss=str(tree["loss"]),
+            target_kind=str(tree["target"]["kind"]),
+            target_bytes=int(tree["target"]["bytes"]),
+            batch=int(tree["batch"]),
+            segments=tuple(_segment(s) for s in tree["segments"]),
+            initial_params=params,
+            manifest=manifest,
+            model=model,
+        )
+        declared = int(tree["param_bytes"])
+    except (KeyError, TypeError, ValueError) as error:
+        what = f"the manifest lacks {error}" if isinstance(error, KeyError) else f"{error}"
+        raise BundleError(f"not a usable manifest: {what}", where=where, hint=_HINT) from error
+    _check(bundle, declared, where)
+    return bundle
+
+
+def _tensor(tree: dict[str, Any]) -> TensorSpec:
+    return TensorSpec(
+        shape=tuple(int(n) for n in tree["shape"]),
+        dtype=str(tree["dtype"]),
+        scale=float(tree["scale"]),
+        zero_point=int(tree["zero_point"]),
+        source_dtype=str(tree["source_dtype"]),
+    )
+
+
+def _segment(tree: dict[str, Any]) -> Segment:
+    offset = tree.get("tflite_offset")
+    return Segment(
+        name=str(tree["name"]),
+        kind=str(tree["kind"]),
+        offset=int(tree["offset"]),
+        count=int(tree["count"]),
+        tflite_offset=None if offset is None else int(offset),
+        shape=tuple(int(n) for n in tree["shape"]),
+    )
+
+
+def _check(bundle: Bundle, declared: int, where: str) -> None:
+    """Everything the rest of the host relies on without looking again."""
+    problem = ""
+    position = 0
+    for segment in bundle.segments:
+        if segment.kind not in ("bias", "weight"):
+            problem = f"segment {segment.name} is of the unknown kind {segment.kind!r}"
+        elif segment.offset != position:
+            problem = f"segment {segment.name} starts at {segment.offset}, not at {position}"
+        size = segment.count * (4 if segment.kind == "bias" else 1)
+        start = segment.tflite_offset
+        if start is not None and not 0 <= start <= len(bundle.model) - size:
+            problem = f"segment {segment.name} lies outside model.tflite"
+        position += segment.count * segment.item_bytes
+    if len(bundle.digest) != 32:
+        problem = f"a digest of {len(bundle.digest)} bytes instead of 32"
+    elif declared != position:
+        problem = f"param_bytes is {declared}, the segments have {position}"
+    elif len(bundle.initial_params) != position:
+        problem = f"{PARAMS} has {len(bundle.initial_params)} bytes, the segments have {position}"
+    elif bundle.input.dtype != "int8":
+        problem = f"the device's input is {bundle.input.dtype}, not int8"
+    if problem:
+        raise BundleError(problem, where=where, hint=_HINT)
