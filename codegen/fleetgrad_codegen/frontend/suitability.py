@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a well-formed graph is an int8 model that can run; if not, why, in the user's words."""
+
+from fleetgrad_codegen.errors import UnsupportedError
+from fleetgrad_codegen.ir import ABSENT, DType, Graph, Op
+from fleetgrad_codegen.ops import REGISTRY, check_op
+from fleetgrad_codegen.ops.boundary import split_boundary
+
+QUANTISE_HINT = (
+    "quantise it to full int8: tf.lite.TFLiteConverter with optimizations = "
+    "[tf.lite.Optimize.DEFAULT], a representative_dataset, and target_spec.supported_ops = "
+    "[tf.lite.OpsSet.TFLITE_BUILTINS_INT8]"
+)
+
+_CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
+
+
+def check_suitable(graph: Graph) -> None:
+    """Makes sure that a graph can run, with the most telling complaint first.
+
+    Raises:
+        UnsupportedError: A float or hybrid model, a batch of several, or an operator, or a use of
+            one, that is not supported.
+        ModelFormatError: An operator contradicts its tensors.
+    """
+    check_quantised(graph)
+    for op in graph.ops:
+        if op.kind not in REGISTRY:
+            check_op(graph, op)
+    for index in (*graph.inputs, *graph.outputs):
+        tensor = graph.tensors[index]
+        if tensor.shape and tensor.shape[0] != 1:
+            raise UnsupportedError(
+                f"a batch of {tensor.shape[0]} samples",
+                f'{graph.name}, tensor "{tensor.name}" of shape {tensor.shape}',
+                "1 in front of the shape",
+                "convert the model with a batch size of 1",
+            )
+    for op in graph.ops:
+        check_op(graph, op)
+    split_boundary(graph)
+
+
+def check_quantised(graph: Graph) -> None:
+    """Makes sure that a model does not compute in float32.
+
+    Raises:
+        UnsupportedError: It does, in all or some of its operators.
+    """
+    computing = [op for op in graph.ops if op.kind not in _CONVERSIONS]
+    in_float = [op for op in computing if _touches_float(graph, op)]
+    if not in_float:
+        return
+    if len(in_float) < len(computing):
+        if any(op.kind not in REGISTRY for op in in_float):
+            return  # the operator itself is what the user has to hear about
+        raise UnsupportedError(
+            f"{len(in_float)} of {len(computing)} operators compute in float32",
+            graph.where(in_float[0]),
+            "float32 only at the very start and end of the model",
+            QUANTISE_HINT,
+        )
+    if any(t.is_constant and t.dtype is DType.INT8 for t in graph.tensors):
+        raise UnsupportedError(
+            "this is a hybrid model: int8 weights, float32 arithmetic (dynamic range quantisation)",
+            graph.name,
+            "an int8 model: weights and activations",
+            QUANTISE_HINT,
+        )
+    raise UnsupportedError(
+        "this is a float model", graph.name, "an int8 model: weights and activations", QUANTISE_HINT
+    )
+
+
+def _touches_float(graph: Graph, op: Op) -> bool:
+    indices = [i for i in (*op.inputs, *op.outputs) if i != ABSENT]
+    return any(graph.tensors[i].dtype is DType.FLOAT32 for i in indices)

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operators: one file each, and the executable specification that they add up to.
+
+Adding an operator is one file with one subclass of `Operator`, and its name in the list below.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+
+import numpy as np
+
+from fleetgrad_codegen.errors import DataError, UnsupportedError
+from fleetgrad_codegen.ir import ABSENT, Array, Graph, Op
+from fleetgrad_codegen.ops.add import Add
+from fleetgrad_codegen.ops.average_pool_2d import AveragePool2D
+from fleetgrad_codegen.ops.base import Operator
+from fleetgrad_codegen.ops.conv_2d import Conv2D
+from fleetgrad_codegen.ops.depthwise_conv_2d import DepthwiseConv2D
+from fleetgrad_codegen.ops.dequantize import Dequantize
+from fleetgrad_codegen.ops.fully_connected import FullyConnected
+from fleetgrad_codegen.ops.max_pool_2d import MaxPool2D
+from fleetgrad_codegen.ops.mean import Mean
+from fleetgrad_codegen.ops.pad import Pad
+from fleetgrad_codegen.ops.quantize import Quantize
+from fleetgrad_codegen.ops.reshape import Reshape
+from fleetgrad_codegen.ops.softmax import Softmax
+
+__all__ = ["REGISTRY", "Operator", "check_op", "interpret", "run_ops"]
+
+_OPERATORS: tuple[Operator, ...] = (
+    Add(),
+    AveragePool2D(),
+    Conv2D(),
+    DepthwiseConv2D(),
+    Dequantize(),
+    FullyConnected(),
+    MaxPool2D(),
+    Mean(),
+    Pad(),
+    Quantize(),
+    Reshape(),
+    Softmax(),
+)
+
+REGISTRY: Mapping[str, Operator] = MappingProxyType({o.kind: o for o in _OPERATORS})
+"""Every operator there is, by its name in the TFLite schema."""
+
+
+def check_op(graph: Graph, op: Op) -> None:
+    """Makes sure that one operator can run.
+
+    Raises:
+        UnsupportedError: There is no such operator here, or it cannot do what is asked.
+        ModelFormatError: The operator contradicts its tensors.
+    """
+    operator = REGISTRY.get(op.kind)
+    if operator is None:
+        raise UnsupportedError(
+            f"the operator {op.kind} is not supported",
+            graph.where(op),
+            ", ".join(sorted(REGISTRY)),
+            "rebuild the model without it, or move that part to the host",
+        )
+    operator.check(graph, op)
+
+
+def run_ops(graph: Graph, ops: Iterable[Op], values: Mapping[int, Array]) -> dict[int, Array]:
+    """Runs some of a graph's operators in order.
+
+    Args:
+        graph: The graph they belong to.
+        ops: Operators whose inputs are constants, in ``values``, or made by those before them.
+        values: Known tensors, by index.
+
+    Returns:
+        ``values`` and everything computed, by tensor index.
+    """
+    known = dict(values)
+    for op in ops:
+        inputs = []
+        for index in op.inputs:
+            data = None if index == ABSENT else graph.tensors[index].data
+            inputs.append(known[index] if data is None and index != ABSENT else data)
+        present = [np.empty(0) if value is None else value for value in inputs]
+        made = REGISTRY[op.kind].reference(graph, op, present)
+        known.update(zip(op.outputs, made, strict=True))
+    return known
+
+
+def interpret(graph: Graph, inputs: Sequence[Array]) -> list[Array]:
+    """Runs one sample through a whole graph.
+
+    Args:
+        graph: A graph that the frontend accepted.
+        inputs: One array per graph input, of its shape and dtype.
+
+    Returns:
+        One array per graph output.
+
+    Raises:
+        DataError: An input has another shape or dtype than the graph takes.
+    """
+    if len(inputs) != len(graph.inputs):
+        raise DataError(f"{len(inputs)} inputs given", graph.name, f"{len(graph.inputs)}")
+    for index, value in zip(graph.inputs, inputs, strict=True):
+        tensor = graph.tensors[index]
+        if value.shape != tensor.shape or value.dtype != tensor.dtype.numpy:
+            raise DataError(
+                f"an input of shape {value.shape} and type {value.dtype}",
+                f'{graph.name}, input "{tensor.name}"',
+                f"shape {tensor.shape} and type {tensor.dtype}",
+            )
+    known = run_ops(graph, graph.ops, dict(zip(graph.inputs, inputs, strict=True)))
+    return [known[index] for index in graph.outputs]

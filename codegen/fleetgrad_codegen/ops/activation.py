@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fused activations: in quantised arithmetic each is a clamp of the output."""
+
+from enum import IntEnum
+
+import numpy as np
+
+from fleetgrad_codegen.errors import UnsupportedError
+from fleetgrad_codegen.ir import Tensor
+from fleetgrad_codegen.ops.fixed_point import round_half_away
+
+
+class Activation(IntEnum):
+    """The fused activations that can be told by a range; the values are the schema's."""
+
+    NONE = 0
+    RELU = 1
+    RELU_N1_TO_1 = 2
+    RELU6 = 3
+
+
+_SCHEMA_NAMES = {4: "TANH", 5: "SIGN_BIT"}
+
+
+def parse_activation(code: int) -> Activation:
+    """The activation of a schema code.
+
+    Raises:
+        UnsupportedError: TANH, SIGN_BIT or an unknown code.
+    """
+    try:
+        return Activation(code)
+    except ValueError:
+        raise UnsupportedError(
+            f"the fused activation {_SCHEMA_NAMES.get(code, code)} is not supported",
+            expected="NONE, RELU, RELU6 or RELU_N1_TO_1",
+        ) from None
+
+
+def activation_range(activation: Activation, output: Tensor) -> tuple[int, int]:
+    """Smallest and largest quantised value that a fused activation lets through.
+
+    Args:
+        activation: The fused activation.
+        output: The int8 tensor it produces, with its scale and zero point.
+
+    Returns:
+        Both ends, inclusive, within [-128, 127].
+    """
+    low, high = -128, 127
+    if activation is Activation.NONE or output.quantization is None:
+        return low, high
+    scale, zero = np.float32(output.quantization.scale[0]), output.quantization.zero_point[0]
+
+    def quantised(real: float) -> int:
+        return zero + round_half_away(float(np.float32(real) / scale))  # divides in float32
+
+    if activation is Activation.RELU_N1_TO_1:
+        return max(low, quantised(-1.0)), min(high, quantised(1.0))
+    if activation is Activation.RELU6:
+        high = min(high, quantised(6.0))
+    return max(low, quantised(0.0)), high

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every operator offers, and the checks that most of them need."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, NoReturn
+
+from fleetgrad_codegen.errors import ModelFormatError, UnsupportedError
+from fleetgrad_codegen.frontend.flatbuffer import Table
+from fleetgrad_codegen.ir import ABSENT, Array, DType, Graph, Op, Quantization, Tensor
+from fleetgrad_codegen.ops.window import Axis
+
+
+class Operator(ABC):
+    """One operator: how it is read, what it demands, what it computes, what it costs.
+
+    Attributes:
+        kind: Its name in the TFLite schema.
+        code: Its ``BuiltinOperator`` code there.
+        options_type: Its ``BuiltinOptions`` code there; 0 when it has no options to read.
+        arity: Fewest and most inputs.
+    """
+
+    kind: ClassVar[str]
+    code: ClassVar[int]
+    options_type: ClassVar[int] = 0
+    arity: ClassVar[tuple[int, int]] = (1, 1)
+
+    def parse(self, options: Table | None) -> object:
+        """Turns the schema's options table into the operator's own frozen dataclass.
+
+        Args:
+            options: The table; None where the file has none, which means all defaults.
+
+        Raises:
+            ModelFormatError: A value that the schema does not know.
+            UnsupportedError: A value that this operator cannot do.
+        """
+        return None
+
+    @abstractmethod
+    def check(self, graph: Graph, op: Op) -> None:
+        """Makes sure that ``reference`` and the emitted code can run the operator as it stands.
+
+        Raises:
+            ModelFormatError: Shapes or types contradict each other.
+            UnsupportedError: Well-formed, and beyond what this operator can do.
+        """
+
+    @abstractmethod
+    def reference(self, graph: Graph, op: Op, inputs: Sequence[Array]) -> list[Array]:
+        """Computes the operator: the specification that generated code has to meet bit for bit.
+
+        Args:
+            graph: The graph the operator belongs to.
+            op: The operator; ``check`` has accepted it.
+            inputs: One array per input, in the tensors' own shapes and dtypes.
+
+        Returns:
+            One array per output, likewise.
+        """
+
+    def macs(self, graph: Graph, op: Op) -> int:
+        """Multiply-accumulates of one forward run."""
+        return 0
+
+    def _require_options(self, options: Table | None) -> Table:
+        if options is None:
+            raise ModelFormatError(f"{self.kind} comes without its options")
+        return options
+
+    def _unsupported(
+        self, graph: Graph, op: Op, what: str, expected: str = "", hint: str = ""
+    ) -> NoReturn:
+        raise UnsupportedError(what, graph.where(op), expected, hint)
+
+    def _malformed(self, graph: Graph, op: Op, what: str, expected: str = "") -> NoReturn:
+        raise ModelFormatError(what, graph.where(op), expected)
+
+    def _input(self, graph: Graph, op: Op, position: int) -> Tensor:
+        return graph.tensors[op.inputs[position]]
+
+    def _output(self, graph: Graph, op: Op) -> Tensor:
+        return graph.tensors[op.outputs[0]]
+
+    def _optional(self, graph: Graph, op: Op, position: int) -> Tensor | None:
+        """An input that may be missing, such as a bias."""
+        if position >= len(op.inputs) or op.inputs[position] == ABSENT:
+            return None
+        return graph.tensors[op.inputs[position]]
+
+    def _check_rank(self, graph: Graph, op: Op, tensor: Tensor, rank: int) -> None:
+        if len(tensor.shape) != rank:
+            self._malformed(
+                graph, op, f'tensor "{tensor.name}" has shape {tensor.shape}', f"{rank} dimensions"
+            )
+
+    def _check_shape(self, graph: Graph, op: Op, shape: tuple[int, ...]) -> None:
+        """The output has the shape that follows from the inputs and options."""
+        output = self._output(graph, op)
+        if output.shape != shape:
+            self._malformed(
+                graph, op, f'output "{output.name}" has shape {output.shape}', f"shape {shape}"
+            )
+
+    def _check_int8(self, graph: Graph, op: Op, tensor: Tensor) -> Quantization:
+        """An int8 tensor with one scale: what activations have to be."""
+        if tensor.dtype is not DType.INT8:
+            self._unsupported(
+                graph,
+                op,
+                f'tensor "{tensor.name}" is {tensor.dtype}',
+                "int8 activations and weights",
+                "quantise the model to full int8 (TFLITE_BUILTINS_INT8)",
+            )
+        quantization = self._check_quantized(graph, op, tensor)
+        if quantization.per_channel:
+            self._unsupported(
+                graph,
+                op,
+                f'activation "{tensor.name}" has {len(quantization.scale)} scales',
+                "one scale per activation tensor",
+            )
+        return quantization
+
+    def _check_quantized(self, graph: Graph, op: Op, tensor: Tensor) -> Quantization:
+        if tensor.quantization is None:
+            self._malformed(
+                graph, op, f'tensor "{tensor.name}" has no scale', "a quantised int8 tensor"
+            )
+        return tensor.quantization
+
+    def _check_same_quantization(self, graph: Graph, op: Op) -> None:
+        """Input and output are int8 and mean the same: the operator only moves or picks values."""
+        source = self._check_int8(graph, op, self._input(graph, op, 0))
+        target = self._check_int8(graph, op, self._output(graph, op))
+        close = abs(source.scale[0] - target.scale[0]) <= 1e-6  # the reference's own tolerance
+        if not close or source.zero_point != target.zero_point:
+            self._unsupported(
+                graph,
+                op,
+                f"input (scale {source.scale[0]:g}, zero point {source.zero_point[0]}) and output "
+                f"(scale {target.scale[0]:g}, zero point {target.zero_point[0]}) are quantised "
+                "differently",
+                "the same scale and zero point",
+            )
+
+    def _check_window(self, graph: Graph, op: Op, rows: Axis, columns: Axis) -> None:
+        """Strides and dilations are positive, and the window fits into the input at least once."""
+        for axis in (rows, columns):
+            if axis.window < 1 or axis.stride < 1 or axis.dilation < 1:
+                self._malformed(
+                    graph,
+                    op,
+                    f"window {axis.window}, stride {axis.stride}, dilation {axis.dilation}",
+                    "positive numbers",
+                )
+            if axis.output < 1:
+                self._malformed(
+                    graph, op, f"a window of {axis.reach} on {axis.size} elements", "one that fits"
+                )
+
+    def _constant(self, graph: Graph, op: Op, position: int, meaning: str) -> Array:
+        """The value of an input that has to be known before the model runs."""
+        tensor = self._input(graph, op, position)
+        if tensor.data is None:
+            self._unsupported(
+                graph,
+                op,
+                f'the {meaning} "{tensor.name}" are computed while the model runs',
+                f"constant {meaning}",
+            )
+        return tensor.data

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DEPTHWISE_CONV_2D: [1, h, w, c] with weights [1, kh, kw, c * m] to [1, h', w', c * m]."""
+
+import numpy as np
+
+from fleetgrad_codegen.frontend.flatbuffer import Table
+from fleetgrad_codegen.ir import Array, Graph, Op
+from fleetgrad_codegen.ops.activation import parse_activation
+from fleetgrad_codegen.ops.convolution import Convolution, ConvolutionOptions
+from fleetgrad_codegen.ops.window import Axis, parse_padding, tap_view
+
+
+class DepthwiseConv2D(Convolution):
+    """One filter per output channel; output channel ``c * m + i`` reads input channel ``c``."""
+
+    kind = "DEPTHWISE_CONV_2D"
+    code = 4
+    options_type = 2
+    channel_axis = 3
+
+    def parse(self, options: Table | None) -> ConvolutionOptions:
+        """Reads the schema's DepthwiseConv2DOptions; the multiplier follows from the shapes."""
+        table = self._require_options(options)
+        return ConvolutionOptions(
+            padding=parse_padding(table.i8(0)),
+            stride=(table.i32(2), table.i32(1)),
+            dilation=(table.i32(6, 1), table.i32(5, 1)),
+            activation=parse_activation(table.i8(4)),
+        )
+
+    def multiplier(self, graph: Graph, op: Op) -> int:
+        """Output channels per input channel."""
+        return self._input(graph, op, 1).shape[3] // self._input(graph, op, 0).shape[3]
+
+    def _check_channels(self, graph: Graph, op: Op) -> None:
+        source, weights = self._input(graph, op, 0), self._input(graph, op, 1)
+        if weights.shape[0] != 1 or weights.shape[3] % source.shape[3]:
+            self._malformed(
+                graph,
+                op,
+                f"weights of shape {weights.shape} on an input of {source.shape[3]} channels",
+                f"shape (1, height, width, a multiple of {source.shape[3]})",
+            )
+
+    def _accumulate(self, padded: Array, weights: Array, rows: Axis, columns: Axis) -> Array:
+        channels = weights.shape[3]
+        acc = np.zeros((rows.output, columns.output, channels))
+        spread = np.repeat(padded, channels // padded.shape[2], axis=2)
+        for row, column in np.ndindex(rows.window, columns.window):
+            acc += tap_view(spread, rows, columns, row, column) * weights[0, row, column]
+        return acc
+
+    def macs(self, graph: Graph, op: Op) -> int:
+        """See `Operator.macs`; taps in the padding count."""
+        _, height, width, _ = self._input(graph, op, 1).shape
+        return self._output(graph, op).size * height * width

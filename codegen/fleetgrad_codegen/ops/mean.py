@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MEAN: average along constant dimensions, requantised."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import cast
+
+import numpy as np
+
+from fleetgrad_codegen.frontend.flatbuffer import Table
+from fleetgrad_codegen.ir import Array, DType, Graph, Op
+from fleetgrad_codegen.ops.base import Operator
+from fleetgrad_codegen.ops.fixed_point import (
+    INT32_MAX,
+    Multiplier,
+    quantize_multiplier,
+    scale_twice,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MeanOptions:
+    """Options of MEAN."""
+
+    keep_dims: bool
+
+
+class Mean(Operator):
+    """Sums, subtracts the zero points, and scales by input scale / (output scale * count)."""
+
+    kind = "MEAN"
+    code = 40
+    options_type = 27
+    arity = (2, 2)
+
+    def parse(self, options: Table | None) -> MeanOptions:
+        """Reads the schema's ReducerOptions."""
+        return MeanOptions(options is not None and options.boolean(0))
+
+    def axes(self, graph: Graph, op: Op) -> tuple[int, ...]:
+        """The dimensions that vanish, ascending, each named once."""
+        source, axes = self._input(graph, op, 0), self._input(graph, op, 1)
+        if axes.dtype is not DType.INT32:
+            self._malformed(graph, op, f'axes "{axes.name}" are {axes.dtype}', "int32")
+        values = [int(a) for a in self._constant(graph, op, 1, "axes").reshape(-1)]
+        rank = len(source.shape)
+        if any(not -rank <= a < rank for a in values):
+            self._malformed(graph, op, f"axes {values} on shape {source.shape}", "existing ones")
+        return tuple(sorted({a % rank for a in values}))
+
+    def multiplier(self, graph: Graph, op: Op) -> Multiplier:
+        """From sum to output, with the division by the count folded in as the reference does."""
+        source = self._check_int8(graph, op, self._input(graph, op, 0))
+        target = self._check_int8(graph, op, self._output(graph, op))
+        made = quantize_multiplier(source.scale[0] / target.scale[0])
+        count = self._count(graph, op)
+        shift = min(count.bit_length() - 1, 32, 31 + made.shift)
+        return Multiplier((made.value << shift) // count, made.shift - shift)
+
+    def _count(self, graph: Graph, op: Op) -> int:
+        shape = self._input(graph, op, 0).shape
+        return prod(shape[a] for a in self.axes(graph, op))
+
+    def check(self, graph: Graph, op: Op) -> None:
+        """See `Operator.check`."""
+        source = self._input(graph, op, 0)
+        self._check_int8(graph, op, source)
+        self._check_int8(graph, op, self._output(graph, op))
+        axes = self.axes(graph, op)
+        keep = cast("MeanOptions", op.options).keep_dims
+        shape = tuple(
+            1 if i in axes else n for i, n in enumerate(source.shape) if keep or i not in axes
+        )
+        self._check_shape(graph, op, shape)
+        if self._count(graph, op) * 255 > INT32_MAX:
+            self._unsupported(graph, op, "the sum can overflow 32 bits", "at most 2**23 values")
+        if shape[:1] != (1,):
+            self._unsupported(graph, op, f"output shape {shape}", "a batch dimension of 1 in front")
+
+    def reference(self, graph: Graph, op: Op, inputs: Sequence[Array]) -> list[Array]:
+        """See `Operator.reference`."""
+        output = self._output(graph, op)
+        source = self._check_int8(graph, op, self._input(graph, op, 0))
+        target = self._check_int8(graph, op, output)
+        total = inputs[0].sum(axis=self.axes(graph, op), dtype=np.int64)
+        total = total - source.zero_point[0] * self._count(graph, op)
+        made = self.multiplier(graph, op)
+        scaled = scale_twice(total, made.value, made.shift) + target.zero_point[0]
+        return [np.clip(scaled, -128, 127).astype(np.int8).reshape(output.shape)]
+
+    def macs(self, graph: Graph, op: Op) -> int:
+        """See `Operator.macs`; an addition counts as one."""
+        return self._input(graph, op, 0).size

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""QUANTIZE: float32 to integers, or from one integer quantisation to another."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fleetgrad_codegen.ir import Array, DType, Graph, Op
+from fleetgrad_codegen.ops.base import Operator
+from fleetgrad_codegen.ops.fixed_point import Multiplier, quantize_multiplier, scale_twice
+
+RANGES = {DType.INT8: (-128, 127), DType.UINT8: (0, 255)}
+
+
+class Quantize(Operator):
+    """Between integers: two roundings. From float32: division and rounding in float32."""
+
+    kind = "QUANTIZE"
+    code = 114
+    options_type = 89
+
+    def multiplier(self, graph: Graph, op: Op) -> Multiplier:
+        """From input to output, between integers."""
+        source = self._check_quantized(graph, op, self._input(graph, op, 0))
+        target = self._check_quantized(graph, op, self._output(graph, op))
+        return quantize_multiplier(source.scale[0] / target.scale[0])
+
+    def check(self, graph: Graph, op: Op) -> None:
+        """See `Operator.check`."""
+        source, output = self._input(graph, op, 0), self._output(graph, op)
+        self._check_shape(graph, op, source.shape)
+        if source.dtype not in (*RANGES, DType.FLOAT32) or output.dtype not in RANGES:
+            self._unsupported(
+                graph,
+                op,
+                f"{source.dtype} becomes {output.dtype}",
+                "float32, int8 or uint8 to int8 or uint8",
+            )
+        for tensor in (source, output):
+            if tensor.dtype is DType.FLOAT32:
+                continue
+            if self._check_quantized(graph, op, tensor).per_channel:
+                self._unsupported(graph, op, f'"{tensor.name}" has many scales', "one scale")
+
+    def reference(self, graph: Graph, op: Op, inputs: Sequence[Array]) -> list[Array]:
+        """See `Operator.reference`."""
+        output = self._output(graph, op)
+        target = self._check_quantized(graph, op, output)
+        if inputs[0].dtype == np.float32:
+            ratio = (inputs[0] / np.float32(target.scale[0])).astype(np.float64)
+            scaled = np.copysign(np.floor(np.abs(ratio) + 0.5), ratio)
+            # Clamped before the zero point is added: the reference converts to int32 in between.
+            scaled = np.clip(np.nan_to_num(scaled), -(2.0**30), 2.0**30).astype(np.int64)
+        else:
+            source = self._check_quantized(graph, op, self._input(graph, op, 0))
+            made = self.multiplier(graph, op)
+            centred = inputs[0].astype(np.int64) - source.zero_point[0]
+            scaled = scale_twice(centred, made.value, made.shift)
+        limits = RANGES[output.dtype]
+        return [np.clip(scaled + target.zero_point[0], *limits).astype(output.dtype.numpy)]

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""RESHAPE: the same values under another shape."""
+
+from collections.abc import Sequence
+
+from fleetgrad_codegen.ir import Array, Graph, Op
+from fleetgrad_codegen.ops.base import Operator
+
+
+class Reshape(Operator):
+    """The output tensor tells the shape; a shape given as input or option says the same."""
+
+    kind = "RESHAPE"
+    code = 22
+    options_type = 17
+    arity = (1, 2)
+
+    def check(self, graph: Graph, op: Op) -> None:
+        """See `Operator.check`."""
+        self._check_same_quantization(graph, op)
+        source, output = self._input(graph, op, 0), self._output(graph, op)
+        if len(op.inputs) > 1 and op.inputs[1] >= 0:
+            self._constant(graph, op, 1, "dimensions")
+        if source.size != output.size:
+            self._malformed(
+                graph, op, f"shape {source.shape} becomes {output.shape}", f"{source.size} elements"
+            )
+
+    def reference(self, graph: Graph, op: Op, inputs: Sequence[Array]) -> list[Array]:
+        """See `Operator.reference`."""
+        return [inputs[0].reshape(self._output(graph, op).shape)]

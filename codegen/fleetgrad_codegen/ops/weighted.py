@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What convolutions and fully connected layers have in common: weights, bias, requantisation."""
+
+from typing import ClassVar
+
+import numpy as np
+
+from fleetgrad_codegen.ir import Array, DType, Graph, Op, Tensor
+from fleetgrad_codegen.ops.activation import Activation, activation_range
+from fleetgrad_codegen.ops.base import Operator
+from fleetgrad_codegen.ops.fixed_point import (
+    INT32_MAX,
+    Multiplier,
+    per_channel,
+    quantize_multiplier,
+    scale_twice,
+)
+
+
+class WeightedOperator(Operator):
+    """An operator with inputs (data, weights, bias or nothing).
+
+    Attributes:
+        channel_axis: Dimension of the weights that counts output channels.
+    """
+
+    arity = (2, 3)
+    channel_axis: ClassVar[int]
+
+    def _check_weights(self, graph: Graph, op: Op, rank: int) -> None:
+        """Weights and bias are constant, symmetric int8 and int32, and cannot overflow int32."""
+        weights = self._input(graph, op, 1)
+        values = self._constant(graph, op, 1, "weights")
+        self._check_rank(graph, op, weights, rank)
+        if weights.dtype is DType.UINT8:
+            self._unsupported(
+                graph,
+                op,
+                f'weights "{weights.name}" are uint8: the asymmetric scheme of 2018',
+                "symmetric int8 weights",
+                "convert the float model again with a current TensorFlow",
+            )
+        if weights.dtype is not DType.INT8:
+            self._unsupported(
+                graph, op, f'weights "{weights.name}" are {weights.dtype}', "int8 weights"
+            )
+        quantization = self._check_quantized(graph, op, weights)
+        channels = weights.shape[self.channel_axis]
+        if quantization.per_channel and (
+            quantization.axis != self.channel_axis or len(quantization.scale) != channels
+        ):
+            self._malformed(
+                graph,
+                op,
+                f'weights "{weights.name}" have {len(quantization.scale)} scales along dimension '
+                f"{quantization.axis}",
+                f"one scale, or {channels} along dimension {self.channel_axis}",
+            )
+        if any(quantization.zero_point):
+            self._unsupported(
+                graph,
+                op,
+                f'weights "{weights.name}" have zero point {quantization.zero_point[0]}',
+                "symmetric weights, with zero point 0",
+                "convert the float model again with a current TensorFlow",
+            )
+        self._check_bias(graph, op, values, channels)
+
+    def _check_bias(self, graph: Graph, op: Op, weights: Array, channels: int) -> None:
+        bias = self._optional(graph, op, 2)
+        if bias is not None:
+            self._constant(graph, op, 2, "bias values")
+            if bias.dtype is not DType.INT32:
+                self._unsupported(graph, op, f'bias "{bias.name}" is {bias.dtype}', "int32 bias")
+            if bias.size != channels:
+                self._malformed(
+                    graph,
+                    op,
+                    f'bias "{bias.name}" has {bias.size} values',
+                    f"{channels}, one per output channel",
+                )
+        other = tuple(i for i in range(weights.ndim) if i != self.channel_axis)
+        largest = 255 * np.abs(weights.astype(np.int64)).sum(axis=other)
+        largest = largest + np.abs(self._bias(graph, op, channels))
+        if largest.max(initial=0) > INT32_MAX:
+            self._unsupported(
+                graph,
+                op,
+                f"output channel {int(largest.argmax())} can overflow its 32-bit sum",
+                "255 * sum(|weights|) + |bias| below 2**31",
+                "check the calibration data: a weight scale is far too small for its bias",
+            )
+
+    def _bias(self, graph: Graph, op: Op, channels: int) -> Array:
+        """Bias as int64, zeros where there is none."""
+        bias = self._optional(graph, op, 2)
+        if bias is None or bias.data is None:
+            return np.zeros(channels, np.int64)
+        return bias.data.reshape(-1).astype(np.int64)
+
+    def _centred(self, graph: Graph, op: Op, values: Array) -> Array:
+        """Input minus its zero point, as float64.
+
+        Sums of products of these stay far below 2**53, so float64 matrix products are exact and
+        run on BLAS, which integer ones do not.
+        """
+        zero = self._check_quantized(graph, op, self._input(graph, op, 0)).zero_point[0]
+        centred: Array = values.astype(np.float64) - zero
+        return centred
+
+
+def output_factors(source: Tensor, weights: Tensor, output: Tensor, channels: int) -> list[float]:
+    """Real factor from accumulator to output, per channel, in the reference's double arithmetic."""
+    if source.quantization is None or weights.quantization is None or output.quantization is None:
+        raise ValueError("only quantised tensors have output factors")
+    scales = weights.quantization.scale
+    if len(scales) == 1:
+        scales = scales * channels
+    return [source.quantization.scale[0] * s / output.quantization.scale[0] for s in scales]
+
+
+def output_multipliers(
+    source: Tensor, weights: Tensor, output: Tensor, channels: int
+) -> list[Multiplier]:
+    """The factors of ``output_factors`` as `Multiplier`, as convolutions use them."""
+    return [quantize_multiplier(f) for f in output_factors(source, weights, output, channels)]
+
+
+def requantize_twice(
+    acc: Array, multipliers: list[Multiplier], output: Tensor, activation: Activation
+) -> Array:
+    """int32 accumulators to int8 outputs, the way of convolutions: two roundings, then a clamp.
+
+    Args:
+        acc: [..., channels], integers of any dtype.
+        multipliers: One per channel.
+        output: The int8 tensor that results.
+        activation: Fused activation.
+
+    Returns:
+        int8 array of the same shape.
+    """
+    if output.quantization is None:
+        raise ValueError("only a quantised tensor can be requantised to")
+    value, shift = per_channel(multipliers)
+    scaled = scale_twice(acc.astype(np.int64), value, shift) + output.quantization.zero_point[0]
+    low, high = activation_range(activation, output)
+    return np.asarray(scaled).clip(low, high).astype(np.int8)
