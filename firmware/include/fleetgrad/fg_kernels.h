@@ -22,10 +22,10 @@ typedef struct fg_window {
     int16_t pad_top, pad_left; /* what lies below and to the right follows from the sizes */
 } fg_window;
 
-/* Zero point and fused activation of an output. */
+/* Fused activation and zero point of an output: clamp to [low, high], then add. */
 typedef struct fg_output {
-    int16_t zero_point;
-    int8_t low, high; /* clamp, inclusive */
+    int16_t low, high; /* relative to the zero point, inclusive */
+    int8_t zero_point;
 } fg_output;
 
 /* One factor per output channel, each value * 2^(shift - 31), applied with two roundings. */
@@ -48,6 +48,10 @@ typedef struct fg_conv2d_params {
 void fg_conv2d(const fg_conv2d_params *params, const int8_t *weights, const int32_t *bias,
                const int8_t *input, int8_t *scratch, int8_t *output);
 
+/* The last part of it alone: outputs from out_h * out_w * out_channels sums that contain bias and
+ * zero point. */
+void fg_conv2d_finish(const fg_conv2d_params *params, const int32_t *sums, int8_t *output);
+
 typedef struct fg_depthwise_conv2d_params {
     fg_window window;
     int16_t in_channels, multiplier; /* out_channels = in_channels * multiplier */
@@ -69,15 +73,19 @@ typedef struct fg_wide_scale {
 } fg_wide_scale;
 
 typedef struct fg_fully_connected_params {
-    int32_t inputs, outputs;
+    int32_t rows, inputs, outputs;
     const fg_wide_scale *scale;
     int32_t scale_step; /* 1: one scale per output; 0: one for all */
     fg_output output;
 } fg_fully_connected_params;
 
-/* Weights [outputs][inputs], bias folded as above. */
+/* Weights [outputs][inputs], bias folded as above; every row of the input on its own. */
 void fg_fully_connected(const fg_fully_connected_params *params, const int8_t *weights,
                         const int32_t *bias, const int8_t *input, int8_t *output);
+
+/* The last part of it alone: outputs from rows * outputs sums that contain bias and zero point. */
+void fg_fully_connected_finish(const fg_fully_connected_params *params, const int32_t *sums,
+                               int8_t *output);
 
 typedef struct fg_pool2d_params {
     fg_window window;
@@ -89,6 +97,59 @@ typedef struct fg_pool2d_params {
 void fg_average_pool2d(const fg_pool2d_params *params, const int8_t *input, int8_t *output);
 
 void fg_max_pool2d(const fg_pool2d_params *params, const int8_t *input, int8_t *output);
+
+/* One factor value * 2^(shift - 31), applied with two roundings. */
+typedef struct fg_tensor_scale {
+    int32_t value, shift;
+} fg_tensor_scale;
+
+typedef struct fg_mean_params {
+    /* The input as [outer][first][middle][second][inner]; first and second are averaged over. */
+    int32_t outer, first, middle, second, inner;
+    int32_t bias;          /* -input zero point * first * second */
+    fg_tensor_scale scale; /* divides by the count, too */
+    fg_output output;
+} fg_mean_params;
+
+void fg_mean(const fg_mean_params *params, const int8_t *input, int8_t *output);
+
+typedef struct fg_add_params {
+    int32_t count;
+    int8_t input_zero[2];
+    fg_tensor_scale input_scale[2]; /* to the sum's unit, from values shifted left by 20 */
+    fg_tensor_scale scale;          /* from the sum to the output */
+    fg_output output;
+} fg_add_params;
+
+/* `output` may be one of the inputs. */
+void fg_add(const fg_add_params *params, const int8_t *first, const int8_t *second, int8_t *output);
+
+typedef struct fg_pad_params {
+    int32_t input[3], before[3], output[3]; /* elements per dimension, outermost first */
+    int8_t value;
+} fg_pad_params;
+
+void fg_pad(const fg_pad_params *params, const int8_t *input, int8_t *output);
+
+typedef struct fg_softmax_params {
+    int32_t rows, classes;      /* classes < 4096 */
+    const int32_t *exponential; /* [d] = exp of -d input steps, Q0.31 */
+    int32_t differences;        /* entries; larger differences have probability 0 */
+} fg_softmax_params;
+
+/* Output scale 1/256, zero point -128. `output` may be `input`. */
+void fg_softmax(const fg_softmax_params *params, const int8_t *input, int8_t *output);
+
+typedef struct fg_quantize_params {
+    int32_t count;
+    int16_t input_zero;
+    uint8_t input_flip, output_flip; /* 0x80 turns uint8 into int8 and back, zero points likewise */
+    fg_tensor_scale scale;
+    fg_output output;
+} fg_quantize_params;
+
+/* From one 8-bit quantisation to another. `output` may be `input`. */
+void fg_quantize(const fg_quantize_params *params, const uint8_t *input, uint8_t *output);
 
 #ifdef __cplusplus
 }

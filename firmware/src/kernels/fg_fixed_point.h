@@ -43,11 +43,8 @@ static inline int32_t fg_clamp(int32_t x, int32_t low, int32_t high) {
     return x < low ? low : x > high ? high : x;
 }
 
-/* Adds the zero point and applies the fused activation. `x` may be anything that cannot overflow
- * with a zero point of int8; scaled accumulators are clamped far away from that first. */
 static inline int8_t fg_to_output(int32_t x, const fg_output *output) {
-    const int32_t bounded = fg_clamp(x, -(1 << 16), 1 << 16);
-    return (int8_t)fg_clamp(bounded + output->zero_point, output->low, output->high);
+    return (int8_t)(fg_clamp(x, output->low, output->high) + output->zero_point);
 }
 
 #endif

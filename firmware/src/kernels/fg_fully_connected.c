@@ -7,7 +7,7 @@ static int8_t finish(const fg_fully_connected_params *params, int32_t index, uin
     return fg_to_output(fg_scale_once((int32_t)sum, scale), &params->output);
 }
 
-void fg_fully_connected(const fg_fully_connected_params *params, const int8_t *weights,
+static void connect_row(const fg_fully_connected_params *params, const int8_t *weights,
                         const int32_t *bias, const int8_t *input, int8_t *output) {
     const int32_t inputs = params->inputs;
     int32_t index = 0;
@@ -25,5 +25,23 @@ void fg_fully_connected(const fg_fully_connected_params *params, const int8_t *w
         const uint32_t sum =
             (uint32_t)bias[index] + fg_dot(input, weights + index * inputs, inputs);
         output[index] = finish(params, index, sum);
+    }
+}
+
+void fg_fully_connected(const fg_fully_connected_params *params, const int8_t *weights,
+                        const int32_t *bias, const int8_t *input, int8_t *output) {
+    for (int32_t row = 0; row < params->rows; ++row) {
+        connect_row(params, weights, bias, input, output);
+        input += params->inputs;
+        output += params->outputs;
+    }
+}
+
+void fg_fully_connected_finish(const fg_fully_connected_params *params, const int32_t *sums,
+                               int8_t *output) {
+    for (int32_t row = 0; row < params->rows; ++row) {
+        for (int32_t index = 0; index < params->outputs; ++index) {
+            *output++ = finish(params, index, (uint32_t)*sums++);
+        }
     }
 }
