@@ -3,7 +3,8 @@
 
 The generated Python accessors trust every offset: on a damaged file they raise whatever comes up,
 loop over four billion elements, or return bytes from elsewhere. Here every read is checked against
-the file, lengths are checked before anything is allocated, and the only error is `ModelFormatError`.
+the file, lengths are checked before anything is allocated, and the only error is a
+`ModelFormatError`.
 """
 
 import struct
@@ -153,7 +154,7 @@ class Table:
         return Vector(start + 4, count)
 
     def array(self, slot: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        """A vector of numbers as a read-only array that shares the file's memory; empty if absent."""
+        """A vector of numbers, a read-only view of the file; empty where the field is absent."""
         kind = np.dtype(dtype).newbyteorder("<")
         found = self.vector(slot, kind.itemsize)
         if found is None or not found.count:
@@ -161,7 +162,7 @@ class Table:
         return np.frombuffer(self.buffer, kind, found.count, found.start)
 
     def text(self, slot: int) -> str:
-        """A string; bytes that are not UTF-8 are shown as escapes, since names only label things."""
+        """A string; what is not UTF-8 becomes escapes, since names are only labels."""
         found = self.vector(slot, 1)
         if found is None:
             return ""

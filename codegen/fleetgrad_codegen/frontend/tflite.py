@@ -30,14 +30,7 @@ _DTYPES = {
     7: DType.INT16,
     9: DType.INT8,
 }
-_OTHER_DTYPES = {
-    1: "float16",
-    5: "string",
-    8: "complex64",
-    10: "float64",
-    17: "int4",
-    18: "bfloat16",
-}
+_OTHER_DTYPES = {1: "float16", 5: "string", 10: "float64", 15: "uint32", 16: "uint16", 17: "int4"}
 _CUSTOM = 32
 _BY_CODE = {operator.code: operator for operator in REGISTRY.values()}
 _MAX_ELEMENTS = 2**31 - 1
@@ -157,7 +150,8 @@ def _shape(table: Table, where: str) -> tuple[int, ...]:
     shape = tuple(int(n) for n in table.array(0, np.int32))
     signature = tuple(int(n) for n in table.array(7, np.int32))
     # A free batch dimension is how converters write "one sample at a time"; others are in earnest.
-    if any(n < 1 for n in shape) or any(n < 0 for n in signature[1:]):
+    # An empty tensor only ever belongs to an operator that is refused by its name.
+    if any(n < 0 for n in (*shape, *signature[1:])):
         raise UnsupportedError(
             f"a dynamic shape {signature or shape}",
             where,

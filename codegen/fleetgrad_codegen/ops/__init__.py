@@ -61,6 +61,14 @@ def check_op(graph: Graph, op: Op) -> None:
             ", ".join(sorted(REGISTRY)),
             "rebuild the model without it, or move that part to the host",
         )
+    for index in (*op.inputs, *op.outputs):
+        if index != ABSENT and not graph.tensors[index].size:
+            raise UnsupportedError(
+                f'tensor "{graph.tensors[index].name}" is empty: shape '
+                f"{graph.tensors[index].shape}",
+                graph.where(op),
+                "at least one element",
+            )
     operator.check(graph, op)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""AVERAGE_POOL_2D: mean of the elements under the window, rounded to nearest, ties away from zero."""
+"""AVERAGE_POOL_2D: mean of the elements under the window, ties rounded away from zero."""
 
 import numpy as np
 

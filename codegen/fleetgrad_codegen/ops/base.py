@@ -26,7 +26,7 @@ class Operator(ABC):
     options_type: ClassVar[int] = 0
     arity: ClassVar[tuple[int, int]] = (1, 1)
 
-    def parse(self, options: Table | None) -> object:
+    def parse(self, options: Table | None) -> object:  # noqa: ARG002
         """Turns the schema's options table into the operator's own frozen dataclass.
 
         Args:
@@ -60,7 +60,7 @@ class Operator(ABC):
             One array per output, likewise.
         """
 
-    def macs(self, graph: Graph, op: Op) -> int:
+    def macs(self, graph: Graph, op: Op) -> int:  # noqa: ARG002
         """Multiply-accumulates of one forward run."""
         return 0
 

@@ -69,8 +69,8 @@ def doubling_high_mul(a: Ints | int, b: Ints | int) -> Ints:
     The reference adds 2**30 for positive and 1 - 2**30 for negative products and then truncates
     towards zero, which is the same as flooring after adding 2**30.
     """
-    product = np.asarray(a, np.int64) * np.asarray(b, np.int64)
-    return np.minimum((product + 2**30) >> 31, INT32_MAX)
+    product: Ints = np.asarray(a, np.int64) * np.asarray(b, np.int64)
+    return np.asarray(np.minimum((product + 2**30) >> 31, INT32_MAX))
 
 
 def divide_by_power_of_two(x: Ints | int, exponent: Ints | int) -> Ints:
