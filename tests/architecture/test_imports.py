@@ -6,7 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from imports import imports_of, module_name, within
+
+from support.imports import imports_of, module_name, within
 
 ROOT = Path(__file__).resolve().parents[2]
 BASES = (ROOT / "host", ROOT / "codegen")
