@@ -12,8 +12,15 @@
 extern "C" {
 #endif
 
+/* Too small and too hot to be called, even when optimising for size. */
+#if defined(__GNUC__)
+#define FG_RNG_INLINE static inline __attribute__((always_inline))
+#else
+#define FG_RNG_INLINE static inline
+#endif
+
 /* A bijection of 32-bit words with full avalanche. */
-static inline uint32_t fg_mix32(uint32_t x) {
+FG_RNG_INLINE uint32_t fg_mix32(uint32_t x) {
     x ^= x >> 16;
     x *= 0x7feb352dU;
     x ^= x >> 15;

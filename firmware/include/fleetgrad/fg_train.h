@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "fleetgrad/fg_kernels.h"
 #include "fleetgrad/fg_model.h"
 #include "fleetgrad/fg_status.h"
 
@@ -47,6 +48,13 @@ typedef struct fg_head {
  * centred[p][i]. */
 void fg_head_forward(const fg_head *head, const int8_t *x, const int8_t *weights,
                      const int32_t *bias, int16_t *centred, int32_t *acc);
+
+/* The layer's int8 output from its accumulators, as the exported model computes it: fully connected
+ * layers round once (scale per head->scale_stride), convolutions twice. */
+void fg_head_output_once(const fg_head *head, const int32_t *acc, const fg_wide_scale *scale,
+                         const fg_output *output, int8_t *y);
+void fg_head_output_twice(const fg_head *head, const int32_t *acc, const fg_channel_scale *scale,
+                          const fg_output *output, int8_t *y);
 
 /* Softmax cross-entropy of one sample, in 1/1024 bit; label < outputs. Overwrites acc; writes
  * gradient[p][o] in 2^-15. */

@@ -5,64 +5,106 @@
 #include "train_math.h"
 
 /* Word of a row's random numbers that rounds its bias; weights use words below 2^15. */
-#define BIAS_WORD       UINT32_C(0x80000000)
-#define BIAS_STEP_LIMIT (INT64_C(1) << 46) /* 2^30 with 16 fractional bits */
+#define BIAS_WORD   UINT32_C(0x80000000)
+#define BIAS_BITS   8
+#define WEIGHT_BITS 16
+/* Sums of clamped products, noise included, fit 32 bits. */
+#define CHANGE_LIMIT (INT32_MAX - 0x1FFFF)
 
-/* What turns a gradient in 2^-15 into 1/65536 of a parameter's unit: a rounded product. */
+#define PACE_BITS 15
+
+static FG_INLINE int8_t rounded_master(int32_t master) {
+    return (int8_t)((master + 128) >> 8);
+}
+
+/* What turns a gradient in 2^-15 into a change of a parameter with fractional bits: mantissa /
+ * 2^shift, the mantissa within [2^14, 2^15), so that its product with a gradient fits 32 bits. */
 typedef struct pace {
     int32_t mantissa;
     int32_t shift;
 } pace;
 
-static pace pace_of(const fg_scale *scale, const fg_step *step, uint32_t samples) {
+static pace pace_of(const fg_scale *scale, const fg_step *step, uint32_t samples, int32_t bits) {
     const int64_t product = (int64_t)scale->mantissa * step->lr_mantissa;
-    const int32_t mantissa = (int32_t)(product >> 15);
-    return (pace){.mantissa = mantissa / (int32_t)samples,
-                  .shift = 29 - scale->exponent - step->lr_exponent};
+    uint32_t mantissa = (uint32_t)(product >> 15) / samples; /* 30 bits, then fewer */
+    int32_t shift = 45 - bits - scale->exponent - step->lr_exponent;
+    while ((mantissa >> PACE_BITS) != 0U) {
+        mantissa >>= 1;
+        shift--;
+    }
+    return (pace){.mantissa = (int32_t)mantissa, .shift = shift};
 }
 
-static inline int8_t rounded_master(int32_t master) {
-    return (int8_t)((master + 128) >> 8);
+/* gradient * pace, to nearest, within +-limit. */
+static int32_t coefficient_of(int32_t gradient, pace rate, int32_t limit) {
+    const int32_t product = gradient * rate.mantissa;
+    if (rate.shift > 0) {
+        if (rate.shift > 31) {
+            return 0;
+        }
+        const int32_t half = (int32_t)(UINT32_C(1) << ((uint32_t)rate.shift - 1U));
+        return fg_clamp32((product + half) >> rate.shift, limit);
+    }
+    return (int32_t)fg_shift_round(product, rate.shift, limit);
 }
 
 /* Subtracts a change given in 1/65536 of a master's unit, rounding noise included. */
-static inline void change_weight(int16_t *master, int8_t *shadow, int32_t change) {
+static FG_INLINE void change_weight(int16_t *restrict master, int8_t *restrict shadow,
+                                    int32_t change) {
     int32_t moved = *master - (change >> 16);
-    if ((uint32_t)(moved + FG_MASTER_LIMIT) > 2U * FG_MASTER_LIMIT) {
-        moved = (moved < 0) ? -FG_MASTER_LIMIT : FG_MASTER_LIMIT;
+    if (FG_UNLIKELY((uint32_t)(moved + FG_MASTER_LIMIT) > 2U * FG_MASTER_LIMIT)) {
+        const int32_t sign = moved >> 31;
+        moved = (FG_MASTER_LIMIT ^ sign) - sign; /* a constant here would cost the usual path */
     }
     *master = (int16_t)moved;
     *shadow = rounded_master(moved);
 }
 
-/* One output's weights from one row. An input at its zero point changes nothing: noise alone is
- * less than one unit and rounds down to none, so its hash need not be computed. */
-static void update_from_row(uint32_t inputs, uint32_t word, int32_t coefficient,
-                            const int16_t *centred, int16_t *masters, int8_t *shadow) {
-    const int16_t *const end = centred + (inputs & ~1U);
-    while (centred != end) {
-        const int32_t x0 = centred[0];
-        const int32_t x1 = centred[1];
-        if ((x0 | x1) != 0) {
-            const uint32_t noise = fg_mix32(word);
-            change_weight(&masters[0], &shadow[0], coefficient * x0 + (int32_t)(noise & 0xFFFFU));
-            change_weight(&masters[1], &shadow[1], coefficient * x1 + (int32_t)(noise >> 16));
-        }
+/* Two weights that share a random word. Inputs at their zero point change nothing: noise alone is
+ * less than one unit and rounds down to none, so the hash need not be computed. */
+static FG_INLINE void update_pair(uint32_t word, int32_t coefficient,
+                                  const int16_t *restrict centred, int16_t *restrict masters,
+                                  int8_t *restrict shadow) {
+    const int32_t x0 = centred[0];
+    const int32_t x1 = centred[1];
+    if ((x0 | x1) != 0) {
+        const uint32_t noise = fg_mix32(word);
+        change_weight(&masters[0], &shadow[0], coefficient * x0 + (int32_t)(noise & 0xFFFFU));
+        change_weight(&masters[1], &shadow[1], coefficient * x1 + (int32_t)(noise >> 16));
+    }
+}
+
+/* One output's weights from one row. */
+static FG_NOINLINE void update_from_row(uint32_t inputs, uint32_t word, int32_t coefficient,
+                                        const int16_t *restrict centred, int16_t *restrict masters,
+                                        int8_t *restrict shadow) {
+    uint32_t left = inputs;
+    for (; left >= 4U; left -= 4U) {
+        update_pair(word, coefficient, centred, masters, shadow);
+        update_pair(word + 1U, coefficient, centred + 2, masters + 2, shadow + 2);
+        word += 2U;
+        centred += 4;
+        masters += 4;
+        shadow += 4;
+    }
+    if (left >= 2U) {
+        update_pair(word, coefficient, centred, masters, shadow);
         word++;
         centred += 2;
         masters += 2;
         shadow += 2;
     }
-    if ((inputs & 1U) != 0U) {
+    if ((left & 1U) != 0U) {
         const uint32_t noise = fg_mix32(word);
         change_weight(masters, shadow, coefficient * *centred + (int32_t)(noise & 0xFFFFU));
     }
 }
 
 /* The same from several rows; coefficients are small enough for the sum to fit 32 bits. */
-static void update_from_rows(uint32_t inputs, uint32_t word, uint32_t rows,
-                             const int32_t *coefficients, const int16_t *centred, int16_t *masters,
-                             int8_t *shadow) {
+static FG_NOINLINE void update_from_rows(uint32_t inputs, uint32_t word, uint32_t rows,
+                                         const int32_t *restrict coefficients,
+                                         const int16_t *restrict centred, int16_t *restrict masters,
+                                         int8_t *restrict shadow) {
     uint32_t noise = 0;
     for (uint32_t i = 0; i < inputs; i++) {
         const int16_t *column = centred + i;
@@ -77,29 +119,30 @@ static void update_from_rows(uint32_t inputs, uint32_t word, uint32_t rows,
 }
 
 /* Fills the coefficients of one output; returns whether any weight can change. */
-static bool coefficients_of(pace rate, uint32_t rows, uint32_t outputs, const int16_t *gradient,
-                            int32_t limit, int32_t *coefficients) {
-    bool any = false;
+static bool fill_coefficients(pace rate, uint32_t rows, uint32_t outputs, const int16_t *gradient,
+                              int32_t limit, int32_t *coefficients) {
+    int32_t any = 0;
     for (uint32_t row = 0; row < rows; row++) {
-        const int64_t product = (int64_t)*gradient * rate.mantissa;
-        coefficients[row] = (int32_t)fg_shift_round(product, rate.shift, limit);
-        any = any || coefficients[row] != 0;
+        coefficients[row] = coefficient_of(*gradient, rate, limit);
+        any |= coefficients[row];
         gradient += outputs;
     }
-    return any;
+    return any != 0;
 }
 
+/* The bias is a weight whose input is always 1, in finer steps: 1/256 of its unit, 8 bits of noise.
+ */
 static int32_t updated_bias(int32_t bias, pace rate, uint32_t rows, uint32_t outputs,
-                            const int16_t *gradient, uint32_t row_key) {
-    int32_t sum = 0;
+                            const int16_t *gradient, int32_t limit, uint32_t row_key) {
+    int32_t change = 0;
     for (uint32_t row = 0; row < rows; row++) {
-        sum += *gradient;
+        change += coefficient_of(*gradient, rate, limit);
         gradient += outputs;
     }
-    const int64_t product = (int64_t)sum * rate.mantissa;
-    const int64_t exact = fg_shift_round(product, rate.shift, BIAS_STEP_LIMIT);
-    const int64_t noise = fg_mix32(row_key + BIAS_WORD) & 0xFFFFU;
-    return (int32_t)fg_clamp64(bias - ((exact + noise) >> 16), FG_BIAS_LIMIT);
+    if (change != 0) {
+        change += (int32_t)(fg_mix32(row_key + BIAS_WORD) & 0xFFU);
+    }
+    return fg_clamp32(fg_clamp32(bias, FG_BIAS_LIMIT) - (change >> 8), FG_BIAS_LIMIT);
 }
 
 fg_status fg_head_update(const fg_head *head, uint32_t samples, const fg_step *step,
@@ -109,29 +152,32 @@ fg_status fg_head_update(const fg_head *head, uint32_t samples, const fg_step *s
         step->lr_exponent < INT16_MIN || step->lr_exponent > INT16_MAX) {
         return FG_ERR_ARGUMENT;
     }
+    const uint32_t inputs = head->inputs;
+    const uint32_t outputs = head->outputs;
     const uint32_t rows = samples * head->positions;
-    /* rows * 255 * limit plus the noise stays within 32 bits. */
-    const int32_t limit = (INT32_MAX - 0x1FFFF) / (int32_t)(255U * rows);
+    const int32_t limit = CHANGE_LIMIT / (int32_t)(255U * rows); /* inputs are within +-255 */
+    const int32_t bias_limit = CHANGE_LIMIT / (int32_t)rows;
     const uint32_t layer_key = fg_layer_key(step->key, head->layer);
+    pace rate = pace_of(head->rate, step, samples, WEIGHT_BITS);
+    pace bias_rate = pace_of(head->bias_rate, step, samples, BIAS_BITS);
 
-    for (uint32_t o = 0; o < head->outputs; o++) {
-        const uint32_t entry = o * head->scale_stride;
+    for (uint32_t o = 0; o < outputs; o++) {
         const uint32_t row_key = fg_row_key(layer_key, o);
-        const pace rate = pace_of(&head->rate[entry], step, samples);
-        const pace bias_rate = pace_of(&head->bias_rate[entry], step, samples);
-
-        bias[o] = updated_bias(bias[o], bias_rate, rows, head->outputs, gradient + o, row_key);
-        if (!coefficients_of(rate, rows, head->outputs, gradient + o, limit, coefficients)) {
-            continue;
+        if (head->scale_stride != 0U) {
+            rate = pace_of(&head->rate[o], step, samples, WEIGHT_BITS);
+            bias_rate = pace_of(&head->bias_rate[o], step, samples, BIAS_BITS);
         }
-        const uint32_t first = o * head->inputs;
-        if (rows == 1U) {
-            update_from_row(head->inputs, row_key, coefficients[0], centred, masters + first,
-                            shadow + first);
-        } else {
-            update_from_rows(head->inputs, row_key, rows, coefficients, centred, masters + first,
-                             shadow + first);
+        bias[o] =
+            updated_bias(bias[o], bias_rate, rows, outputs, gradient + o, bias_limit, row_key);
+        if (fill_coefficients(rate, rows, outputs, gradient + o, limit, coefficients)) {
+            if (rows == 1U) {
+                update_from_row(inputs, row_key, coefficients[0], centred, masters, shadow);
+            } else {
+                update_from_rows(inputs, row_key, rows, coefficients, centred, masters, shadow);
+            }
         }
+        masters += inputs;
+        shadow += inputs;
     }
     return FG_OK;
 }

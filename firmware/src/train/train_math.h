@@ -8,6 +8,17 @@
 
 #include "fleetgrad/fg_train.h"
 
+/* Inner loops are inlined, and the loops themselves are not, even when optimising for size. */
+#if defined(__GNUC__)
+#define FG_INLINE              inline __attribute__((always_inline))
+#define FG_NOINLINE            __attribute__((noinline))
+#define FG_UNLIKELY(condition) __builtin_expect((condition), 0)
+#else
+#define FG_INLINE inline
+#define FG_NOINLINE
+#define FG_UNLIKELY(condition) (condition)
+#endif
+
 // cppcheck-suppress shiftNegativeLHS ; this is what is being asserted
 _Static_assert((-3 >> 1) == -2, "right shifts of negative numbers must round down");
 
