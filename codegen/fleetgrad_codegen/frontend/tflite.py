@@ -12,11 +12,12 @@ import numpy as np
 
 from fleetgrad_codegen.errors import CodegenError, ModelFormatError, UnsupportedError
 from fleetgrad_codegen.frontend.flatbuffer import Table
+from fleetgrad_codegen.frontend.patch import TensorPatch, buffer_location, patch_model
 from fleetgrad_codegen.frontend.suitability import check_suitable
 from fleetgrad_codegen.ir import ABSENT, Array, DType, Graph, Op, Quantization, Tensor
 from fleetgrad_codegen.ops import REGISTRY
 
-__all__ = ["parse_model", "read_model"]
+__all__ = ["TensorPatch", "buffer_location", "parse_model", "patch_model", "read_model"]
 
 IDENTIFIER = b"TFL3"
 
