@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from support.outcome import Run
+
+
+def test_lists_operators_and_the_layer_that_can_train(fleetgrad: Run, shared_data: Path) -> None:
+    model = shared_data / "models" / "mlperf_kws_ref_model.tflite"
+    document = fleetgrad("inspect", model, "--json").json
+    ops = document["ops"]
+    assert [op["index"] for op in ops] == list(range(13))
+    assert all(op["runs"] for op in ops)
+    assert [op["op"] for op in ops if op["trainable"]] == ["FULLY_CONNECTED"]
+    assert document["inputs"][0]["shape"] == [1, 49, 10, 1]
+    assert document["macs"] > 2_600_000
+    assert document["weights_bytes"] > 22_000
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("tflm_keyword_scrambled_8bit", "SVDF is not supported"),
+        ("mlperf_ic_pretrainedResnet", "float model"),
+        ("mlperf_kws_ref_model_float32", "hybrid model"),
+    ],
+)
+def test_still_lists_what_cannot_run_and_says_why(
+    fleetgrad: Run, shared_data: Path, name: str, complaint: str
+) -> None:
+    outcome = fleetgrad("inspect", shared_data / "models" / f"{name}.tflite", "--json")
+    assert outcome.code == 0
+    assert outcome.json["runs"] is False
+    assert complaint in outcome.json["problem"]
+    assert not any(op["trainable"] for op in outcome.json["ops"])
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [(b"", "the file is empty"), (b"hello, I am a text", "not a .tflite file")],
+)
+def test_refuses_what_is_no_model(
+    fleetgrad: Run, tmp_path: Path, content: bytes, complaint: str
+) -> None:
+    path = tmp_path / "m.tflite"
+    path.write_bytes(content)
+    outcome = fleetgrad("inspect", path)
+    assert outcome.code == 2
+    assert complaint in outcome.err
+    assert str(path) in outcome.err
+
+
+def test_refuses_a_truncated_model(fleetgrad: Run, shared_data: Path, tmp_path: Path) -> None:
+    whole = (shared_data / "models" / "tflm_hello_world_int8.tflite").read_bytes()
+    for length in (40, 1000, 1001, len(whole) - 4):
+        path = tmp_path / "m.tflite"
+        path.write_bytes(whole[:length])
+        assert fleetgrad("inspect", path).code == 2
+
+
+def test_missing_file_is_invalid_input(fleetgrad: Run, tmp_path: Path) -> None:
+    outcome = fleetgrad("inspect", tmp_path / "nope.tflite")
+    assert outcome.code == 2
+    assert "nope.tflite" in outcome.err
