@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real models against outputs that LiteRT's reference kernels gave."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from fleetgrad_codegen.frontend.tflite import read_model
+from fleetgrad_codegen.ops import interpret
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.oracle import Oracle
+
+    from fleetgrad_codegen.ir import Graph
+
+MODELS = (
+    "mlperf_ad01_int8",
+    "mlperf_ic_pretrainedResnet_large_int8",
+    "mlperf_ic_pretrainedResnet_quant",
+    "mlperf_kws_ref_model",
+    "mlperf_str_ww_ref_model",
+    "mltk_image_example1",
+    "mltk_kws_pacman",
+    "mltk_magic_wand_int8",
+    "mltk_rock_paper_scissors",
+    "tflm_hello_world_int8",
+    "tflm_micro_speech_quantized",
+)
+
+
+def load(folder: Path, name: str) -> tuple[bytes, Graph]:
+    data = (folder / "models" / f"{name}.tflite").read_bytes()
+    return data, read_model(data, name)
+
+
+def random_input(graph: Graph, rng: np.random.Generator) -> np.ndarray:
+    tensor = graph.tensors[graph.inputs[0]]
+    if tensor.dtype == "int8":
+        return rng.integers(-128, 128, tensor.shape, np.int8)
+    return rng.standard_normal(tensor.shape, np.float32)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_golden_outputs_are_met_bit_for_bit(shared_data: Path, name: str) -> None:
+    _, graph = load(shared_data, name)
+    golden = np.load(shared_data / "models" / "golden" / f"{name}.npz", allow_pickle=False)
+    shape = graph.tensors[graph.inputs[0]].shape
+    for x, expected in zip(golden["x"], golden["y0"], strict=True):
+        (output,) = interpret(graph, [x.reshape(shape)])
+        np.testing.assert_array_equal(output, expected.reshape(output.shape))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_random_inputs_agree_with_litert(shared_data: Path, litert: Oracle, name: str) -> None:
+    data, graph = load(shared_data, name)
+    rng = np.random.default_rng(1)
+    for _ in range(8):
+        x = random_input(graph, rng)
+        np.testing.assert_array_equal(interpret(graph, [x])[0], litert.run(data, [x])[0])
+
+
+def test_a_model_that_litert_refuses_agrees_with_tflm(shared_data: Path, tflm: Oracle) -> None:
+    data, graph = load(shared_data, "tflm_person_detect")
+    rng = np.random.default_rng(2)
+    for _ in range(4):
+        x = random_input(graph, rng)
+        np.testing.assert_array_equal(interpret(graph, [x])[0], tflm.run(data, [x])[0])
