@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The C of one entry point while it is written, and the constants it needs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from fleetgrad_codegen.emit.constants import Constants
@@ -92,6 +92,10 @@ class Body:
     def struct(self, ctype: str, name: str, fields: Mapping[str, str | int]) -> str:
         """The address of a ``static const`` struct; fields are C expressions or integers."""
         return self._constants.struct(ctype, name, fields)
+
+    def structs(self, ctype: str, name: str, rows: Sequence[Mapping[str, str | int]]) -> str:
+        """The name of a ``static const`` array of structs."""
+        return self._constants.structs(ctype, name, rows)
 
     def include(self, header: str) -> None:
         """Includes a public header, such as ``fleetgrad/fg_kernels.h``."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The constant tables and structs of one C file, each stored once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -64,13 +64,26 @@ class Constants:
         self._claim(name)
         with self._definitions.block(f"static const {ctype} {name} =", end="};"):
             for field, value in fields.items():
-                text = literal(value) if isinstance(value, int) else value
-                self._definitions.line(f".{field} = {text},")
+                self._definitions.line(f".{field} = {_expression(value)},")
         self._definitions.blank()
         return f"&{name}"
+
+    def structs(self, ctype: str, name: str, rows: Sequence[Mapping[str, str | int]]) -> str:
+        """Defines an array of structs; returns its name."""
+        self._claim(name)
+        with self._definitions.block(f"static const {ctype} {name}[{len(rows)}] =", end="};"):
+            for row in rows:
+                fields = ", ".join(f".{field} = {_expression(v)}" for field, v in row.items())
+                self._definitions.line(f"{{{fields}}},")
+        self._definitions.blank()
+        return name
 
     def _claim(self, name: str) -> str:
         if name in self._names:
             raise ValueError(f"two constants are called {name}")
         self._names.add(name)
         return name
+
+
+def _expression(value: str | int) -> str:
+    return literal(value) if isinstance(value, int) else value

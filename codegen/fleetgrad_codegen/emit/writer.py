@@ -27,9 +27,9 @@ class Writer:
         return "".join(f"{line}\n" for line in self._lines)
 
     def line(self, text: str) -> None:
-        """One line, or several separated by newlines."""
+        """One line, or several separated by newlines; what is too long goes on below."""
         for part in text.split("\n"):
-            self._lines.append(f"{INDENT * self._depth}{part}" if part else "")
+            self._lines.extend(_wrapped(f"{INDENT * self._depth}{part}") if part else [""])
 
     def blank(self) -> None:
         """An empty line, unless the last one is."""
@@ -58,3 +58,15 @@ class Writer:
                 row += item
             self._lines.append(row.rstrip())
         self.blank()
+
+
+def _wrapped(line: str) -> Iterator[str]:
+    """Breaks a line of code after commas, where it has any in time; comments stay whole."""
+    hanging = " " * (len(line) - len(line.lstrip())) + 2 * INDENT
+    while len(line) > COLUMNS and not line.lstrip().startswith(("/*", "#")):
+        cut = line.rfind(", ", len(hanging), COLUMNS)
+        if cut < 0:
+            break
+        yield line[: cut + 1]
+        line = hanging + line[cut + 2 :]
+    yield line

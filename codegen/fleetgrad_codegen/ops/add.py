@@ -7,8 +7,10 @@ from typing import cast
 
 import numpy as np
 
+from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.frontend.flatbuffer import Table
 from fleetgrad_codegen.ir import Array, Graph, Op
+from fleetgrad_codegen.ops import c_structs
 from fleetgrad_codegen.ops.activation import Activation, activation_range, parse_activation
 from fleetgrad_codegen.ops.base import Operator
 from fleetgrad_codegen.ops.fixed_point import Multiplier, quantize_multiplier, scale_twice
@@ -31,6 +33,7 @@ class Add(Operator):
     code = 0
     options_type = 11
     arity = (2, 2)
+    in_place = (0, 1)
 
     def parse(self, options: Table | None) -> AddOptions:
         """Reads the schema's AddOptions."""
@@ -77,3 +80,24 @@ class Add(Operator):
         scaled += self._check_int8(graph, op, output).zero_point[0]
         limits = activation_range(cast("AddOptions", op.options).activation, output)
         return [np.clip(scaled, *limits).astype(np.int8)]
+
+    def emit(self, graph: Graph, op: Op, body: Body) -> None:
+        """See `Operator.emit`."""
+        output = self._output(graph, op)
+        zeros = [c_structs.zero_point(self._input(graph, op, i)) for i in (0, 1)]
+        first, second, total = map(c_structs.scale, self.multipliers(graph, op))
+        limits = activation_range(cast("AddOptions", op.options).activation, output)
+        body.include(c_structs.KERNELS)
+        params = body.struct(
+            "fg_add_params",
+            f"op{op.index}_params",
+            {
+                "count": output.size,
+                "input_zero": f"{{{zeros[0]}, {zeros[1]}}}",
+                "input_scale": f"{{{first}, {second}}}",
+                "scale": total,
+                "output": c_structs.output(output, limits),
+            },
+        )
+        sources = (self._pointer(graph, op, i, body) for i in (0, 1))
+        body.call("fg_add", params, *sources, body.value(op.outputs[0], "int8_t"))

@@ -13,6 +13,7 @@ class AveragePool2D(Pooling):
 
     kind = "AVERAGE_POOL_2D"
     code = 1
+    kernel = "fg_average_pool2d"
 
     def _pool(self, values: Array, rows: Axis, columns: Axis) -> Array:
         border = ((rows.before, rows.after), (columns.before, columns.after), (0, 0))

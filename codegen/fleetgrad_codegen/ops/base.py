@@ -5,10 +5,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, NoReturn
 
+from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.errors import ModelFormatError, UnsupportedError
 from fleetgrad_codegen.frontend.flatbuffer import Table
 from fleetgrad_codegen.ir import ABSENT, Array, DType, Graph, Op, Quantization, Tensor
 from fleetgrad_codegen.ops.window import Axis
+from fleetgrad_codegen.plan.buffers import Region
 
 
 class Operator(ABC):
@@ -19,12 +21,16 @@ class Operator(ABC):
         code: Its ``BuiltinOperator`` code there.
         options_type: Its ``BuiltinOptions`` code there; 0 when it has no options to read.
         arity: Fewest and most inputs.
+        is_view: The output is the first input's bytes under another shape: nothing is computed.
+        in_place: Positions of inputs whose memory the output may take over when it is free.
     """
 
     kind: ClassVar[str]
     code: ClassVar[int]
     options_type: ClassVar[int] = 0
     arity: ClassVar[tuple[int, int]] = (1, 1)
+    is_view: ClassVar[bool] = False
+    in_place: ClassVar[tuple[int, ...]] = ()
 
     def parse(self, options: Table | None) -> object:  # noqa: ARG002
         """Turns the schema's options table into the operator's own frozen dataclass.
@@ -63,6 +69,30 @@ class Operator(ABC):
     def macs(self, graph: Graph, op: Op) -> int:  # noqa: ARG002
         """Multiply-accumulates of one forward run."""
         return 0
+
+    def scratch(self, graph: Graph, op: Op) -> Region | None:  # noqa: ARG002
+        """Working memory that the emitted code needs while it runs, or None."""
+        return None
+
+    @abstractmethod
+    def emit(self, graph: Graph, op: Op, body: Body) -> None:
+        """Writes the call of the operator's kernel, and the constants it needs.
+
+        Args:
+            graph: The graph the operator belongs to.
+            op: The operator; ``check`` has accepted it.
+            body: Takes both.
+
+        Raises:
+            UnsupportedError: A size beyond what the kernel's parameters can hold.
+        """
+
+    def _pointer(self, graph: Graph, op: Op, position: int, body: Body) -> str:
+        """A ``const int8_t *`` to an input, constant or not."""
+        data = self._input(graph, op, position).data
+        if data is not None:
+            return body.table(f"op{op.index}_input{position}", data)
+        return body.value(op.inputs[position], "const int8_t")
 
     def _require_options(self, options: Table | None) -> Table:
         if options is None:

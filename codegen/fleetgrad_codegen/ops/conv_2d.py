@@ -19,6 +19,7 @@ class Conv2D(Convolution):
     code = 3
     options_type = 1
     channel_axis = 0
+    kernel = "fg_conv2d"
 
     def parse(self, options: Table | None) -> ConvolutionOptions:
         """Reads the schema's Conv2DOptions."""
@@ -49,3 +50,14 @@ class Conv2D(Convolution):
     def macs(self, graph: Graph, op: Op) -> int:
         """See `Operator.macs`; taps in the padding count."""
         return self._output(graph, op).size * prod(self._input(graph, op, 1).shape[1:])
+
+    def _needs_patch(self, rows: Axis, columns: Axis) -> bool:
+        # Without border, a patch of one row or of whole rows lies contiguously in the input.
+        one_run = columns.window == 1 or columns.dilation == 1
+        whole_rows = columns.window == columns.size and rows.dilation == 1
+        contiguous = one_run and (rows.window == 1 or whole_rows)
+        return rows.has_border or columns.has_border or not contiguous
+
+    def _channel_fields(self, graph: Graph, op: Op) -> dict[str, int]:
+        weights = self._input(graph, op, 1)
+        return {"in_channels": weights.shape[3], "out_channels": weights.shape[0]}

@@ -4,14 +4,18 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import ClassVar, cast
 
 import numpy as np
 
+from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.ir import Array, Graph, Op
-from fleetgrad_codegen.ops.activation import Activation
+from fleetgrad_codegen.ops import c_structs
+from fleetgrad_codegen.ops.activation import Activation, activation_range
+from fleetgrad_codegen.ops.fixed_point import per_channel
 from fleetgrad_codegen.ops.weighted import WeightedOperator, output_multipliers, requantize_twice
 from fleetgrad_codegen.ops.window import Axis, Padding
+from fleetgrad_codegen.plan.buffers import Region
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,13 @@ class ConvolutionOptions:
 
 
 class Convolution(WeightedOperator):
-    """A sliding window with weights; accumulators are rounded twice."""
+    """A sliding window with weights; accumulators are rounded twice.
+
+    Attributes:
+        kernel: Its function in ``fg_kernels.h``.
+    """
+
+    kernel: ClassVar[str]
 
     def options(self, op: Op) -> ConvolutionOptions:
         """The operator's options, typed."""
@@ -87,3 +97,56 @@ class Convolution(WeightedOperator):
             self.options(op).activation,
         )
         return [made[None]]
+
+    @abstractmethod
+    def _needs_patch(self, rows: Axis, columns: Axis) -> bool:
+        """Whether the kernel has to copy what a window sees before it can use it."""
+
+    def scratch(self, graph: Graph, op: Op) -> Region | None:
+        """One patch: what a window sees."""
+        rows, columns = self.axes(graph, op)
+        if not self._needs_patch(rows, columns):
+            return None
+        depth = self._input(graph, op, 0).shape[3]
+        return Region(f"op{op.index} patch", rows.window * columns.window * depth)
+
+    @abstractmethod
+    def _channel_fields(self, graph: Graph, op: Op) -> dict[str, int]:
+        """What the kernel's parameters say about channels."""
+
+    def params(self, graph: Graph, op: Op, body: Body) -> str:
+        """The address of the kernel's parameters."""
+        source, weights = self._input(graph, op, 0), self._input(graph, op, 1)
+        output, where = self._output(graph, op), graph.where(op)
+        made = output_multipliers(source, weights, output, output.shape[3])
+        value, shift = per_channel(made)
+        prefix = f"op{op.index}"
+        scale_value = body.table(f"{prefix}_scale", value.astype(np.int32))
+        scale_shift = body.table(f"{prefix}_shift", shift.astype(np.int8))
+        limits = activation_range(self.options(op).activation, output)
+        body.include(c_structs.KERNELS)
+        channels = self._channel_fields(graph, op).items()
+        return body.struct(
+            f"{self.kernel}_params",
+            f"{prefix}_params",
+            {
+                "window": c_structs.window(*self.axes(graph, op), where),
+                **{name: c_structs.int16(n, "a number of channels", where) for name, n in channels},
+                "input_zero": c_structs.zero_point(source),
+                "scale": f"{{.value = {scale_value}, .shift = {scale_shift}}}",
+                "output": c_structs.output(output, limits),
+            },
+        )
+
+    def emit(self, graph: Graph, op: Op, body: Body) -> None:
+        """See `Operator.emit`."""
+        params = self.params(graph, op, body)
+        scratch = self.scratch(graph, op)
+        body.call(
+            self.kernel,
+            params,
+            *self._emit_weights(graph, op, body),
+            self._pointer(graph, op, 0, body),
+            "NULL" if scratch is None else body.address(scratch, "int8_t"),
+            body.value(op.outputs[0], "int8_t"),
+        )

@@ -17,6 +17,7 @@ class DepthwiseConv2D(Convolution):
     code = 4
     options_type = 2
     channel_axis = 3
+    kernel = "fg_depthwise_conv2d"
 
     def parse(self, options: Table | None) -> ConvolutionOptions:
         """Reads the schema's DepthwiseConv2DOptions; the multiplier follows from the shapes."""
@@ -54,3 +55,10 @@ class DepthwiseConv2D(Convolution):
         """See `Operator.macs`; taps in the padding count."""
         _, height, width, _ = self._input(graph, op, 1).shape
         return self._output(graph, op).size * height * width
+
+    def _needs_patch(self, rows: Axis, columns: Axis) -> bool:
+        return rows.has_border or columns.has_border
+
+    def _channel_fields(self, graph: Graph, op: Op) -> dict[str, int]:
+        channels = self._input(graph, op, 0).shape[3]
+        return {"in_channels": channels, "multiplier": self.multiplier(graph, op)}

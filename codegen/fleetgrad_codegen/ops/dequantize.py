@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.ir import Array, DType, Graph, Op
 from fleetgrad_codegen.ops.base import Operator
 
@@ -35,3 +36,7 @@ class Dequantize(Operator):
         source = self._check_quantized(graph, op, self._input(graph, op, 0))
         centred = inputs[0].astype(np.float64) - source.zero_point[0]
         return [(source.scale[0] * centred).astype(np.float32)]
+
+    def emit(self, graph: Graph, op: Op, body: Body) -> None:  # noqa: ARG002
+        """See `Operator.emit`; the boundary has left this operator to the host."""
+        self._unsupported(graph, op, "float32 on a device", "integers from end to end")

@@ -3,12 +3,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
+from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.errors import UnsupportedError
 from fleetgrad_codegen.frontend.flatbuffer import Table
 from fleetgrad_codegen.ir import Array, Graph, Op
+from fleetgrad_codegen.ops import c_structs
 from fleetgrad_codegen.ops.activation import Activation, activation_range, parse_activation
 from fleetgrad_codegen.ops.fixed_point import WideMultiplier, scale_once, wide_multiplier
 from fleetgrad_codegen.ops.weighted import WeightedOperator, output_factors
@@ -82,3 +85,39 @@ class FullyConnected(WeightedOperator):
     def macs(self, graph: Graph, op: Op) -> int:
         """See `Operator.macs`."""
         return self._output(graph, op).size * self._input(graph, op, 1).shape[1]
+
+    def params(self, graph: Graph, op: Op, body: Body) -> str:
+        """The address of the kernel's parameters."""
+        output = self._output(graph, op)
+        channels, depth = self._input(graph, op, 1).shape
+        made = self.multipliers(graph, op)
+        scales = body.structs(
+            "fg_wide_scale",
+            f"op{op.index}_scale",
+            [{"high": m.high, "low": m.low, "shift": m.shift} for m in made],
+        )
+        options = cast("FullyConnectedOptions", op.options)
+        limits = activation_range(options.activation, output)
+        body.include(c_structs.KERNELS)
+        return body.struct(
+            "fg_fully_connected_params",
+            f"op{op.index}_params",
+            {
+                "rows": output.size // channels,
+                "inputs": depth,
+                "outputs": channels,
+                "scale": scales,
+                "scale_step": int(len(made) > 1),
+                "output": c_structs.output(output, limits),
+            },
+        )
+
+    def emit(self, graph: Graph, op: Op, body: Body) -> None:
+        """See `Operator.emit`."""
+        body.call(
+            "fg_fully_connected",
+            self.params(graph, op, body),
+            *self._emit_weights(graph, op, body),
+            self._pointer(graph, op, 0, body),
+            body.value(op.outputs[0], "int8_t"),
+        )

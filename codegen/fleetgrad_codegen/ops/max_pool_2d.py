@@ -13,6 +13,7 @@ class MaxPool2D(Pooling):
 
     kind = "MAX_POOL_2D"
     code = 17
+    kernel = "fg_max_pool2d"
 
     def _pool(self, values: Array, rows: Axis, columns: Axis) -> Array:
         border = ((rows.before, rows.after), (columns.before, columns.after), (0, 0))

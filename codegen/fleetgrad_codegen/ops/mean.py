@@ -8,8 +8,10 @@ from typing import cast
 
 import numpy as np
 
+from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.frontend.flatbuffer import Table
 from fleetgrad_codegen.ir import Array, DType, Graph, Op
+from fleetgrad_codegen.ops import c_structs
 from fleetgrad_codegen.ops.base import Operator
 from fleetgrad_codegen.ops.fixed_point import (
     INT32_MAX,
@@ -75,6 +77,7 @@ class Mean(Operator):
         self._check_shape(graph, op, shape)
         if self._count(graph, op) * 255 > INT32_MAX:
             self._unsupported(graph, op, "the sum can overflow 32 bits", "at most 2**23 values")
+        self._blocks(graph, op)
         if shape[:1] != (1,):
             self._unsupported(graph, op, f"output shape {shape}", "a batch dimension of 1 in front")
 
@@ -92,3 +95,43 @@ class Mean(Operator):
     def macs(self, graph: Graph, op: Op) -> int:
         """See `Operator.macs`; an addition counts as one."""
         return self._input(graph, op, 0).size
+
+    def _blocks(self, graph: Graph, op: Op) -> tuple[int, int, int, int, int]:
+        """The input's shape as (kept, averaged, kept, averaged, kept).
+
+        Raises:
+            UnsupportedError: The averaged dimensions form more than two groups.
+        """
+        axes = self.axes(graph, op)
+        blocks = [1]
+        for dimension, size in enumerate(self._input(graph, op, 0).shape):
+            averaged = dimension in axes
+            if size == 1:
+                continue
+            if averaged == (len(blocks) % 2 == 0):
+                blocks[-1] *= size
+            else:
+                blocks.append(size)
+        if len(blocks) > 5:
+            self._unsupported(graph, op, f"axes {axes}", "at most two groups of neighbouring axes")
+        outer, first, middle, second, inner = (*blocks, 1, 1, 1, 1)[:5]
+        return outer, first, middle, second, inner
+
+    def emit(self, graph: Graph, op: Op, body: Body) -> None:
+        """See `Operator.emit`."""
+        output = self._output(graph, op)
+        zero = c_structs.zero_point(self._input(graph, op, 0))
+        names = ("outer", "first", "middle", "second", "inner")
+        body.include(c_structs.KERNELS)
+        params = body.struct(
+            "fg_mean_params",
+            f"op{op.index}_params",
+            {
+                **dict(zip(names, self._blocks(graph, op), strict=True)),
+                "bias": -zero * self._count(graph, op),
+                "scale": c_structs.scale(self.multiplier(graph, op)),
+                "output": c_structs.output(output, (-128, 127)),
+            },
+        )
+        source = self._pointer(graph, op, 0, body)
+        body.call("fg_mean", params, source, body.value(op.outputs[0], "int8_t"))

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.ir import Array, DType, Graph, Op
+from fleetgrad_codegen.ops import c_structs
 from fleetgrad_codegen.ops.base import Operator
 
 
@@ -38,6 +40,7 @@ class Pad(Operator):
         widths = self.widths(graph, op)
         if widths and widths[0] != (0, 0):
             self._unsupported(graph, op, "the batch dimension is padded", "(0, 0) in front")
+        self._blocks(graph, op)
         grown = zip(source.shape, widths, strict=True)
         self._check_shape(graph, op, tuple(n + sum(width) for n, width in grown))
 
@@ -45,3 +48,42 @@ class Pad(Operator):
         """See `Operator.reference`."""
         zero = self._check_int8(graph, op, self._output(graph, op)).zero_point[0]
         return [np.pad(inputs[0], self.widths(graph, op), constant_values=zero)]
+
+    def _blocks(self, graph: Graph, op: Op) -> list[tuple[int, int, int]]:
+        """The input as three dimensions of (size, before, size with padding), outermost first.
+
+        A dimension that is not padded is one with the dimension before it.
+
+        Raises:
+            UnsupportedError: More than three dimensions are left.
+        """
+        blocks: list[tuple[int, int, int]] = []
+        shape = self._input(graph, op, 0).shape
+        for size, (before, after) in zip(shape, self.widths(graph, op), strict=True):
+            padded = before + size + after
+            if blocks and padded == size:
+                block = blocks.pop()
+                blocks.append((block[0] * size, block[1] * size, block[2] * size))
+            elif blocks and blocks[-1] == (1, 0, 1):
+                blocks[-1] = (size, before, padded)
+            else:
+                blocks.append((size, before, padded))
+        if len(blocks) > 3:
+            self._unsupported(graph, op, f"{len(blocks)} padded dimensions", "at most three")
+        return [(1, 0, 1)] * (3 - len(blocks)) + blocks
+
+    def emit(self, graph: Graph, op: Op, body: Body) -> None:
+        """See `Operator.emit`."""
+        names = ("input", "before", "output")
+        columns = zip(*self._blocks(graph, op), strict=True)
+        body.include(c_structs.KERNELS)
+        params = body.struct(
+            "fg_pad_params",
+            f"op{op.index}_params",
+            {
+                **{n: f"{{{', '.join(map(str, c))}}}" for n, c in zip(names, columns, strict=True)},
+                "value": c_structs.zero_point(self._output(graph, op)),
+            },
+        )
+        source = self._pointer(graph, op, 0, body)
+        body.call("fg_pad", params, source, body.value(op.outputs[0], "int8_t"))

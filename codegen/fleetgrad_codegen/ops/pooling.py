@@ -4,12 +4,14 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import ClassVar, cast
 
 import numpy as np
 
+from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.frontend.flatbuffer import Table
 from fleetgrad_codegen.ir import Array, Graph, Op
+from fleetgrad_codegen.ops import c_structs
 from fleetgrad_codegen.ops.activation import Activation, activation_range, parse_activation
 from fleetgrad_codegen.ops.base import Operator
 from fleetgrad_codegen.ops.window import Axis, Padding, parse_padding
@@ -26,8 +28,13 @@ class PoolOptions:
 
 
 class Pooling(Operator):
-    """A sliding window without weights; positions in the padding do not take part."""
+    """A sliding window without weights; positions in the padding do not take part.
 
+    Attributes:
+        kernel: Its function in ``fg_kernels.h``.
+    """
+
+    kernel: ClassVar[str]
     options_type = 5
 
     def parse(self, options: Table | None) -> PoolOptions:
@@ -71,3 +78,21 @@ class Pooling(Operator):
         pooled = self._pool(inputs[0][0].astype(np.int64), *self.axes(graph, op))
         limits = activation_range(self.options(op).activation, self._output(graph, op))
         return [np.clip(pooled, *limits).astype(np.int8)[None]]
+
+    def emit(self, graph: Graph, op: Op, body: Body) -> None:
+        """See `Operator.emit`."""
+        output, where = self._output(graph, op), graph.where(op)
+        low, high = activation_range(self.options(op).activation, output)
+        body.include(c_structs.KERNELS)
+        params = body.struct(
+            "fg_pool2d_params",
+            f"op{op.index}_params",
+            {
+                "window": c_structs.window(*self.axes(graph, op), where),
+                "channels": c_structs.int16(output.shape[3], "a number of channels", where),
+                "low": low,
+                "high": high,
+            },
+        )
+        source = self._pointer(graph, op, 0, body)
+        body.call(self.kernel, params, source, body.value(op.outputs[0], "int8_t"))

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.ir import Array, DType, Graph, Op
+from fleetgrad_codegen.ops import c_structs
 from fleetgrad_codegen.ops.base import Operator
 from fleetgrad_codegen.ops.fixed_point import Multiplier, quantize_multiplier, scale_twice
 
@@ -17,6 +19,7 @@ class Quantize(Operator):
 
     kind = "QUANTIZE"
     code = 114
+    in_place = (0,)
     options_type = 89
 
     def multiplier(self, graph: Graph, op: Op) -> Multiplier:
@@ -58,3 +61,27 @@ class Quantize(Operator):
             scaled = scale_twice(centred, made.value, made.shift)
         limits = RANGES[output.dtype]
         return [np.clip(scaled + target.zero_point[0], *limits).astype(output.dtype.numpy)]
+
+    def emit(self, graph: Graph, op: Op, body: Body) -> None:
+        """See `Operator.emit`; between integers only."""
+        source, output = self._input(graph, op, 0), self._output(graph, op)
+        flips = [0x80 if tensor.dtype is DType.UINT8 else 0 for tensor in (source, output)]
+        body.include(c_structs.KERNELS)
+        params = body.struct(
+            "fg_quantize_params",
+            f"op{op.index}_params",
+            {
+                "count": output.size,
+                "input_zero": c_structs.zero_point(source) - flips[0],
+                "input_flip": flips[0],
+                "output_flip": flips[1],
+                "scale": c_structs.scale(self.multiplier(graph, op)),
+                "output": c_structs.output(output, RANGES[output.dtype], flips[1]),
+            },
+        )
+        body.call(
+            "fg_quantize",
+            params,
+            body.value(op.inputs[0], "const uint8_t"),
+            body.value(op.outputs[0], "uint8_t"),
+        )

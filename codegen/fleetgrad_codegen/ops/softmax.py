@@ -8,8 +8,10 @@ from typing import cast
 
 import numpy as np
 
+from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.frontend.flatbuffer import Table
 from fleetgrad_codegen.ir import Array, Graph, Op
+from fleetgrad_codegen.ops import c_structs
 from fleetgrad_codegen.ops.base import Operator
 from fleetgrad_codegen.ops.fixed_point import (
     INT32_MAX,
@@ -102,6 +104,7 @@ class Softmax(Operator):
 
     kind = "SOFTMAX"
     code = 25
+    in_place = (0,)
     options_type = 9
 
     def parse(self, options: Table | None) -> SoftmaxOptions:
@@ -160,3 +163,21 @@ class Softmax(Operator):
                 divide_by_power_of_two(product, over_unit + 31 - 8) - 128, -128, 127
             )
         return [result.reshape(inputs[0].shape)]
+
+    def emit(self, graph: Graph, op: Op, body: Body) -> None:
+        """See `Operator.emit`."""
+        source = self._input(graph, op, 0)
+        table = np.trim_zeros(self.exponentials(graph, op), "b").astype(np.int32)
+        body.include(c_structs.KERNELS)
+        params = body.struct(
+            "fg_softmax_params",
+            f"op{op.index}_params",
+            {
+                "rows": source.size // source.shape[-1],
+                "classes": source.shape[-1],
+                "exponential": body.table(f"op{op.index}_exponential", table),
+                "differences": table.size,
+            },
+        )
+        pointer = self._pointer(graph, op, 0, body)
+        body.call("fg_softmax", params, pointer, body.value(op.outputs[0], "int8_t"))

@@ -5,7 +5,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.ir import Array, DType, Graph, Op, Tensor
+from fleetgrad_codegen.ops import c_structs
 from fleetgrad_codegen.ops.activation import Activation, activation_range
 from fleetgrad_codegen.ops.base import Operator
 from fleetgrad_codegen.ops.fixed_point import (
@@ -14,6 +16,7 @@ from fleetgrad_codegen.ops.fixed_point import (
     per_channel,
     quantize_multiplier,
     scale_twice,
+    wrap_int32,
 )
 
 
@@ -97,6 +100,24 @@ class WeightedOperator(Operator):
         if bias is None or bias.data is None:
             return np.zeros(channels, np.int64)
         return bias.data.reshape(-1).astype(np.int64)
+
+    def _emit_weights(self, graph: Graph, op: Op, body: Body) -> tuple[str, str]:
+        """Tables of the weights, and of the bias with the input's zero point folded in.
+
+        A sum of w * (x - z) is the sum of w * x, less z times the sum of w. Kernels add modulo
+        2**32, so a folded bias that leaves int32 still leads to the right sum.
+        """
+        if body.is_trained(op.inputs[1]):
+            raise ValueError("a trained operator is emitted by its scheme")
+        weights = self._constant(graph, op, 1, "weights")
+        other = tuple(i for i in range(weights.ndim) if i != self.channel_axis)
+        sums = weights.astype(np.int64).sum(axis=other)
+        zero = c_structs.zero_point(self._input(graph, op, 0))
+        bias = wrap_int32(self._bias(graph, op, sums.size) - zero * sums)
+        return (
+            body.table(f"op{op.index}_weights", weights),
+            body.table(f"op{op.index}_bias", bias.astype(np.int32)),
+        )
 
     def _centred(self, graph: Graph, op: Op, values: Array) -> Array:
         """Input minus its zero point, as float64.

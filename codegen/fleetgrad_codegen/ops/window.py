@@ -70,6 +70,11 @@ class Axis:
         """Padding after the last element that the last position needs."""
         return max(0, (self.output - 1) * self.stride + self.reach - self.size - self.before)
 
+    @property
+    def has_border(self) -> bool:
+        """Whether any position reaches beyond the input."""
+        return self.before > 0 or self.after > 0
+
     def taps(self, tap: int) -> slice:
         """Which elements of the padded input the given tap reads, one for each position."""
         start = tap * self.dilation

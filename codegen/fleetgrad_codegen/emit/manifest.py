@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``manifest.json``: what code generation tells the host, and the digest that names a bundle."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+from fleetgrad_codegen.emit.model import ABI, shadow_bytes
+from fleetgrad_codegen.frontend.offsets import constant_span
+from fleetgrad_codegen.ir import Graph, Tensor
+from fleetgrad_codegen.ops import REGISTRY
+from fleetgrad_codegen.plan import MemoryPlan
+from fleetgrad_codegen.program import Loss, Program, Segment, SegmentKind
+
+FORMAT = 1
+UPDATE_HEADER_BYTES = 22
+"""Size of the wire's ``UpdateHeader``; a test compares."""
+
+
+def build_manifest(
+    program: Program, source: Graph, plan: MemoryPlan, original: bytes, model: bytes
+) -> dict[str, object]:
+    """The manifest without its digest.
+
+    Args:
+        program: The timeline that code was generated from.
+        source: The whole model, conversions at both ends included.
+        plan: Its memory.
+        original: The file the user gave.
+        model: The file of the bundle: the same, or with a new head or wider scales.
+
+    Returns:
+        A tree of JSON values.
+    """
+    graph, training = program.graph, program.training
+    (given,), (taken,) = source.inputs, graph.inputs
+    (made,), (wanted,) = graph.outputs, source.outputs
+    output = _tensor(graph.tensors[made], source.tensors[wanted])
+    output["classes"] = graph.tensors[made].shape[-1] if graph.tensors[made].shape else 1
+    return {
+        "format": FORMAT,
+        "abi": ABI,
+        "name": source.name,
+        "source_sha256": hashlib.sha256(original).hexdigest(),
+        "source_bytes": len(original),
+        "input": _tensor(graph.tensors[taken], source.tensors[given]),
+        "output": output,
+        "loss": (Loss.NONE if training is None else training.loss).value,
+        "scheme": {"name": "none"} if training is None else dict(training.description),
+        "batch": 0 if training is None else training.batch,
+        "target": _target(program),
+        "segments": [_segment(graph, segment, model) for segment in program.segments],
+        "param_bytes": plan.param_bytes,
+        "shadow_bytes": shadow_bytes(program),
+        "initial_params": "params.bin",
+        "update": {
+            "segments": [segment.name for segment in program.segments],
+            "blob_bytes": _update_bytes(program),
+        },
+        "memory": plan.manifest(),
+        "cost": {
+            "forward_macs": sum(REGISTRY[op.kind].macs(graph, op) for op in graph.ops),
+            "backward_macs": 0 if training is None else training.backward_macs,
+        },
+    }
+
+
+def bundle_digest(manifest: Mapping[str, object], source: str, model: bytes) -> bytes:
+    """The identity of a bundle: 32 bytes.
+
+    SHA-256 over the manifest (without ``digest``, as `canonical` writes it), ``model.c`` with zeros
+    in its digest field, and ``model.tflite``, each preceded by its length as 8 little-endian bytes.
+    """
+    state = hashlib.sha256()
+    for part in (canonical(manifest), source.encode(), model):
+        state.update(len(part).to_bytes(8, "little"))
+        state.update(part)
+    return state.digest()
+
+
+def canonical(manifest: Mapping[str, object]) -> bytes:
+    """The one way of writing a manifest: sorted keys, two spaces, a newline at the end."""
+    return (json.dumps(manifest, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
+def _tensor(device: Tensor, model: Tensor) -> dict[str, object]:
+    if device.quantization is None:
+        raise ValueError(f"{device.name} is not quantised")
+    return {
+        "shape": list(device.shape),
+        "dtype": device.dtype.value,
+        "scale": device.quantization.scale[0],
+        "zero_point": device.quantization.zero_point[0],
+        "source_dtype": model.dtype.value,
+    }
+
+
+def _target(program: Program) -> dict[str, object]:
+    training = program.training
+    if training is None:
+        return {"kind": "label", "bytes": 0}
+    if training.target_bytes:
+        return {"kind": "vector", "bytes": training.target_bytes}
+    return {"kind": "label", "bytes": 1 if training.classes <= 256 else 2}
+
+
+def _segment(graph: Graph, segment: Segment, model: bytes) -> dict[str, object]:
+    source = graph.tensors[segment.tensor].source
+    if source is None:
+        raise ValueError(f"{segment.name} is not a tensor of the model file")
+    offset, nbytes = constant_span(model, source)
+    itemsize = 4 if segment.kind is SegmentKind.BIAS else 1
+    if nbytes != segment.count * itemsize:
+        raise ValueError(f"{segment.name} has {nbytes} bytes in the model file")
+    return {
+        "name": segment.name,
+        "kind": segment.kind.value,
+        "shape": list(segment.shape),
+        "offset": segment.offset,
+        "count": segment.count,
+        "scale": list(segment.scale),
+        "tflite_offset": offset,
+        "tflite_bytes": nbytes,
+    }
+
+
+def _update_bytes(program: Program) -> int:
+    segments = program.segments
+    if not segments:
+        return 0
+    return UPDATE_HEADER_BYTES + len(segments) + sum(segment.count for segment in segments)

@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``model.c`` and ``model.h`` from a planned program."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from fleetgrad_codegen.emit.body import Body
+from fleetgrad_codegen.emit.constants import Constants
+from fleetgrad_codegen.emit.writer import Writer
+from fleetgrad_codegen.ir import Array
+from fleetgrad_codegen.plan import Layout
+from fleetgrad_codegen.program import Entry, Loss, Program, Training
+
+ABI = 1
+"""Mirrors ``FG_MODEL_ABI``; generated code refuses to compile with another."""
+
+DIGEST_BYTES = 8
+
+_LICENSE = "/* SPDX-License-Identifier: Apache-2.0 */"
+_PARAMETERS = {
+    Entry.FORWARD: "const fg_model_state *state",
+    Entry.EVALUATE: "const fg_model_state *state, const fg_target *target, fg_metrics *metrics",
+    Entry.ACCUMULATE: "const fg_model_state *state, const fg_target *target, uint32_t row,\n"
+    "                            fg_metrics *metrics",
+    Entry.APPLY: "const fg_model_state *state, uint32_t rows, const fg_step *step",
+    Entry.REFRESH: "const fg_model_state *state",
+}
+
+
+class ModelSource:
+    """The C of one program.
+
+    Args:
+        program: The timeline.
+        layout: Offsets of all its regions.
+    """
+
+    def __init__(self, program: Program, layout: Layout) -> None:
+        self._program = program
+        self._layout = layout
+        self._trained = {segment.tensor: segment for segment in program.segments}
+        self._constants = Constants()
+        self._bodies = {entry: self._body(entry) for entry in Entry}
+        self._initial = np.frombuffer(initial_params(program), np.uint8)
+
+    @property
+    def flash_bytes(self) -> int:
+        """Constant tables, the initial parameters included."""
+        return self._constants.table_bytes + int(self._initial.nbytes)
+
+    def header(self) -> str:
+        """``model.h``."""
+        out = Writer()
+        out.line(_LICENSE)
+        out.line("#ifndef FG_GENERATED_MODEL_H")
+        out.line("#define FG_GENERATED_MODEL_H")
+        out.blank()
+        out.line('#include "fleetgrad/fg_model.h"')
+        out.blank()
+        out.line(f"#if FG_MODEL_ABI != {ABI}U")
+        out.line('#error "generated for another version of the runtime: generate again"')
+        out.line("#endif")
+        out.blank()
+        for name, value in self._sizes():
+            out.line(f"#define FG_MODEL_{name} {value}U")
+        out.blank()
+        out.line("extern const fg_model fg_generated_model;")
+        out.blank()
+        out.line("#endif")
+        return out.text
+
+    def source(self, digest: bytes) -> str:
+        """``model.c``.
+
+        Args:
+            digest: 8 bytes; zeros where the text goes into the digest itself.
+        """
+        out = Writer()
+        out.line(_LICENSE)
+        out.line("/* Generated; edits are lost. */")
+        out.line('#include "model.h"')
+        out.blank()
+        out.line("#include <stddef.h>")
+        out.blank()
+        for header in self._constants.headers:
+            out.line(f'#include "{header}"')
+        out.blank()
+        self._emit_assertions(out)
+        self._emit_macros(out)
+        out.line(self._constants.text.rstrip())
+        out.blank()
+        for entry in Entry:
+            self._emit_entry(out, entry)
+        self._emit_descriptor(out, digest)
+        return out.text
+
+    def _body(self, entry: Entry) -> Body:
+        body = Body(self._layout, self._constants, self._program.values, self._trained)
+        for step in self._program.steps:
+            if entry in step.entries:
+                step.emit(body)
+        return body
+
+    def _sizes(self) -> list[tuple[str, int]]:
+        graph = self._program.graph
+        training = self._program.training
+        return [
+            ("ARENA_BYTES", self._layout.arena_bytes),
+            ("PARAM_BYTES", param_bytes(self._program)),
+            ("SHADOW_BYTES", shadow_bytes(self._program)),
+            ("INPUT_BYTES", graph.tensors[graph.inputs[0]].nbytes),
+            ("OUTPUT_BYTES", graph.tensors[graph.outputs[0]].nbytes),
+            ("BATCH", 0 if training is None else training.batch),
+        ]
+
+    def _emit_assertions(self, out: Writer) -> None:
+        graph, values = self._program.graph, self._program.values
+        for name, (tensor,) in (("INPUT", graph.inputs), ("OUTPUT", graph.outputs)):
+            offset = self._layout.offset(values[tensor].name)
+            out.line(
+                f"_Static_assert({offset}U + FG_MODEL_{name}_BYTES <= FG_MODEL_ARENA_BYTES,\n"
+                f'               "the {name.lower()} lies in the arena");'
+            )
+        align = max((p.buffer.align for p in self._layout.placements), default=1)
+        out.line(f'_Static_assert(FG_ALIGNMENT % {align}U == 0U, "the arena is aligned");')
+        out.blank()
+
+    def _emit_macros(self, out: Writer) -> None:
+        text = self._constants.text + "".join(
+            line for body in self._bodies.values() for line in body.lines
+        )
+        for name, member in (("ARENA", "arena"), ("PARAMS", "params"), ("SHADOW", "shadow")):
+            if f"{name}(" in text:
+                out.line(
+                    f"#define {name}(type, offset) ((type *)(void *)(state->{member} + (offset)))"
+                )
+        out.blank()
+
+    def _emit_entry(self, out: Writer, entry: Entry) -> None:
+        with out.block(f"static fg_status {entry.value}({_PARAMETERS[entry]})"):
+            for line in self._entry_lines(entry):
+                out.line(line)
+        out.blank()
+
+    def _entry_lines(self, entry: Entry) -> Iterable[str]:
+        training = self._program.training
+        lines = self._bodies[entry].lines
+        if entry is Entry.FORWARD or (entry is Entry.REFRESH and not lines):
+            return (*_unused(entry, lines), *lines, "return FG_OK;")
+        if training is None:
+            return (*_unused(entry, ()), "return FG_ERR_UNSUPPORTED;")
+        return (*_checks(entry, training), *lines, "return FG_OK;")
+
+    def _emit_descriptor(self, out: Writer, digest: bytes) -> None:
+        program = self._program
+        training = program.training
+        if program.segments:
+            with out.block("static const fg_segment segments[] =", end="};"):
+                for segment in program.segments:
+                    kind = f"FG_SEGMENT_{segment.kind.value.upper()}"
+                    out.line(f"{{{kind}, {segment.offset}U, {segment.count}U}},")
+            out.blank()
+            out.array("static const uint8_t", "initial_params", self._initial.tolist())
+            out.line(
+                "_Static_assert(sizeof initial_params == FG_MODEL_PARAM_BYTES,\n"
+                '               "the segments fill the parameter vector");'
+            )
+            out.blank()
+        graph = program.graph
+        loss = Loss.NONE if training is None else training.loss
+        with out.block("const fg_model fg_generated_model =", end="};"):
+            out.line(".abi = FG_MODEL_ABI,")
+            out.line(f".digest = {{{', '.join(f'0x{byte:02x}' for byte in digest)}}},")
+            for name in ("arena", "param", "shadow"):
+                out.line(f".{name}_bytes = FG_MODEL_{name.upper()}_BYTES,")
+            for name, (tensor,) in (("input", graph.inputs), ("output", graph.outputs)):
+                offset = self._layout.offset(program.values[tensor].name)
+                out.line(f".{name}_offset = {offset}U,")
+                out.line(f".{name}_bytes = FG_MODEL_{name.upper()}_BYTES,")
+            out.line(f".target_bytes = {0 if training is None else training.target_bytes}U,")
+            out.line(".batch = FG_MODEL_BATCH,")
+            out.line(f".loss = FG_LOSS_{loss.value.upper()},")
+            out.line(f".segment_count = {len(program.segments)}U,")
+            out.line(f".segments = {'segments' if program.segments else 'NULL'},")
+            out.line(f".initial_params = {'initial_params' if program.segments else 'NULL'},")
+            for entry in Entry:
+                out.line(f".{entry.value} = {entry.value},")
+
+
+def initial_params(program: Program) -> bytes:
+    """The parameter vector as exported, little-endian.
+
+    Raises:
+        ValueError: A segment is out of place.
+    """
+    vector = b""
+    for segment in program.segments:
+        if segment.offset != len(vector):
+            raise ValueError(f"segment {segment.name} does not follow the one before")
+        vector += _little_endian(segment.initial)
+    return vector
+
+
+def param_bytes(program: Program) -> int:
+    """Size of the parameter vector."""
+    return sum(segment.nbytes for segment in program.segments)
+
+
+def shadow_bytes(program: Program) -> int:
+    """Size of the int8 shadow of all trained weights."""
+    return sum(segment.count for segment in program.segments if segment.shadow_offset is not None)
+
+
+def _little_endian(values: Array) -> bytes:
+    return values.astype(values.dtype.newbyteorder("<")).tobytes()
+
+
+def _unused(entry: Entry, lines: Iterable[str]) -> Iterable[str]:
+    text = " ".join(lines)
+    names = [part.split()[-1].lstrip("*") for part in _PARAMETERS[entry].split(",")]
+    for name in names:
+        uses_state = name == "state" and any(f"{m}(" in text for m in ("ARENA", "PARAMS", "SHADOW"))
+        if not uses_state and name not in text:
+            yield f"(void){name};"
+
+
+def _checks(entry: Entry, training: Training) -> Iterable[str]:
+    conditions = []
+    if entry is Entry.ACCUMULATE:
+        conditions.append(f"row >= {training.batch}U")
+    if entry is Entry.APPLY:
+        conditions.append(f"rows == 0U || rows > {training.batch}U")
+    if entry in {Entry.EVALUATE, Entry.ACCUMULATE} and training.classes:
+        conditions.append(f"target->label >= {training.classes}U")
+    for condition in conditions:
+        yield f"if ({condition}) {{"
+        yield "    return FG_ERR_ARGUMENT;"
+        yield "}"
+    if entry in {Entry.EVALUATE, Entry.ACCUMULATE}:
+        yield "const fg_status status = forward(state);"
+        yield "if (status != FG_OK) {"
+        yield "    return status;"
+        yield "}"

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The forward pass as steps of a timeline: which memory each operator touches, and its code."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+from fleetgrad_codegen.emit.body import Body
+from fleetgrad_codegen.ir import Graph, Op
+from fleetgrad_codegen.ops import REGISTRY
+from fleetgrad_codegen.plan import Region
+from fleetgrad_codegen.program import Entry, Program, Step, Training
+
+
+def build_program(graph: Graph, training: Training | None = None) -> Program:
+    """The complete timeline of a model.
+
+    Args:
+        graph: The device's part of the model: integer tensors only.
+        training: What follows the forward pass; None for inference.
+
+    Returns:
+        The program, ready to be planned.
+    """
+    values = assign_regions(graph, frozenset() if training is None else training.reads)
+    replaced: Mapping[int, Step] = {} if training is None else training.replacements(values)
+    forward = [
+        replaced.get(position) or OperatorStep.of(graph, position, values)
+        for position in range(len(graph.ops))
+    ]
+    after = () if training is None else training.steps(values)
+    return Program(graph, (*forward, *after), values, training)
+
+
+def assign_regions(graph: Graph, preserved: Collection[int] = ()) -> Mapping[int, Region]:
+    """The memory of every tensor that is computed at run time.
+
+    A view (RESHAPE) shares the memory of its input. The result of an operator that can work in
+    place takes over the memory of an input that nobody reads afterwards.
+
+    Args:
+        graph: The graph.
+        preserved: Tensors that something behind the forward pass reads.
+
+    Returns:
+        A region per tensor index; constants have none.
+    """
+    group = {index: index for index in graph.inputs}
+    for position, op in enumerate(graph.ops):
+        for index in op.outputs:
+            group[index] = _leader(graph, position, op, group, preserved)
+    sizes: dict[int, int] = {}
+    for index, leader in group.items():
+        sizes[leader] = max(sizes.get(leader, 0), graph.tensors[index].nbytes)
+    names = _unique_names(graph, sizes)
+    regions = {leader: Region(names[leader], nbytes) for leader, nbytes in sizes.items()}
+    return {index: regions[leader] for index, leader in group.items()}
+
+
+def _leader(
+    graph: Graph, position: int, op: Op, group: Mapping[int, int], preserved: Collection[int]
+) -> int:
+    """The tensor whose memory the output of an operator gets: an input's, or its own."""
+    (output,) = op.outputs
+    operator = REGISTRY[op.kind]
+    if operator.is_view:
+        return group[op.inputs[0]]
+    still_read = {index for later in graph.ops[position + 1 :] for index in later.inputs}
+    still_read |= {*preserved, *graph.outputs}
+    for place in operator.in_place:
+        index = op.inputs[place]
+        if index not in group or graph.tensors[index].nbytes != graph.tensors[output].nbytes:
+            continue
+        sharing = {other for other, leader in group.items() if leader == group[index]}
+        if not sharing & still_read:
+            return group[index]
+    return output
+
+
+def _unique_names(graph: Graph, leaders: Collection[int]) -> dict[int, str]:
+    names: dict[int, str] = {}
+    for leader in sorted(leaders):
+        name = graph.tensors[leader].name or "tensor"
+        names[leader] = name if name not in names.values() else f"{name} ({leader})"
+    return names
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorStep(Step):
+    """One operator of the forward pass.
+
+    Attributes:
+        graph: The graph it belongs to.
+        op: The operator.
+        name: Position and kind.
+        regions: Run-time inputs and outputs, and scratch memory where the kernel needs it.
+    """
+
+    graph: Graph
+    op: Op
+    name: str
+    regions: tuple[Region, ...]
+
+    @classmethod
+    def of(cls, graph: Graph, position: int, values: Mapping[int, Region]) -> "OperatorStep":
+        """The step for the operator at a position of ``graph.ops``."""
+        op = graph.ops[position]
+        used = [values[index] for index in (*op.inputs, *op.outputs) if index in values]
+        scratch = REGISTRY[op.kind].scratch(graph, op)
+        regions = tuple(dict.fromkeys(used if scratch is None else (*used, scratch)))
+        return cls(graph, op, step_name(graph, position), regions)
+
+    @property
+    def entries(self) -> frozenset[Entry]:
+        """The forward pass alone."""
+        return frozenset({Entry.FORWARD})
+
+    def emit(self, body: Body) -> None:
+        """Writes the operator's own code."""
+        comment_operator(self.graph, self.op, self.name, body)
+        REGISTRY[self.op.kind].emit(self.graph, self.op, body)
+
+
+def step_name(graph: Graph, position: int) -> str:
+    """What the step of an operator is called: its position and kind."""
+    return f"{position} {graph.ops[position].kind}"
+
+
+def comment_operator(graph: Graph, op: Op, name: str, body: Body) -> None:
+    """Says in a comment which operator follows, and the shape of what it makes."""
+    output = graph.tensors[op.outputs[0]]
+    shape = "x".join(map(str, output.shape[1:])) or "1"
+    body.comment(f"{name} -> {output.name} {shape}")
+
+
+def preserve(region: Region) -> Region:
+    """The same region, surviving from sample to sample."""
+    return replace(region, kept=True)
