@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the round engine wants done. Those that concern the ledger are committed before any other."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from fleetgrad.device import Update
+from fleetgrad.errors import FleetgradError
+from fleetgrad.federation.model import GlobalModel
+from fleetgrad.results import Dropped
+from fleetgrad.wire.messages import RoundOpen, Verdict
+
+
+@dataclass(frozen=True)
+class OpenRound:
+    """Ledger: a round begins, or begins anew with its attempt counted up."""
+
+    round: int
+    evaluation_only: bool
+    selected: tuple[int, ...]
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """Ledger: an update counts from now on."""
+
+    round: int
+    device: int
+    update: Update
+
+
+@dataclass(frozen=True)
+class CloseRound:
+    """Ledger: a round ends; a training round makes a version.
+
+    Attributes:
+        round: Its number.
+        model: The new version, None after an evaluation.
+        accepted: Updates that count, by device id.
+        dropped: Devices asked that did not contribute.
+    """
+
+    round: int
+    model: GlobalModel | None
+    accepted: Mapping[int, Update]
+    dropped: tuple[Dropped, ...]
+
+
+@dataclass(frozen=True)
+class Note:
+    """Ledger: something that a reader of the run's story should know.
+
+    Attributes:
+        kind: One word: ``reboot``, ``refused``, ``lost``, ``dropped``, ``repeated``, ``stale``, ...
+        text: A sentence.
+        device: The device concerned, if one.
+        round: The round concerned, if one.
+    """
+
+    kind: str
+    text: str
+    device: int | None = None
+    round: int | None = None
+
+
+@dataclass(frozen=True)
+class Finish:
+    """Ledger: the run is complete."""
+
+
+@dataclass(frozen=True)
+class Fail:
+    """The run cannot go on now; it stays open in the ledger and can be resumed."""
+
+    error: FleetgradError
+
+
+@dataclass(frozen=True)
+class Assign:
+    """To a device: the terms of a round and the parameters."""
+
+    device: int
+    terms: RoundOpen
+    vector: bytes
+
+
+@dataclass(frozen=True)
+class SendReceipt:
+    """To a device: what became of its update."""
+
+    device: int
+    round: int
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Dismiss:
+    """To a device: the round closed without it."""
+
+    device: int
+    round: int
+
+
+LedgerAction: TypeAlias = OpenRound | Record | CloseRound | Note | Finish
+DeviceAction: TypeAlias = Assign | SendReceipt | Dismiss
+Action: TypeAlias = LedgerAction | DeviceAction | Fail

@@ -1,0 +1,330 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The round engine: (state, event, now) -> (state, actions). No I/O, no clock, no randomness.
+
+gathering --all answered, or out of patience--> round 1 .. n --> evaluation --> finished
+                                                  |  too few updates, retries used up
+                                                  +--> failed (resumable)
+"""
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TypeAlias
+
+from fleetgrad.device import (
+    Arrived,
+    DeviceEvent,
+    Joined,
+    Lost,
+    Rebooted,
+    Refused,
+    Spoiled,
+    Unable,
+)
+from fleetgrad.errors import FleetError, RoundError
+from fleetgrad.federation.actions import (
+    Action,
+    Assign,
+    CloseRound,
+    Dismiss,
+    Fail,
+    Finish,
+    Note,
+    OpenRound,
+    Record,
+    SendReceipt,
+)
+from fleetgrad.federation.model import GlobalModel
+from fleetgrad.federation.selection import select
+from fleetgrad.federation.state import Plan, Round, Stage, State
+from fleetgrad.federation.strategies import Strategy, fedavg
+from fleetgrad.results import Dropped
+from fleetgrad.wire.messages import RoundOpen, Verdict, Work
+
+Step: TypeAlias = tuple[State, list[Action]]
+
+
+def start(state: State, now: float) -> State:
+    """The state in which the fleet is awaited from ``now`` on."""
+    return replace(state, gather_until=now + state.plan.timeout_s)
+
+
+def step(state: State, event: DeviceEvent | None, now: float, strategy: Strategy = fedavg) -> Step:
+    """Takes one event; None lets time pass.
+
+    Args:
+        state: Where the run stands.
+        event: What a device session reported.
+        now: Seconds, of the clock that deadlines are in.
+        strategy: Makes the next version of the accepted updates.
+
+    Returns:
+        The next state, and what to do about it, in order.
+    """
+    actions: list[Action] = []
+    if state.stage in (Stage.FINISHED, Stage.FAILED):
+        return state, actions
+    if event is not None and event.device in state.plan.roster:
+        state, actions = _take(state, event)
+    moved = True
+    while moved:  # closing one round opens the next, which may close at once
+        before = state
+        state, more = _advance(state, now, strategy)
+        actions += more
+        moved = state is not before
+    return state, actions
+
+
+def _take(state: State, event: DeviceEvent) -> Step:
+    """What an event alone changes."""
+    match event:
+        case Joined():
+            return _joined(state, event)
+        case Arrived():
+            return _arrived(state, event)
+        case Spoiled():
+            receipt = SendReceipt(event.device, event.round, Verdict.REFUSED)
+            state, actions = _out(state, event.device, event.round, "refused", event.reason)
+            return state, [*actions, receipt]
+        case Unable():
+            return _out(state, event.device, event.round, "refused", event.reason)
+        case Lost():
+            state = replace(
+                state,
+                present=state.present - {event.device},
+                lost={**state.lost, event.device: event.reason},
+            )
+            return _out(state, event.device, None, "lost", event.reason)
+        case Refused():
+            state = replace(
+                state,
+                present=state.present - {event.device},
+                barred={**state.barred, event.device: event.reason},
+            )
+            return _out(state, event.device, None, "refused", event.reason)
+        case Rebooted():
+            number = state.round.number if state.round else None
+            text = f"device {event.device} started again (boot {event.boots})"
+            return state, [Note("reboot", text, event.device, number)]
+        case _:
+            return state, []
+
+
+def _joined(state: State, event: Joined) -> Step:
+    device = event.device
+    if device in state.barred:
+        return state, []
+    if event.train_samples == 0:
+        reason = "it holds no samples"
+        state = replace(state, barred={**state.barred, device: reason})
+        return _out(state, device, None, "empty", reason)
+    actions: list[Action] = []
+    state = replace(state, present=state.present | {device}, lost=_without(state.lost, device))
+    if state.round and device in state.round.out:
+        state = replace(state, round=replace(state.round, out=_without(state.round.out, device)))
+    held = event.holds_round
+    if held and state.round and held == state.round.number and device in state.round.accepted:
+        # We were stopped between commit and receipt.
+        actions.append(SendReceipt(device, held, Verdict.ACCEPTED))
+    elif held and held < state.next_round:
+        actions.append(SendReceipt(device, held, Verdict.STALE))
+    return state, actions
+
+
+def _arrived(state: State, event: Arrived) -> Step:
+    current = state.round
+    device, number = event.device, event.round
+    if not current or current.number != number or device not in current.selected:
+        text = f"device {device} sent an update of round {number}, which is not open for it"
+        return state, [
+            Note("stale", text, device, number),
+            SendReceipt(device, number, Verdict.STALE),
+        ]
+    if device in current.accepted:
+        return state, [SendReceipt(device, number, Verdict.DUPLICATE)]
+    accepted = {**current.accepted, device: event.update}
+    current = replace(current, accepted=accepted, out=_without(current.out, device))
+    return replace(state, round=current), [
+        Record(number, device, event.update),
+        SendReceipt(device, number, Verdict.ACCEPTED),
+    ]
+
+
+def _out(state: State, device: int, number: int | None, kind: str, reason: str) -> Step:
+    """Counts a device out of the open round, if it is still awaited there."""
+    note = Note(kind, f"device {device}: {reason}", device, number)
+    current = state.round
+    if (
+        not current
+        or device not in current.selected
+        or device in current.accepted
+        or number not in (None, current.number)
+    ):
+        return state, [note]
+    current = replace(current, out={**current.out, device: reason})
+    return replace(state, round=current), [replace(note, round=current.number)]
+
+
+def _advance(state: State, now: float, strategy: Strategy) -> Step:
+    """Moves on when everything for it is there; returns the very same state when not."""
+    if state.stage is Stage.GATHERING:
+        return _gather(state, now)
+    if state.stage is not Stage.ROUND or state.round is None:
+        return state, []
+    current = state.round
+    missing = [d for d in current.pending if d in state.present and d not in current.assigned]
+    if missing:
+        return _assign(state, current, missing)
+    if current.pending and now < current.deadline:
+        return state, []
+    evaluation = current.number > state.plan.rounds
+    if len(current.accepted) < _needed(state) and not evaluation:
+        return _too_few(state, current, now)
+    return _close(state, current, now, None if evaluation else strategy)
+
+
+def _gather(state: State, now: float) -> Step:
+    silent = [
+        d
+        for d in state.plan.roster
+        if d not in state.present and d not in state.lost and d not in state.barred
+    ]
+    if silent and now < state.gather_until:
+        return state, []
+    able = len(state.plan.roster) - len(state.barred)
+    if not state.present or able < state.plan.min_updates:
+        return _fail(state, _no_fleet(state, able))
+    actions: list[Action] = [
+        Note("lost", f"device {d}: it has not appeared yet", d, None) for d in silent
+    ]
+    if state.round:  # an interrupted run had it open
+        reopened = replace(state.round, deadline=now + state.plan.timeout_s)
+        return replace(state, stage=Stage.ROUND, round=reopened), actions
+    state, more = _open(state, now)
+    return state, actions + more
+
+
+def _open(state: State, now: float) -> Step:
+    number = state.next_round
+    plan = state.plan
+    able = [d for d in plan.roster if d not in state.barred]
+    evaluation = number > plan.rounds
+    selected = select(
+        able,
+        number,
+        seed=plan.seed,
+        fraction=1.0 if evaluation else plan.fraction,
+        least=plan.min_updates,
+    )
+    current = Round(
+        number,
+        selected,
+        deadline=now + plan.timeout_s,
+        out={d: reason for d, reason in state.lost.items() if d in selected},
+    )
+    opened = OpenRound(number, evaluation, selected, attempt=0)
+    return replace(state, stage=Stage.ROUND, round=current), [opened]
+
+
+def _assign(state: State, current: Round, devices: list[int]) -> Step:
+    vector = state.model.vector()
+    work = Work.EVALUATE if current.number > state.plan.rounds else Work.EVALUATE | Work.TRAIN
+    terms = _terms(state.plan, state.model, current.number, vector, work)
+    actions: list[Action] = [Assign(device, terms, vector) for device in devices]
+    current = replace(current, assigned=current.assigned | frozenset(devices))
+    return replace(state, round=current), actions
+
+
+def _terms(plan: Plan, model: GlobalModel, number: int, vector: bytes, work: Work) -> RoundOpen:
+    return RoundOpen(
+        round=number,
+        model_digest=plan.model_digest,
+        version_tag=model.tag,
+        blob_bytes=len(vector),
+        blob_crc=zlib.crc32(vector),
+        seed=plan.seed,
+        lr_mantissa=plan.lr_mantissa,
+        lr_exponent=plan.lr_exponent,
+        epochs=plan.epochs,
+        batch=plan.batch,
+        max_steps=plan.max_steps,
+        work=int(work),
+    )
+
+
+def _close(state: State, current: Round, now: float, strategy: Strategy | None) -> Step:
+    """Ends a round; with a strategy it makes a version."""
+    late = current.pending
+    reasons = {**current.out, **{d: _late_reason(state, d) for d in late}}
+    dropped = tuple(Dropped(d, reasons[d]) for d in current.selected if d in reasons)
+    model = strategy(state.model, current.accepted) if strategy else None
+    actions: list[Action] = [
+        Note("dropped", f"device {d}: {reasons[d]}", d, current.number) for d in late
+    ]
+    actions.append(CloseRound(current.number, model, current.accepted, dropped))
+    actions += [Dismiss(d.device, current.number) for d in dropped]
+    state = replace(state, model=model or state.model, next_round=current.number + 1, round=None)
+    if strategy is None:
+        return replace(state, stage=Stage.FINISHED), [*actions, Finish()]
+    state, more = _open(state, now)
+    return state, actions + more
+
+
+def _too_few(state: State, current: Round, now: float) -> Step:
+    have, need = len(current.accepted), _needed(state)
+    reasons = {**current.out, **{d: _late_reason(state, d) for d in current.pending}}
+    told = "; ".join(f"device {d}: {reason}" for d, reason in sorted(reasons.items()))
+    what = f"round {current.number} has {have} of the {need} updates it needs"
+    if current.attempt >= state.plan.retries:
+        error = RoundError(
+            what,
+            where=told,
+            expected=f"rounds.min_updates = {state.plan.min_updates}",
+            hint="run it again: the updates at hand are kept; or raise rounds.timeout_s",
+        )
+        return _fail(state, error, current.number)
+    again = replace(
+        current,
+        attempt=current.attempt + 1,
+        deadline=now + state.plan.timeout_s,
+        out={d: reason for d, reason in current.out.items() if d in state.barred},
+        assigned=frozenset(),
+    )
+    missing = [d for d in again.pending if d not in state.present]
+    state = replace(state, round=again)
+    # Those that do not answer are asked once more as well; the others follow in _advance().
+    state, actions = _assign(state, again, missing) if missing else (state, [])
+    note = Note("repeated", f"{what}; it is repeated ({told})", None, current.number)
+    opened = OpenRound(
+        again.number, evaluation_only=False, selected=again.selected, attempt=again.attempt
+    )
+    return state, [note, opened, *actions]
+
+
+def _fail(state: State, error: FleetError | RoundError, number: int | None = None) -> Step:
+    note = Note("failed", error.what, None, number)
+    return replace(state, stage=Stage.FAILED), [note, Fail(error)]
+
+
+def _no_fleet(state: State, able: int) -> FleetError:
+    reasons = {**state.lost, **state.barred}
+    told = [f"device {d}: {reasons.get(d, 'it never answered')}" for d in state.plan.roster]
+    shown = "; ".join(sorted(set(told))[:8]) + ("; ..." if len(told) > 8 else "")
+    return FleetError(
+        "no device answers" if able else "no device can take part",
+        where=shown,
+        expected=f"at least {state.plan.min_updates} of {len(state.plan.roster)} devices",
+        hint="fleetgrad log shows what each device said",
+    )
+
+
+def _needed(state: State) -> int:
+    return max(1, state.plan.min_updates)
+
+
+def _late_reason(state: State, device: int) -> str:
+    return "no update before the deadline" if device in state.present else "it never answered"
+
+
+def _without(mapping: Mapping[int, str], device: int) -> Mapping[int, str]:
+    return {d: reason for d, reason in mapping.items() if d != device}

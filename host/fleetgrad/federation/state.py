@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run is and where it stands. Frozen: the engine makes a new state for every event."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from fleetgrad.device import Update
+from fleetgrad.federation.model import GlobalModel
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What does not change during a run.
+
+    Attributes:
+        roster: Device ids that hold samples to train on.
+        model_digest: First 8 bytes of the bundle's digest.
+        rounds: Training rounds; one evaluation-only round follows them.
+        min_updates: A round with fewer is repeated or fails the run.
+        fraction: Share of the roster asked in each round.
+        timeout_s: Seconds until a round closes with what it has; also how long to wait for the
+            fleet to appear.
+        retries: How often a round with too few updates is repeated before the run fails.
+        seed: Of selection, sample order and stochastic rounding.
+        lr_mantissa: Learning rate = lr_mantissa * 2^(lr_exponent - 15).
+        lr_exponent: See there.
+        epochs: Passes over a device's samples in a round.
+        batch: Rows of one step.
+        max_steps: Steps of a round at most, 0 for no limit.
+    """
+
+    roster: tuple[int, ...]
+    model_digest: bytes
+    rounds: int
+    min_updates: int
+    fraction: float
+    timeout_s: float
+    retries: int
+    seed: int
+    lr_mantissa: int
+    lr_exponent: int
+    epochs: int
+    batch: int
+    max_steps: int
+
+
+class Stage(StrEnum):
+    """What the run is doing."""
+
+    GATHERING = "gathering"
+    ROUND = "round"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Round:
+    """An open round.
+
+    Attributes:
+        number: From 1; ``Plan.rounds + 1`` is the evaluation.
+        selected: Devices asked.
+        attempt: From 0; counts repetitions.
+        deadline: When to close with what is there.
+        accepted: Updates in the ledger, by device.
+        out: Devices that will not contribute as things stand, with reasons.
+        assigned: Devices that have been given the terms in this attempt.
+    """
+
+    number: int
+    selected: tuple[int, ...]
+    attempt: int = 0
+    deadline: float = 0.0
+    accepted: Mapping[int, Update] = field(default_factory=dict)
+    out: Mapping[int, str] = field(default_factory=dict)
+    assigned: frozenset[int] = frozenset()
+
+    @property
+    def pending(self) -> tuple[int, ...]:
+        """Devices that may still contribute."""
+        return tuple(d for d in self.selected if d not in self.accepted and d not in self.out)
+
+
+@dataclass(frozen=True)
+class State:
+    """A run between two events.
+
+    Attributes:
+        plan: What does not change.
+        model: The newest version.
+        next_round: The round to open next, or the one open.
+        stage: What the run is doing.
+        round: The open round; while gathering, one that an interrupted run had open.
+        present: Devices that have joined and are not lost.
+        lost: Devices that do not answer, with reasons.
+        barred: Devices that can never take part, with reasons.
+        gather_until: When to stop waiting for the fleet to appear.
+    """
+
+    plan: Plan
+    model: GlobalModel
+    next_round: int = 1
+    stage: Stage = Stage.GATHERING
+    round: Round | None = None
+    present: frozenset[int] = frozenset()
+    lost: Mapping[int, str] = field(default_factory=dict)
+    barred: Mapping[int, str] = field(default_factory=dict)
+    gather_until: float = 0.0
+
+    @property
+    def deadline(self) -> float | None:
+        """When the engine wants to be asked again, whatever the devices do."""
+        if self.stage is Stage.GATHERING:
+            return self.gather_until
+        return self.round.deadline if self.stage is Stage.ROUND and self.round else None
