@@ -78,8 +78,9 @@ fg_status fg_head_update(const fg_head *head, uint32_t samples, const fg_step *s
                          const int16_t *centred, const int16_t *gradient, int32_t *coefficients,
                          int32_t *bias, int16_t *masters, int8_t *shadow) FG_MUST_CHECK;
 
-/* shadow = masters rounded to int8. */
-void fg_refresh(const int16_t *masters, int8_t *shadow, uint32_t count);
+/* shadow = masters rounded to int8. Masters may come from afar: those beyond the limit are moved to
+ * it. */
+void fg_refresh(int16_t *masters, int8_t *shadow, uint32_t count);
 
 /* The update that a device sends: params - base per segment, as int8 times a power of two. */
 

@@ -39,8 +39,8 @@ static pace pace_of(const fg_scale *scale, const fg_step *step, uint32_t samples
 static int32_t coefficient_of(int32_t gradient, pace rate, int32_t limit) {
     const int32_t product = gradient * rate.mantissa;
     if (rate.shift > 0) {
-        if (rate.shift > 31) {
-            return 0;
+        if (rate.shift > 30) {
+            return 0; /* products are below 2^30 */
         }
         const int32_t half = (int32_t)(UINT32_C(1) << ((uint32_t)rate.shift - 1U));
         return fg_clamp32((product + half) >> rate.shift, limit);
@@ -53,7 +53,7 @@ static FG_INLINE void change_weight(int16_t *restrict master, int8_t *restrict s
                                     int32_t change) {
     int32_t moved = *master - (change >> 16);
     if (FG_UNLIKELY((uint32_t)(moved + FG_MASTER_LIMIT) > 2U * FG_MASTER_LIMIT)) {
-        const int32_t sign = moved >> 31;
+        const int32_t sign = (moved < 0) ? -1 : 0;
         moved = (FG_MASTER_LIMIT ^ sign) - sign; /* a constant here would cost the usual path */
     }
     *master = (int16_t)moved;
@@ -182,9 +182,9 @@ fg_status fg_head_update(const fg_head *head, uint32_t samples, const fg_step *s
     return FG_OK;
 }
 
-void fg_refresh(const int16_t *masters, int8_t *shadow, uint32_t count) {
+void fg_refresh(int16_t *masters, int8_t *shadow, uint32_t count) {
     for (uint32_t i = 0; i < count; i++) {
-        int32_t master = fg_clamp32(masters[i], FG_MASTER_LIMIT); /* they may come from afar */
-        shadow[i] = rounded_master(master);
+        masters[i] = (int16_t)fg_clamp32(masters[i], FG_MASTER_LIMIT);
+        shadow[i] = rounded_master(masters[i]);
     }
 }
