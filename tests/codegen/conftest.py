@@ -7,6 +7,7 @@ import importlib.util
 from typing import TYPE_CHECKING
 
 import pytest
+
 from support.oracle import Oracle
 
 if TYPE_CHECKING:

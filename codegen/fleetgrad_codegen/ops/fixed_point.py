@@ -22,6 +22,10 @@ Ints = npt.NDArray[Any]
 INT32_MIN = -(2**31)
 INT32_MAX = 2**31 - 1
 
+SCALED_LIMIT = 2**30
+"""Accumulator times factor stays below this, or the operator is refused: beyond it the reference's
+left shifts and sums overflow. Outputs end at a few hundred."""
+
 
 def round_half_away(value: float) -> int:
     """The nearest integer, ties away from zero, as C's ``round``."""
@@ -90,10 +94,10 @@ def scale_twice(x: Ints, value: Ints | int, shift: Ints | int) -> Ints:
         shift: `Multiplier.shift`, likewise.
 
     Returns:
-        int32 values. A left shift that leaves int32 wraps, as it does in the reference.
+        int32 values. Operators refuse scales on which a left shift could leave int32.
     """
     factor, exponent = np.asarray(value, np.int64), np.asarray(shift, np.int64)
-    shifted = wrap_int32(x.astype(np.int64) << np.maximum(exponent, 0))
+    shifted = x.astype(np.int64) << np.maximum(exponent, 0)
     return divide_by_power_of_two(doubling_high_mul(shifted, factor), np.maximum(-exponent, 0))
 
 

@@ -53,12 +53,14 @@ class Mean(Operator):
 
     def multiplier(self, graph: Graph, op: Op) -> Multiplier:
         """From sum to output, with the division by the count folded in as the reference does."""
-        source = self._check_int8(graph, op, self._input(graph, op, 0))
-        target = self._check_int8(graph, op, self._output(graph, op))
-        made = quantize_multiplier(source.scale[0] / target.scale[0])
+        made = quantize_multiplier(self._ratio(graph, op))
         count = self._count(graph, op)
         shift = min(count.bit_length() - 1, 32, 31 + made.shift)
         return Multiplier((made.value << shift) // count, made.shift - shift)
+
+    def _ratio(self, graph: Graph, op: Op) -> float:
+        source = self._check_int8(graph, op, self._input(graph, op, 0))
+        return source.scale[0] / self._check_int8(graph, op, self._output(graph, op)).scale[0]
 
     def _count(self, graph: Graph, op: Op) -> int:
         shape = self._input(graph, op, 0).shape
@@ -78,6 +80,8 @@ class Mean(Operator):
         if self._count(graph, op) * 255 > INT32_MAX:
             self._unsupported(graph, op, "the sum can overflow 32 bits", "at most 2**23 values")
         self._blocks(graph, op)
+        if quantize_multiplier(self._ratio(graph, op)).shift > 21:
+            self._unsupported(graph, op, "scales too far apart", "a quotient below 2**21")
         if shape[:1] != (1,):
             self._unsupported(graph, op, f"output shape {shape}", "a batch dimension of 1 in front")
 

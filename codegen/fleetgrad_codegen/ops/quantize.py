@@ -44,6 +44,8 @@ class Quantize(Operator):
                 continue
             if self._check_quantized(graph, op, tensor).per_channel:
                 self._unsupported(graph, op, f'"{tensor.name}" has many scales', "one scale")
+        if source.dtype in RANGES and self.multiplier(graph, op).shift > 22:
+            self._unsupported(graph, op, "scales too far apart", "a quotient below 2**22")
 
     def reference(self, graph: Graph, op: Op, inputs: Sequence[Array]) -> list[Array]:
         """See `Operator.reference`."""

@@ -12,6 +12,7 @@ from fleetgrad_codegen.ops.activation import Activation, activation_range
 from fleetgrad_codegen.ops.base import Operator
 from fleetgrad_codegen.ops.fixed_point import (
     INT32_MAX,
+    SCALED_LIMIT,
     Multiplier,
     per_channel,
     quantize_multiplier,
@@ -82,17 +83,24 @@ class WeightedOperator(Operator):
                     f'bias "{bias.name}" has {bias.size} values',
                     f"{channels}, one per output channel",
                 )
+        self._check_overflow(graph, op, weights, channels)
+
+    def _check_overflow(self, graph: Graph, op: Op, weights: Array, channels: int) -> None:
         other = tuple(i for i in range(weights.ndim) if i != self.channel_axis)
         largest = 255 * np.abs(weights.astype(np.int64)).sum(axis=other)
         largest = largest + np.abs(self._bias(graph, op, channels))
-        if largest.max(initial=0) > INT32_MAX:
-            self._unsupported(
-                graph,
-                op,
-                f"output channel {int(largest.argmax())} can overflow its 32-bit sum",
-                "255 * sum(|weights|) + |bias| below 2**31",
-                "check the calibration data: a weight scale is far too small for its bias",
-            )
+        tensors = (self._input(graph, op, 0), self._input(graph, op, 1), self._output(graph, op))
+        scaled = largest * np.array(output_factors(*tensors, channels))
+        for values, limit, name in ((largest, INT32_MAX, "sum"), (scaled, SCALED_LIMIT, "output")):
+            if values.max(initial=0) > limit:
+                self._unsupported(
+                    graph,
+                    op,
+                    f"output channel {int(values.argmax())} can overflow: its {name} may reach "
+                    f"{values.max():g}",
+                    f"at most {limit}",
+                    "check the calibration data: some scale is far too small",
+                )
 
     def _bias(self, graph: Graph, op: Op, channels: int) -> Array:
         """Bias as int64, zeros where there is none."""

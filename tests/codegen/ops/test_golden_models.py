@@ -14,9 +14,8 @@ from fleetgrad_codegen.ops import interpret
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from support.oracle import Oracle
-
     from fleetgrad_codegen.ir import Graph
+    from support.oracle import Oracle
 
 MODELS = (
     "mlperf_ad01_int8",
