@@ -11,7 +11,6 @@ from fleetgrad_codegen.ops import c_structs
 from fleetgrad_codegen.ops.activation import Activation, activation_range
 from fleetgrad_codegen.ops.base import Operator
 from fleetgrad_codegen.ops.fixed_point import (
-    INT32_MAX,
     SCALED_LIMIT,
     Multiplier,
     per_channel,
@@ -91,14 +90,14 @@ class WeightedOperator(Operator):
         largest = largest + np.abs(self._bias(graph, op, channels))
         tensors = (self._input(graph, op, 0), self._input(graph, op, 1), self._output(graph, op))
         scaled = largest * np.array(output_factors(*tensors, channels))
-        for values, limit, name in ((largest, INT32_MAX, "sum"), (scaled, SCALED_LIMIT, "output")):
-            if values.max(initial=0) > limit:
+        for values, limit, name in ((largest, 2**31, "sum"), (scaled, SCALED_LIMIT, "output")):
+            if values.max(initial=0) >= limit:
                 self._unsupported(
                     graph,
                     op,
                     f"output channel {int(values.argmax())} can overflow: its {name} may reach "
                     f"{values.max():g}",
-                    f"at most {limit}",
+                    f"less than {limit}",
                     "check the calibration data: some scale is far too small",
                 )
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -341,7 +343,7 @@ def test_a_factor_that_rounds_onto_a_tie_in_double_precision(
 def test_accumulators_anywhere_in_int32(litert: Oracle, data: st.DataObject, kind: str) -> None:
     """Biases up to the limits, factors from 2**-30 to 2**10: shifts of every width, saturation."""
     factor = float32(2.0 ** data.draw(st.floats(-30, 10)))
-    limit = int(min(2**31 - 1, 2**30 / factor))
+    limit = math.ceil(min(2**31, 2**30 / factor)) - 1
     units = 64
     made = ModelBuilder()
     shape = (1, 1, 1, 1) if kind == "CONV_2D" else (1, 1)
