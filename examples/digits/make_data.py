@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -219,7 +220,7 @@ def build(
     }
 
 
-def as_json(value: dict[str, object]) -> np.ndarray:
+def as_json(value: Mapping[str, object]) -> np.ndarray:
     return np.array(json.dumps(value, sort_keys=True))
 
 
