@@ -24,7 +24,7 @@ class Constants:
     def __init__(self) -> None:
         self._headers: set[str] = set()
         self._tables: dict[tuple[str, bytes], str] = {}
-        self._names: set[str] = set()
+        self._names: dict[str, object] = {}
         self._definitions = Writer()
         self._table_bytes = 0
 
@@ -54,14 +54,16 @@ class Constants:
         key = (ctype, values.tobytes())
         if key in self._tables:
             return self._tables[key]
-        self._tables[key] = self._claim(name)
+        self._tables[key] = name
+        self._claim(name, key)
         self._table_bytes += values.nbytes
         self._definitions.array(f"static const {ctype}", name, values.ravel().tolist())
         return name
 
     def struct(self, ctype: str, name: str, fields: Mapping[str, str | int]) -> str:
-        """Defines a struct; returns its address."""
-        self._claim(name)
+        """Defines a struct, once however often it is asked for; returns its address."""
+        if not self._claim(name, (ctype, dict(fields))):
+            return f"&{name}"
         with self._definitions.block(f"static const {ctype} {name} =", end="};"):
             for field, value in fields.items():
                 self._definitions.line(f".{field} = {_expression(value)},")
@@ -69,8 +71,9 @@ class Constants:
         return f"&{name}"
 
     def structs(self, ctype: str, name: str, rows: Sequence[Mapping[str, str | int]]) -> str:
-        """Defines an array of structs; returns its name."""
-        self._claim(name)
+        """Defines an array of structs, once however often it is asked for; returns its name."""
+        if not self._claim(name, (ctype, [dict(row) for row in rows])):
+            return name
         with self._definitions.block(f"static const {ctype} {name}[{len(rows)}] =", end="};"):
             for row in rows:
                 fields = ", ".join(f".{field} = {_expression(v)}" for field, v in row.items())
@@ -78,11 +81,14 @@ class Constants:
         self._definitions.blank()
         return name
 
-    def _claim(self, name: str) -> str:
-        if name in self._names:
+    def _claim(self, name: str, content: object) -> bool:
+        """Whether the name is new; False when it already stands for the same content."""
+        if name not in self._names:
+            self._names[name] = content
+            return True
+        if self._names[name] != content:
             raise ValueError(f"two constants are called {name}")
-        self._names.add(name)
-        return name
+        return False
 
 
 def _expression(value: str | int) -> str:

@@ -70,6 +70,10 @@ uint32_t fg_loss_squared_error(const fg_head *head, const int8_t *target, int32_
 /* Index of the first maximum of count > 0 values: the predicted class. */
 uint32_t fg_argmax(const int8_t *values, uint32_t count);
 
+/* Puts one sample's centred inputs and gradient into row `row` of a batch's. */
+void fg_head_keep(const fg_head *head, uint32_t row, const int16_t *centred,
+                  const int16_t *gradient, int16_t *centred_rows, int16_t *gradient_rows);
+
 /* One SGD step from the mean gradient of `samples` samples: rows of `centred` and `gradient` as the
  * functions above wrote them, sample after sample. `coefficients` is scratch for samples *
  * positions words. Updates bias and masters in place and writes the shadow weights. FG_ERR_ARGUMENT

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
 #include "fleetgrad/fg_train.h"
 
 #include "train_math.h"
@@ -54,4 +56,12 @@ void fg_head_forward(const fg_head *head, const int8_t *x, const int8_t *weights
         centred += inputs;
         acc += outputs;
     }
+}
+
+void fg_head_keep(const fg_head *head, uint32_t row, const int16_t *centred,
+                  const int16_t *gradient, int16_t *centred_rows, int16_t *gradient_rows) {
+    const uint32_t inputs = head->positions * head->inputs;
+    const uint32_t outputs = head->positions * head->outputs;
+    memcpy(centred_rows + (row * inputs), centred, inputs * sizeof *centred);
+    memcpy(gradient_rows + (row * outputs), gradient, outputs * sizeof *gradient);
 }
