@@ -26,8 +26,3 @@ class AveragePool2D(Pooling):
             count += tap_view(inside, rows, columns, row, column)
         rounded: Array = (np.abs(total) + count // 2) // count
         return np.where(total < 0, -rounded, rounded)
-
-    def macs(self, graph: Graph, op: Op) -> int:
-        """See `Operator.macs`; an addition counts as one."""
-        rows, columns = self.axes(graph, op)
-        return self._output(graph, op).size * rows.window * columns.window

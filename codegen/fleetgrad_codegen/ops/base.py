@@ -67,7 +67,7 @@ class Operator(ABC):
         """
 
     def macs(self, graph: Graph, op: Op) -> int:  # noqa: ARG002
-        """Multiply-accumulates of one forward run."""
+        """Multiply-accumulates of one forward run; additions alone, as in a mean, do not count."""
         return 0
 
     def scratch(self, graph: Graph, op: Op) -> Region | None:  # noqa: ARG002

@@ -96,10 +96,6 @@ class Mean(Operator):
         scaled = scale_twice(total, made.value, made.shift) + target.zero_point[0]
         return [np.clip(scaled, -128, 127).astype(np.int8).reshape(output.shape)]
 
-    def macs(self, graph: Graph, op: Op) -> int:
-        """See `Operator.macs`; an addition counts as one."""
-        return self._input(graph, op, 0).size
-
     def _blocks(self, graph: Graph, op: Op) -> tuple[int, int, int, int, int]:
         """The input's shape as (kept, averaged, kept, averaged, kept).
 
