@@ -48,10 +48,6 @@ typedef struct fg_conv2d_params {
 void fg_conv2d(const fg_conv2d_params *params, const int8_t *weights, const int32_t *bias,
                const int8_t *input, int8_t *scratch, int8_t *output);
 
-/* The last part of it alone: outputs from out_h * out_w * out_channels sums that contain bias and
- * zero point. */
-void fg_conv2d_finish(const fg_conv2d_params *params, const int32_t *sums, int8_t *output);
-
 typedef struct fg_depthwise_conv2d_params {
     fg_window window;
     int16_t in_channels, multiplier; /* out_channels = in_channels * multiplier */
@@ -82,10 +78,6 @@ typedef struct fg_fully_connected_params {
 /* Weights [outputs][inputs], bias folded as above; every row of the input on its own. */
 void fg_fully_connected(const fg_fully_connected_params *params, const int8_t *weights,
                         const int32_t *bias, const int8_t *input, int8_t *output);
-
-/* The last part of it alone: outputs from rows * outputs sums that contain bias and zero point. */
-void fg_fully_connected_finish(const fg_fully_connected_params *params, const int32_t *sums,
-                               int8_t *output);
 
 typedef struct fg_pool2d_params {
     fg_window window;

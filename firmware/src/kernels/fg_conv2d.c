@@ -53,12 +53,3 @@ void fg_conv2d(const fg_conv2d_params *params, const int8_t *weights, const int3
         }
     }
 }
-
-void fg_conv2d_finish(const fg_conv2d_params *params, const int32_t *sums, int8_t *output) {
-    const int32_t pixels = params->window.out_h * params->window.out_w;
-    for (int32_t pixel = 0; pixel < pixels; ++pixel) {
-        for (int32_t channel = 0; channel < params->out_channels; ++channel) {
-            *output++ = finish(params, channel, (uint32_t)*sums++);
-        }
-    }
-}

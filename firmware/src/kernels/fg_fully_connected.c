@@ -36,12 +36,3 @@ void fg_fully_connected(const fg_fully_connected_params *params, const int8_t *w
         output += params->outputs;
     }
 }
-
-void fg_fully_connected_finish(const fg_fully_connected_params *params, const int32_t *sums,
-                               int8_t *output) {
-    for (int32_t row = 0; row < params->rows; ++row) {
-        for (int32_t index = 0; index < params->outputs; ++index) {
-            *output++ = finish(params, index, (uint32_t)*sums++);
-        }
-    }
-}
