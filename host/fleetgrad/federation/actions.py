@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the round engine wants done. Those that concern the ledger are committed before any other."""
+"""What the round engine wants done; what concerns the ledger is committed before the rest."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

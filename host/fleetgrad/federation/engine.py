@@ -119,9 +119,9 @@ def _joined(state: State, event: Joined) -> Step:
         state = replace(state, barred={**state.barred, device: reason})
         return _out(state, device, None, "empty", reason)
     actions: list[Action] = []
-    state = replace(state, present=state.present | {device}, lost=_without(state.lost, device))
-    if state.round and device in state.round.out:
+    if state.round and device in state.lost:  # it is back: its update is awaited again
         state = replace(state, round=replace(state.round, out=_without(state.round.out, device)))
+    state = replace(state, present=state.present | {device}, lost=_without(state.lost, device))
     held = event.holds_round
     if held and state.round and held == state.round.number and device in state.round.accepted:
         # We were stopped between commit and receipt.

@@ -70,7 +70,7 @@ class GlobalModel:
         split = self.layout.bias_count
         biases = np.clip(whole[:split], -BIAS_LIMIT, BIAS_LIMIT).astype("<i4")
         masters = np.clip(whole[split:], -MASTER_LIMIT, MASTER_LIMIT).astype("<i2")
-        return biases.tobytes() + masters.tobytes()
+        return bytes(biases.tobytes() + masters.tobytes())
 
 
 def from_vector(layout: Layout, vector: bytes) -> GlobalModel:

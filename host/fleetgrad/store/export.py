@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A version as a .tflite file, and the difference between two versions."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fleetgrad.bundle import Bundle
+from fleetgrad.errors import BundleError
+from fleetgrad.federation.model import GlobalModel
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How one trained tensor differs between two versions.
+
+    Attributes:
+        name: The tensor.
+        kind: ``bias`` or ``weight``.
+        count: Elements.
+        changed: Elements whose exported value differs.
+        largest: Largest difference, in the device's unit: a bias's own, or 1/256 of an int8 weight.
+        mean: Mean absolute difference in that unit.
+    """
+
+    name: str
+    kind: str
+    count: int
+    changed: int
+    largest: float
+    mean: float
+
+
+def export(bundle: Bundle, model: GlobalModel) -> bytes:
+    """The bundle's model file with the version's weights in place of its own.
+
+    Args:
+        bundle: Where the model file and the places of its weights come from.
+        model: The version.
+
+    Returns:
+        A complete .tflite; it computes what the devices' own evaluation computes.
+
+    Raises:
+        BundleError: When the model file has no place for a trained tensor.
+    """
+    data = bytearray(bundle.model)
+    for segment, values in zip(bundle.segments, exported(bundle, model), strict=True):
+        if segment.tflite_offset is None:
+            raise BundleError(
+                f"the model file has no place for the tensor {segment.name}",
+                where="manifest.json: segments",
+                hint="fleetgrad build makes a new bundle",
+            )
+        raw = values.tobytes()
+        data[segment.tflite_offset : segment.tflite_offset + len(raw)] = raw
+    return bytes(data)
+
+
+def exported(bundle: Bundle, model: GlobalModel) -> list[NDArray[np.integer]]:
+    """Every segment as a model file holds it: int32 biases, int8 weights."""
+    vector = model.vector()
+    arrays: list[NDArray[np.integer]] = []
+    for segment in bundle.segments:
+        raw = vector[segment.offset : segment.offset + segment.count * segment.item_bytes]
+        if segment.kind == "bias":
+            arrays.append(np.frombuffer(raw, "<i4"))
+        else:
+            rounded = (np.frombuffer(raw, "<i2").astype(np.int32) + 128) >> 8
+            arrays.append(np.clip(rounded, -127, 127).astype(np.int8))
+    return arrays
+
+
+def diff(bundle: Bundle, old: GlobalModel, new: GlobalModel) -> list[Difference]:
+    """What changed between two versions of the same bundle, tensor by tensor."""
+    delta = np.abs(new.values - old.values) / float(1 << 16)
+    differences, start = [], 0
+    for segment, before, after in zip(
+        bundle.segments, exported(bundle, old), exported(bundle, new), strict=True
+    ):
+        part = delta[start : start + segment.count]
+        start += segment.count
+        differences.append(
+            Difference(
+                name=segment.name,
+                kind=segment.kind,
+                count=segment.count,
+                changed=int((before != after).sum()),
+                largest=float(part.max(initial=0.0)),
+                mean=float(part.mean()) if segment.count else 0.0,
+            )
+        )
+    return differences

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What may be written to the ledger; every write is part of a transaction."""
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+
+from fleetgrad.store.records import DeviceRow, RunRow, UpdateRow
+
+
+class Transaction:
+    """Writes that become durable together, or not at all."""
+
+    def __init__(self, connection: sqlite3.Connection, now: float) -> None:
+        self._db = connection
+        self._now = now
+
+    def add_bundle(self, digest: str, name: str, manifest: str, params: str, model: str) -> None:
+        """Makes a bundle known; harmless when it is. The last three are blobs."""
+        self._db.execute(
+            "INSERT OR IGNORE INTO bundles VALUES (?, ?, ?, ?, ?)",
+            (digest, name, manifest, params, model),
+        )
+
+    def add_version(
+        self,
+        digest: str,
+        *,
+        parent: int | None,
+        bundle: str,
+        params: str,
+        created_by: str,
+        run_id: str | None = None,
+        number: int | None = None,
+    ) -> int:
+        """Adds a version; returns its number."""
+        cursor = self._db.execute(
+            "INSERT INTO versions (digest, parent, bundle, params, run_id, round, created_by, at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (digest, parent, bundle, params, run_id, number, created_by, self._now),
+        )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def add_run(self, run: RunRow, devices: Sequence[DeviceRow]) -> None:
+        """Adds a run and its roster."""
+        self._db.execute(
+            "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                run.run_id,
+                run.fingerprint,
+                run.bundle,
+                run.base,
+                run.fleet,
+                run.rounds,
+                run.labels,
+                run.loss_unit,
+                run.state,
+                run.starts,
+                run.config,
+                self._now,
+            ),
+        )
+        self._db.executemany(
+            "INSERT INTO devices VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                (run.run_id, d.device, d.name, d.train_samples, d.eval_samples, d.left_out)
+                for d in devices
+            ],
+        )
+
+    def start_run(self, run_id: str, fleet: str) -> None:
+        """Counts one more start of a run."""
+        self._db.execute(
+            "UPDATE runs SET starts = starts + 1, fleet = ? WHERE run_id = ?", (fleet, run_id)
+        )
+
+    def finish_run(self, run_id: str) -> None:
+        """Marks a run as done."""
+        self._db.execute("UPDATE runs SET state = 'done' WHERE run_id = ?", (run_id,))
+
+    def bar_device(self, run_id: str, device: int, reason: str) -> None:
+        """Says why a device takes no part."""
+        self._db.execute(
+            "UPDATE devices SET left_out = ? WHERE run_id = ? AND device = ?",
+            (reason, run_id, device),
+        )
+
+    def open_round(
+        self,
+        run_id: str,
+        number: int,
+        *,
+        evaluation: bool,
+        base: int,
+        selected: Sequence[int],
+        attempt: int,
+    ) -> None:
+        """Adds a round, or counts up its attempt."""
+        self._db.execute(
+            "INSERT INTO rounds VALUES (?, ?, ?, ?, NULL, ?, ?, 0, '[]', 0, ?)"
+            " ON CONFLICT DO UPDATE SET attempt = excluded.attempt",
+            (
+                run_id,
+                number,
+                evaluation,
+                base,
+                json.dumps(list(selected)),
+                attempt,
+                self._now,
+            ),
+        )
+
+    def add_update(self, run_id: str, update: UpdateRow) -> None:
+        """Adds an accepted update.
+
+        Raises:
+            sqlite3.IntegrityError: When this device's update of this round is there already.
+        """
+        self._db.execute(
+            "INSERT INTO updates VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                run_id,
+                update.round,
+                update.device,
+                update.samples,
+                update.eval_samples,
+                update.eval_correct,
+                update.eval_loss,
+                update.train_loss,
+                update.blob,
+                self._now,
+            ),
+        )
+
+    def close_round(
+        self,
+        run_id: str,
+        number: int,
+        *,
+        version: int | None,
+        dropped: Sequence[tuple[int, str]],
+        seconds: float,
+        traffic: Mapping[int, tuple[int, int]],
+    ) -> None:
+        """Closes a round. ``traffic``: bytes up and down by device."""
+        self._db.execute(
+            "UPDATE rounds SET version = ?, dropped = ?, seconds = ?, closed = 1"
+            " WHERE run_id = ? AND round = ?",
+            (version, json.dumps([list(d) for d in dropped]), seconds, run_id, number),
+        )
+        self._db.executemany(
+            "INSERT INTO traffic VALUES (?, ?, ?, ?, ?)",
+            [(run_id, number, device, up, down) for device, (up, down) in traffic.items()],
+        )
+
+    def note(
+        self,
+        kind: str,
+        text: str,
+        *,
+        run_id: str | None = None,
+        number: int | None = None,
+        device: int | None = None,
+    ) -> None:
+        """Adds a line to the story."""
+        self._db.execute(
+            "INSERT INTO events (run_id, round, device, kind, text, at) VALUES (?, ?, ?, ?, ?, ?)",
+            (run_id, number, device, kind, text, self._now),
+        )
