@@ -151,11 +151,12 @@ def test_the_schema_hash_follows_meaning_and_not_documentation(
         ('["steps", "u32"', '["steps", "u24"', "Status.steps: unknown type 'u24'"),
         ('["steps", "u32"', '["round", "u32"', "Status: two fields of one name"),
         ('["steps", "u32"', '["Steps", "u32"', "Status.Steps: not a lower-case name"),
-        ('["offset", "u32"]', '["offset", "bytes"]', "Chunk.offset: bytes must come last"),
+        ('["offset", "u32"', '["offset", "bytes"', "Chunk.offset: bytes must come last"),
         ("id = 0x14", "id = 0x13", "Abort: id 0x13 is Receipt's"),
         ("id = 0x14", "id = 256", "Abort: a message needs an id in 1..255"),
         ("stale = 3", "stale = 1", "enum.verdict: two names for one value"),
-        ('"u8[8]", "of the bundle"', '"u8[64]", "of the bundle"', "RoundOpen: 97 bytes"),
+        ('"u8[8]", "of the bundle', '"u8[64]", "of the bundle', "RoundOpen: 97 bytes"),
+        (', "samples per step"', "", "RoundOpen.batch: says nowhere what it means"),
     ],
 )
 def test_a_broken_schema_is_refused_by_name(

@@ -167,6 +167,8 @@ def _record(name: str, entry: dict[str, object]) -> Record:
         field = Field(raw[0], raw[1], raw[2] if len(raw) > 2 else "")
         if not _NAME.fullmatch(field.name):
             raise SchemaError(f"{name}.{field.name}: not a lower-case name")
+        if not field.doc:
+            raise SchemaError(f"{name}.{field.name}: says nowhere what it means")
         if field.type == "bytes" and index != len(raw_fields) - 1:
             raise SchemaError(f"{name}.{field.name}: bytes must come last")
         if field.type != "bytes" and field.bytes == 0:

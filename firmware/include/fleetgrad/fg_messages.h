@@ -70,10 +70,13 @@ typedef enum fg_work {
 #define FG_MSG_HELLO_REQUEST_BYTES 8U
 
 typedef struct fg_msg_hello_request {
+    /* oldest wire version that the sender speaks */
     uint8_t version_min;
+    /* newest wire version that the sender speaks */
     uint8_t version_max;
     /* largest payload the host accepts, 64..1024 */
     uint16_t max_payload;
+    /* of the schema that the sender was built from */
     uint32_t schema_hash;
 } fg_msg_hello_request;
 
@@ -105,16 +108,25 @@ FG_MUST_CHECK static inline fg_status fg_msg_hello_request_unpack(fg_msg_hello_r
 #define FG_MSG_HELLO_BYTES 46U
 
 typedef struct fg_msg_hello {
+    /* oldest wire version that the sender speaks */
     uint8_t version_min;
+    /* newest wire version that the sender speaks */
     uint8_t version_max;
     /* largest payload the device accepts, 64..1024 */
     uint16_t max_payload;
+    /* of the schema that the sender was built from */
     uint32_t schema_hash;
+    /* from the data image; 0 without one */
     uint64_t device_id;
+    /* head of the digest of the bundle in the firmware */
     uint8_t model_digest[8];
+    /* set at build time; a claim, not a proof */
     uint32_t firmware_hash;
+    /* how often the device has started */
     uint32_t boot_count;
+    /* samples to train on */
     uint32_t train_samples;
+    /* samples held out for evaluation */
     uint32_t eval_samples;
     /* the round whose update the device holds, 0 for none */
     uint32_t round;
@@ -169,6 +181,7 @@ typedef struct fg_msg_error {
     uint16_t code;
     /* id of the refused message */
     uint8_t message_id;
+    /* depends on code: a size, a round or a status; 0 for none */
     uint32_t detail;
 } fg_msg_error;
 
@@ -203,6 +216,7 @@ FG_MUST_CHECK static inline fg_status fg_msg_error_unpack(fg_msg_error *message,
 typedef struct fg_msg_status {
     /* a phase */
     uint8_t phase;
+    /* the last round opened, 0 for none since boot */
     uint32_t round;
     /* bytes of the round's blob received so far, or of the update acknowledged so far */
     uint32_t next_offset;
@@ -245,23 +259,27 @@ FG_MUST_CHECK static inline fg_status fg_msg_status_unpack(fg_msg_status *messag
 typedef struct fg_msg_round_open {
     /* counted from 1 */
     uint32_t round;
-    /* of the bundle */
+    /* of the bundle that the round is for */
     uint8_t model_digest[8];
     /* first four bytes of the digest of the global version */
     uint32_t version_tag;
+    /* length of the parameter vector that follows */
     uint32_t blob_bytes;
     /* CRC-32 of the whole blob */
     uint32_t blob_crc;
+    /* of the run: sample order and stochastic rounding derive from it */
     uint32_t seed;
     /* 2^14 .. 2^15-1 */
     uint16_t lr_mantissa;
     /* learning rate = lr_mantissa * 2^(lr_exponent - 15) */
     int16_t lr_exponent;
+    /* passes over the training samples */
     uint16_t epochs;
+    /* samples per step */
     uint16_t batch;
     /* 0: no limit */
     uint32_t max_steps;
-    /* bits of work */
+    /* any of the bits of work */
     uint8_t work;
 } fg_msg_round_open;
 
@@ -308,8 +326,11 @@ FG_MUST_CHECK static inline fg_status fg_msg_round_open_unpack(fg_msg_round_open
 #define FG_MSG_CHUNK_FIXED_BYTES 6U
 
 typedef struct fg_msg_chunk {
+    /* low 16 bits of the round */
     uint16_t transfer;
+    /* of the first byte in the blob */
     uint32_t offset;
+    /* as many as fit the payload */
     const uint8_t *data;
     size_t data_bytes;
 } fg_msg_chunk;
@@ -342,7 +363,9 @@ FG_MUST_CHECK static inline fg_status fg_msg_chunk_unpack(fg_msg_chunk *message,
 #define FG_MSG_ACK_BYTES 6U
 
 typedef struct fg_msg_ack {
+    /* low 16 bits of the round */
     uint16_t transfer;
+    /* first byte of the blob still missing */
     uint32_t next_offset;
 } fg_msg_ack;
 
@@ -370,6 +393,7 @@ FG_MUST_CHECK static inline fg_status fg_msg_ack_unpack(fg_msg_ack *message,
 #define FG_MSG_RECEIPT_BYTES 5U
 
 typedef struct fg_msg_receipt {
+    /* whose update it was */
     uint32_t round;
     /* a verdict */
     uint8_t verdict;
@@ -398,6 +422,7 @@ FG_MUST_CHECK static inline fg_status fg_msg_receipt_unpack(fg_msg_receipt *mess
 #define FG_MSG_ABORT_BYTES 4U
 
 typedef struct fg_msg_abort {
+    /* the round to drop */
     uint32_t round;
 } fg_msg_abort;
 
@@ -423,17 +448,20 @@ FG_MUST_CHECK static inline fg_status fg_msg_abort_unpack(fg_msg_abort *message,
 typedef struct fg_msg_update_header {
     /* CRC-32 of everything after this field */
     uint32_t crc;
+    /* the round it was made in */
     uint32_t round;
     /* of the version that was trained from */
     uint32_t version_tag;
     /* training samples seen at least once: the weight n_k in FedAvg, saturating */
     uint16_t samples;
+    /* held-out samples evaluated, saturating */
     uint16_t eval_samples;
     /* on the held-out samples, with the parameters as received */
     uint16_t eval_correct;
-    /* mean, 1/1024 bit, saturating */
+    /* mean on the held-out samples, 1/1024 bit (squared error: 1/1024 of the squared output
+     * unit), saturating */
     uint16_t eval_loss;
-    /* mean over the steps of this round, 1/1024 bit, saturating */
+    /* mean over the steps of this round, likewise */
     uint16_t train_loss;
 } fg_msg_update_header;
 

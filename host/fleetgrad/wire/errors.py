@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from fleetgrad.errors import FleetgradError
+from fleetgrad.errors import WireError
 
 
-class MessageError(FleetgradError):
+class MessageError(WireError):
     """Intact bytes that are no message, or values that no message can carry."""
 
 
-class TransferError(FleetgradError):
+class TransferError(WireError):
     """A chunk or an acknowledgement that cannot belong to the transfer it names."""

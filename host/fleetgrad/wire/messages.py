@@ -83,10 +83,10 @@ class HelloRequest:
     """Host to device: opens the session whose id the frame header carries; answered by HELLO.
 
     Attributes:
-        version_min: u8
-        version_max: u8
+        version_min: u8; oldest wire version that the sender speaks
+        version_max: u8; newest wire version that the sender speaks
         max_payload: u16; largest payload the host accepts, 64..1024
-        schema_hash: u32
+        schema_hash: u32; of the schema that the sender was built from
     """
 
     ID: ClassVar[int] = 0x01
@@ -134,16 +134,16 @@ class Hello:
     """Device to host: who it is. Also sent once, unasked and with session 0, after every boot.
 
     Attributes:
-        version_min: u8
-        version_max: u8
+        version_min: u8; oldest wire version that the sender speaks
+        version_max: u8; newest wire version that the sender speaks
         max_payload: u16; largest payload the device accepts, 64..1024
-        schema_hash: u32
-        device_id: u64
-        model_digest: u8[8]
-        firmware_hash: u32
-        boot_count: u32
-        train_samples: u32
-        eval_samples: u32
+        schema_hash: u32; of the schema that the sender was built from
+        device_id: u64; from the data image; 0 without one
+        model_digest: u8[8]; head of the digest of the bundle in the firmware
+        firmware_hash: u32; set at build time; a claim, not a proof
+        boot_count: u32; how often the device has started
+        train_samples: u32; samples to train on
+        eval_samples: u32; samples held out for evaluation
         round: u32; the round whose update the device holds, 0 for none
         problem: u16; an error_code when the device cannot work, 0 when all is well
     """
@@ -197,7 +197,7 @@ class Error:
     Attributes:
         code: u16; an error_code
         message_id: u8; id of the refused message
-        detail: u32
+        detail: u32; depends on code: a size, a round or a status; 0 for none
     """
 
     ID: ClassVar[int] = 0x03
@@ -257,7 +257,7 @@ class Status:
 
     Attributes:
         phase: u8; a phase
-        round: u32
+        round: u32; the last round opened, 0 for none since boot
         next_offset: u32; bytes of the round's blob received so far, or of the update acknowledged
             so far
         steps: u32; training steps done in this round
@@ -312,17 +312,17 @@ class RoundOpen:
 
     Attributes:
         round: u32; counted from 1
-        model_digest: u8[8]; of the bundle
+        model_digest: u8[8]; of the bundle that the round is for
         version_tag: u32; first four bytes of the digest of the global version
-        blob_bytes: u32
+        blob_bytes: u32; length of the parameter vector that follows
         blob_crc: u32; CRC-32 of the whole blob
-        seed: u32
+        seed: u32; of the run: sample order and stochastic rounding derive from it
         lr_mantissa: u16; 2^14 .. 2^15-1
         lr_exponent: i16; learning rate = lr_mantissa * 2^(lr_exponent - 15)
-        epochs: u16
-        batch: u16
+        epochs: u16; passes over the training samples
+        batch: u16; samples per step
         max_steps: u32; 0: no limit
-        work: u8; bits of work
+        work: u8; any of the bits of work
     """
 
     ID: ClassVar[int] = 0x10
@@ -372,9 +372,9 @@ class Chunk:
     """Either way: bytes of a blob. Down: the parameter vector. Up: the update blob.
 
     Attributes:
-        transfer: u16
-        offset: u32
-        data: bytes
+        transfer: u16; low 16 bits of the round
+        offset: u32; of the first byte in the blob
+        data: bytes; as many as fit the payload
     """
 
     ID: ClassVar[int] = 0x11
@@ -402,8 +402,8 @@ class Ack:
     """Either way: everything below next_offset has arrived.
 
     Attributes:
-        transfer: u16
-        next_offset: u32
+        transfer: u16; low 16 bits of the round
+        next_offset: u32; first byte of the blob still missing
     """
 
     ID: ClassVar[int] = 0x12
@@ -432,7 +432,7 @@ class Receipt:
     The update of this round is in the ledger, or never will be; the device may forget it.
 
     Attributes:
-        round: u32
+        round: u32; whose update it was
         verdict: u8; a verdict
     """
 
@@ -460,7 +460,7 @@ class Abort:
     """Host to device: drop the running round and what it made.
 
     Attributes:
-        round: u32
+        round: u32; the round to drop
     """
 
     ID: ClassVar[int] = 0x14
@@ -500,13 +500,14 @@ class UpdateHeader:
 
     Attributes:
         crc: u32; CRC-32 of everything after this field
-        round: u32
+        round: u32; the round it was made in
         version_tag: u32; of the version that was trained from
         samples: u16; training samples seen at least once: the weight n_k in FedAvg, saturating
-        eval_samples: u16
+        eval_samples: u16; held-out samples evaluated, saturating
         eval_correct: u16; on the held-out samples, with the parameters as received
-        eval_loss: u16; mean, 1/1024 bit, saturating
-        train_loss: u16; mean over the steps of this round, 1/1024 bit, saturating
+        eval_loss: u16; mean on the held-out samples, 1/1024 bit (squared error: 1/1024 of the
+            squared output unit), saturating
+        train_loss: u16; mean over the steps of this round, likewise
     """
 
     BYTES: ClassVar[int] = 22
