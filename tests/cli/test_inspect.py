@@ -20,22 +20,31 @@ def test_lists_operators_and_the_layer_that_can_train(fleetgrad: Run, shared_dat
     assert document["weights_bytes"] > 22_000
 
 
+def test_still_lists_a_model_that_cannot_run_and_says_why(
+    fleetgrad: Run, shared_data: Path
+) -> None:
+    model = shared_data / "models" / "tflm_keyword_scrambled_8bit.tflite"
+    outcome = fleetgrad("inspect", model, "--json")
+    assert outcome.code == 0
+    assert "SVDF is not supported" in outcome.json["problem"]
+    assert not any(op["trainable"] for op in outcome.json["ops"])
+    assert {op["op"]: op["runs"] for op in outcome.json["ops"]}["SVDF"] is False
+
+
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [
-        ("tflm_keyword_scrambled_8bit", "SVDF is not supported"),
         ("mlperf_ic_pretrainedResnet", "float model"),
         ("mlperf_kws_ref_model_float32", "hybrid model"),
     ],
 )
-def test_still_lists_what_cannot_run_and_says_why(
+def test_refuses_models_that_compute_in_float(
     fleetgrad: Run, shared_data: Path, name: str, complaint: str
 ) -> None:
     outcome = fleetgrad("inspect", shared_data / "models" / f"{name}.tflite", "--json")
-    assert outcome.code == 0
-    assert outcome.json["runs"] is False
-    assert complaint in outcome.json["problem"]
-    assert not any(op["trainable"] for op in outcome.json["ops"])
+    assert outcome.code == 2
+    assert complaint in outcome.json["error"]["what"]
+    assert "quantise" in outcome.json["error"]["try"]
 
 
 @pytest.mark.parametrize(
