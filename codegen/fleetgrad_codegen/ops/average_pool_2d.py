@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from fleetgrad_codegen.ir import Array, Graph, Op
+from fleetgrad_codegen.ir import Array
 from fleetgrad_codegen.ops.pooling import Pooling
 from fleetgrad_codegen.ops.window import Axis, tap_view
 
