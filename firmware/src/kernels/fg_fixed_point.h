@@ -18,6 +18,8 @@ static inline int32_t fg_doubling_high_mul(int32_t a, int32_t b) {
 static inline int32_t fg_divide_by_power_of_two(int32_t x, int32_t exponent) {
     const int32_t mask = (int32_t)((1U << exponent) - 1U);
     const int32_t threshold = (mask >> 1) + (x < 0);
+    /* cppcheck-suppress shiftTooManyBitsSigned ; 31 gives the sign, as every arithmetic shift does
+     */
     return (x >> exponent) + ((x & mask) > threshold);
 }
 
