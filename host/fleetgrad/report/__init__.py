@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run brought, as data, as terminal tables and as one self-contained HTML page."""
 
-from .html import render_html
+from .html import Tile, render_html, render_plan
 from .result import Firmware, Memory, MemoryBlock, Reference, Report
 from .tables import device_table, round_table, summary_table
 
@@ -11,8 +11,10 @@ __all__ = [
     "MemoryBlock",
     "Reference",
     "Report",
+    "Tile",
     "device_table",
     "render_html",
+    "render_plan",
     "round_table",
     "summary_table",
 ]

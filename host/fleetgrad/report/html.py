@@ -5,12 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import resources
+from typing import Final
 
 import jinja2
 
 from . import charts
-from .result import Firmware, Report
+from .result import Firmware, Memory, Report
 from .units import count, gain, kilobytes, number, percent
+
+STYLE: Final = resources.files("fleetgrad.report") / "style.css"
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,54 @@ def render_html(report: Report) -> str:
     Returns:
         One HTML document, the same for the same report.
     """
+    taking_part = [device for device in report.run.devices if not device.left_out]
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            style=STYLE.read_text(encoding="utf-8"),
+            report=report,
+            run=report.run,
+            tiles=tiles_of(report),
+            bars=firmware_bars(report.firmware, report.memory.arena_bytes)
+            if report.firmware
+            else [],
+            curve=charts.learning_curve(report.accuracy, report.reference),
+            devices=charts.device_bars(taking_part),
+            traffic=charts.traffic(report.run.rounds),
+            memory=report.memory,
+            picture=charts.memory_map(report.memory),
+        )
+    )
+
+
+def render_plan(title: str, summary: str, tiles: list[Tile], memory: Memory) -> str:
+    """A memory plan by itself.
+
+    Args:
+        title: Of the page.
+        summary: One or two sentences under it.
+        tiles: Headline figures.
+        memory: What is drawn.
+
+    Returns:
+        One HTML document, the same for the same arguments.
+    """
+    return (
+        _environment()
+        .get_template("plan.html.j2")
+        .render(
+            style=STYLE.read_text(encoding="utf-8"),
+            title=title,
+            summary=summary,
+            tiles=tiles,
+            memory=memory,
+            picture=charts.memory_map(memory),
+        )
+    )
+
+
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("fleetgrad.report", "."),
         autoescape=True,
@@ -132,14 +184,4 @@ def render_html(report: Report) -> str:
         "number": number,
     }
     environment.filters.update(filters)
-    taking_part = [device for device in report.run.devices if not device.left_out]
-    return environment.get_template("report.html.j2").render(
-        report=report,
-        run=report.run,
-        tiles=tiles_of(report),
-        bars=firmware_bars(report.firmware, report.memory.arena_bytes) if report.firmware else [],
-        curve=charts.learning_curve(report.accuracy, report.reference),
-        devices=charts.device_bars(taking_part),
-        traffic=charts.traffic(report.run.rounds),
-        memory=charts.memory_map(report.memory),
-    )
+    return environment
