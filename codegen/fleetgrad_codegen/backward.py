@@ -1,0 +1,403 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What follows the forward pass: loss and gradient of the head, update, refresh.
+
+The head itself is replaced by a step that keeps what training needs (centred inputs and 32-bit
+accumulators) and then computes the same int8 output as the operator would.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from fleetgrad_codegen.emit.body import Body
+from fleetgrad_codegen.forward import comment_operator, step_name
+from fleetgrad_codegen.ops.activation import activation_range
+from fleetgrad_codegen.ops.fixed_point import per_channel
+from fleetgrad_codegen.ops.fully_connected import FullyConnected
+from fleetgrad_codegen.ops.weighted import output_multipliers
+from fleetgrad_codegen.plan import Region
+from fleetgrad_codegen.program import Entry, Loss, Segment, SegmentKind, Step
+from fleetgrad_codegen.training.fixed_point import Scale
+from fleetgrad_codegen.training.head import MASTER_UNITS, Head
+from fleetgrad_codegen.training.update import BIAS_LIMIT, MASTER_LIMIT
+
+if TYPE_CHECKING:
+    from fleetgrad_codegen.scheme.site import HeadSite
+
+_HEADER = "fleetgrad/fg_train.h"
+
+
+class HeadMemory:
+    """Arena memory of the head's training.
+
+    Args:
+        head: The layer.
+        batch: Most samples of one update.
+
+    Attributes:
+        centred: int16 inputs of one sample.
+        acc: int32 accumulators of one sample.
+        gradient: int16 gradient of one sample.
+        rows: What the update reads, of all samples: inputs and gradients. With a batch of 1 that is
+            ``centred`` and ``gradient``; otherwise copies that survive from sample to sample.
+        coefficients: Scratch of the update.
+    """
+
+    def __init__(self, head: Head, batch: int) -> None:
+        inputs, outputs = head.positions * head.inputs, head.positions * head.outputs
+        self.centred = Region("head inputs", 2 * inputs)
+        self.acc = Region("head accumulators", 4 * outputs)
+        self.gradient = Region("head gradient", 2 * outputs)
+        self.coefficients = Region("head coefficients", 4 * batch * head.positions)
+        self.rows = (self.centred, self.gradient)
+        if batch > 1:
+            self.rows = (
+                Region("batch inputs", 2 * batch * inputs, kept=True),
+                Region("batch gradients", 2 * batch * outputs, kept=True),
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _HeadStep(Step):
+    """A step that works on the head.
+
+    Attributes:
+        site: Where the layer is.
+        head: Its constants.
+        memory: Its arena memory.
+        values: Region of every tensor computed at run time.
+    """
+
+    site: "HeadSite"
+    head: Head
+    memory: HeadMemory
+    values: Mapping[int, Region]
+
+    label: ClassVar[str]
+    runs_in: ClassVar[frozenset[Entry]]
+
+    @property
+    def name(self) -> str:
+        """See `Step.name`."""
+        return self.label
+
+    @property
+    def entries(self) -> frozenset[Entry]:
+        """See `Step.entries`."""
+        return self.runs_in
+
+    def _constants(self, body: Body) -> str:
+        """The address of the ``fg_head``."""
+        head = self.head
+        body.include(_HEADER)
+        tables = {
+            field: body.structs("fg_scale", f"head_{field}", [_scale(s) for s in scales])
+            for field, scales in (
+                ("fine", head.fine),
+                ("rate", head.rate),
+                ("bias_rate", head.bias_rate),
+            )
+        }
+        return body.struct(
+            "fg_head",
+            "head",
+            {
+                "inputs": head.inputs,
+                "outputs": head.outputs,
+                "positions": head.positions,
+                "input_zero_point": head.input_zero_point,
+                "relu": _boolean(head.relu),
+                "pooled": _boolean(head.pooled),
+                "layer": head.layer,
+                "scale_stride": int(len(head.fine) > 1),
+                **tables,
+            },
+        )
+
+    def _rows(self, body: Body, const: str = "") -> tuple[str, str]:
+        inputs, gradients = self.memory.rows
+        return body.address(inputs, f"{const}int16_t"), body.address(gradients, f"{const}int16_t")
+
+
+class HeadForwardStep(_HeadStep):
+    """The head, with its accumulators kept."""
+
+    __slots__ = ()
+    runs_in = frozenset({Entry.FORWARD})
+
+    @property
+    def name(self) -> str:
+        """Same as the operator's own step."""
+        return step_name(self.site.graph, self.site.position)
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """Input and output of the operator, and what training keeps."""
+        source, made = self.values[self.site.op.inputs[0]], self.values[self.site.op.outputs[0]]
+        return source, self.memory.centred, self.memory.acc, made
+
+    def emit(self, body: Body) -> None:
+        """Writes the accumulation and the requantisation."""
+        site, op = self.site, self.site.op
+        comment_operator(site.graph, op, self.name, body)
+        head, acc = self._constants(body), self.memory.acc
+        body.call(
+            "fg_head_forward",
+            head,
+            body.value(op.inputs[0], "const int8_t"),
+            body.trained(op.inputs[1]),
+            body.trained(op.inputs[2]),
+            body.address(self.memory.centred, "int16_t"),
+            body.address(acc, "int32_t"),
+        )
+        once = op.kind == "FULLY_CONNECTED"
+        body.call(
+            "fg_head_output_once" if once else "fg_head_output_twice",
+            head,
+            body.address(acc, "const int32_t"),
+            self._wide_scales(body) if once else self._channel_scales(body),
+            self._output(body),
+            body.value(op.outputs[0], "int8_t"),
+        )
+
+    def _wide_scales(self, body: Body) -> str:
+        made = FullyConnected().multipliers(self.site.graph, self.site.op)
+        rows = [{"high": m.high, "low": m.low, "shift": m.shift} for m in made]
+        return body.structs("fg_wide_scale", "head_scale", rows)
+
+    def _channel_scales(self, body: Body) -> str:
+        site = self.site
+        made = output_multipliers(site.source, site.weights, site.logits, site.outputs)
+        value, shift = per_channel(made)
+        fields = {
+            "value": body.table("head_scale_value", value.astype(np.int32)),
+            "shift": body.table("head_scale_shift", shift.astype(np.int8)),
+        }
+        return body.struct("fg_channel_scale", "head_scale", fields)
+
+    def _output(self, body: Body) -> str:
+        logits = self.site.logits
+        assert logits.quantization is not None
+        zero = logits.quantization.zero_point[0]
+        low, high = activation_range(self.site.activation, logits)
+        fields = {"low": low - zero, "high": high - zero, "zero_point": zero}
+        return body.struct("fg_output", "head_output", fields)
+
+
+class LossStep(_HeadStep):
+    """Loss, gradient and prediction of one sample."""
+
+    __slots__ = ()
+    label = "loss"
+    runs_in = frozenset({Entry.EVALUATE, Entry.ACCUMULATE})
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """Accumulators, gradient, and the model's output."""
+        output = self.values[self.site.graph.outputs[0]]
+        return self.memory.acc, self.memory.gradient, output
+
+    def emit(self, body: Body) -> None:
+        """Writes the metrics."""
+        graph = self.site.graph
+        head = self._constants(body)
+        acc = body.address(self.memory.acc, "int32_t")
+        gradient = body.address(self.memory.gradient, "int16_t")
+        output = body.value(graph.outputs[0], "const int8_t")
+        count = self.site.output.size
+        labelled = self.head.loss is Loss.SOFTMAX_CROSS_ENTROPY
+        body.comment(f"{self.name}: {self.head.loss.value}")
+        if labelled:
+            loss = f"fg_loss_cross_entropy({head}, target->label, {acc}, {gradient})"
+        else:
+            zero = self.head.output_zero_point
+            loss = f"fg_loss_squared_error({head}, target->values, {zero}, {acc}, {gradient})"
+        body.line(f"metrics->loss = {loss};")
+        body.line(f"metrics->predicted = fg_argmax({output}, {count}U);")
+        correct = "metrics->predicted == target->label" if labelled else "false"
+        body.line(f"metrics->correct = {correct};")
+
+
+class KeepStep(_HeadStep):
+    """Copies one sample's row to where the batch collects them."""
+
+    __slots__ = ()
+    label = "keep"
+    runs_in = frozenset({Entry.ACCUMULATE})
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """The sample's row and the batch's."""
+        return self.memory.centred, self.memory.gradient, *self.memory.rows
+
+    def emit(self, body: Body) -> None:
+        """Writes the copy."""
+        body.comment(self.name)
+        body.call(
+            "fg_head_keep",
+            self._constants(body),
+            "row",
+            body.address(self.memory.centred, "const int16_t"),
+            body.address(self.memory.gradient, "const int16_t"),
+            *self._rows(body),
+        )
+
+
+class UpdateStep(_HeadStep):
+    """Changes the parameters, and their shadow with them."""
+
+    __slots__ = ()
+    label = "update"
+    runs_in = frozenset({Entry.APPLY})
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """All rows, and scratch."""
+        return *self.memory.rows, self.memory.coefficients
+
+    def emit(self, body: Body) -> None:
+        """Writes the update, and hands on its status."""
+        weights, bias = self.site.op.inputs[1:3]
+        centred, gradient = self._rows(body, "const ")
+        arguments = (
+            self._constants(body),
+            "rows",
+            "step",
+            centred,
+            gradient,
+            body.address(self.memory.coefficients, "int32_t"),
+            body.params(bias, "int32_t"),
+            body.params(weights, "int16_t"),
+            body.shadow(weights),
+        )
+        body.comment(self.name)
+        body.line(f"const fg_status status = fg_head_update({', '.join(arguments)});")
+        body.line("if (status != FG_OK) {")
+        body.line("    return status;")
+        body.line("}")
+
+
+class RefreshStep(_HeadStep):
+    """Recomputes the shadow from the masters."""
+
+    __slots__ = ()
+    label = "refresh"
+    runs_in = frozenset({Entry.REFRESH})
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """No arena memory."""
+        return ()
+
+    def emit(self, body: Body) -> None:
+        """Writes the call."""
+        weights = self.site.op.inputs[1]
+        body.include(_HEADER)
+        count = self.site.weights.size
+        body.call("fg_refresh", body.params(weights, "int16_t"), body.shadow(weights), f"{count}U")
+
+
+class HeadTraining:
+    """Training of one head; implements `fleetgrad_codegen.program.Training`.
+
+    Args:
+        site: Where the layer is in the device's graph.
+        head: Its constants.
+        batch: Most samples of one update.
+        description: What the manifest says under ``scheme``.
+    """
+
+    def __init__(
+        self, site: "HeadSite", head: Head, batch: int, description: Mapping[str, object]
+    ) -> None:
+        self._site = site
+        self._head = head
+        self._batch = batch
+        self._description = dict(description)
+        self._memory = HeadMemory(head, batch)
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """The bias as it is, then the weights as masters."""
+        bias, weights = self._site.bias, self._site.weights
+        assert bias.data is not None
+        assert weights.data is not None
+        assert bias.quantization is not None
+        assert weights.quantization is not None
+        first = Segment(
+            name=bias.name,
+            kind=SegmentKind.BIAS,
+            tensor=self._site.op.inputs[2],
+            shape=bias.shape,
+            offset=0,
+            scale=bias.quantization.scale,
+            initial=bias.data.clip(-BIAS_LIMIT, BIAS_LIMIT).astype(np.int32),
+        )
+        masters = weights.data.astype(np.int64) * MASTER_UNITS
+        second = Segment(
+            name=weights.name,
+            kind=SegmentKind.WEIGHT,
+            tensor=self._site.op.inputs[1],
+            shape=weights.shape,
+            offset=first.nbytes,
+            scale=weights.quantization.scale,
+            initial=masters.clip(-MASTER_LIMIT, MASTER_LIMIT).astype(np.int16),
+            shadow_offset=0,
+        )
+        return first, second
+
+    @property
+    def loss(self) -> Loss:
+        """What is minimised."""
+        return self._head.loss
+
+    @property
+    def batch(self) -> int:
+        """Most samples of one update."""
+        return self._batch
+
+    @property
+    def classes(self) -> int:
+        """Outputs, for cross-entropy."""
+        return self._head.outputs if self.loss is Loss.SOFTMAX_CROSS_ENTROPY else 0
+
+    @property
+    def target_bytes(self) -> int:
+        """One int8 per output of the model, for squared error."""
+        return self._head.loss_outputs if self.loss is Loss.SQUARED_ERROR else 0
+
+    @property
+    def backward_macs(self) -> int:
+        """One product per weight and position."""
+        return self._head.positions * self._head.inputs * self._head.outputs
+
+    @property
+    def description(self) -> Mapping[str, object]:
+        """What the manifest says under ``scheme``."""
+        return self._description
+
+    @property
+    def reads(self) -> frozenset[int]:
+        """Nothing: what training needs of the forward pass lies in regions of its own."""
+        return frozenset()
+
+    def replacements(self, values: Mapping[int, Region]) -> Mapping[int, Step]:
+        """The head's own step."""
+        step = HeadForwardStep(self._site, self._head, self._memory, values)
+        return {self._site.position: step}
+
+    def steps(self, values: Mapping[int, Region]) -> tuple[Step, ...]:
+        """Loss, the batch's rows, update, refresh."""
+        parts = (self._site, self._head, self._memory, values)
+        keep = (KeepStep(*parts),) if self._batch > 1 else ()
+        return (LossStep(*parts), *keep, UpdateStep(*parts), RefreshStep(*parts))
+
+
+def _scale(scale: Scale) -> dict[str, str | int]:
+    return {"mantissa": scale.mantissa, "exponent": scale.exponent}
+
+
+def _boolean(value: bool) -> str:
+    return "true" if value else "false"
