@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from support.native_model import compile_models, compile_objects, compile_runtime
-from support.single_ops import SINGLE_OPS
-from support.strategies import int8s
 
 from fleetgrad_codegen.bundle import generate
 from fleetgrad_codegen.frontend.tflite import read_model
 from fleetgrad_codegen.ops import interpret
+from support.native_model import compile_models, compile_objects, compile_runtime
+from support.single_ops import SINGLE_OPS
+from support.strategies import int8s
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
