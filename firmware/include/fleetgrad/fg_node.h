@@ -3,16 +3,34 @@
 #define FG_NODE_H
 
 /* A device of the fleet: session, rounds, private data, one trained model. Sans-I/O: bytes and time
- * come in as arguments, bytes go out through fg_node_transmit(). The firmware's main loop, the native
- * process and the in-process fleet drive this very same code. */
+ * come in as arguments, bytes go out through fg_node_transmit(). The firmware's main loop, the
+ * native process and the in-process fleet drive this very same code. SPEC.md, chapter "Device",
+ * says what it answers to what. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "fleetgrad/fg_image.h"
 #include "fleetgrad/fg_model.h"
+#include "fleetgrad/fg_rng.h"
 #include "fleetgrad/fg_status.h"
+#include "fleetgrad/fg_transfer.h"
 #include "fleetgrad/fg_wire.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The largest payload this build takes and sends; two frames of it are most of a node's memory. */
+#ifndef FG_NODE_PAYLOAD_MAX
+#define FG_NODE_PAYLOAD_MAX FG_WIRE_PAYLOAD_MAX
+#endif
+
+/* Trained tensors of one model: the exponents of an update are kept while it is being sent. */
+#ifndef FG_NODE_SEGMENTS_MAX
+#define FG_NODE_SEGMENTS_MAX 64U
+#endif
 
 /* `base` holds the global parameters that this round started from (param_bytes); the update is
  * state.params - base. The caller owns all memory and keeps it until the node is gone. */
@@ -20,13 +38,74 @@ typedef struct fg_node_config {
     const fg_model *model;
     fg_model_state state;
     uint8_t *base;
-    const uint8_t *image; /* data image, see fg_image.h */
+    const uint8_t *image; /* data image, see fg_image.h; NULL: none */
     size_t image_bytes;
     uint32_t boot_count;
     uint32_t firmware_hash;
 } fg_node_config;
 
-typedef struct fg_node fg_node; /* complete type in the same header once written */
+/* What one round computes: evaluation, then training, one sample at a time. */
+typedef struct fg_work_state {
+    uint32_t key; /* fg_round_key() */
+    fg_order order;
+    uint32_t epoch;
+    uint32_t sample; /* of the held-out part, or of the epoch */
+    uint32_t row;    /* of the batch being collected */
+    uint32_t steps;
+    uint32_t visits; /* training samples seen, repetitions included */
+    uint32_t evaluated;
+    uint32_t correct;
+    uint64_t eval_loss;  /* sum */
+    uint64_t train_loss; /* sum */
+} fg_work_state;
+
+/* The update blob, computed as it is read: params, base and these few bytes are all there is. */
+typedef struct fg_update {
+    uint8_t header[FG_MSG_UPDATE_HEADER_BYTES];
+    uint8_t exponents[FG_NODE_SEGMENTS_MAX];
+    uint32_t segments; /* exponents known so far; 0 stays 0 when nothing was trained */
+    uint32_t total;    /* bytes of the blob */
+    uint32_t summed;   /* bytes that are in `crc` */
+    uint32_t crc;
+} fg_update;
+
+/* Replies that wait for the line, one of each kind: a later one stands for the earlier ones. */
+typedef struct fg_outbox {
+    fg_msg_error error;
+    uint32_t error_session;
+    bool hello;
+    bool error_waits;
+    bool status;
+    bool ack;
+} fg_outbox;
+
+/* Everything is private to firmware/src/device. */
+typedef struct fg_node {
+    fg_node_config config;
+    fg_image image;
+    uint16_t problem; /* an fg_error_code, reported by HELLO; 0: none */
+
+    uint32_t session;       /* 0: none yet */
+    uint32_t round_session; /* the session that last opened the round: only it gets the update */
+    uint16_t payload_max;   /* negotiated */
+    uint16_t seq;
+    fg_outbox outbox;
+
+    fg_msg_round_open terms;
+    fg_phase phase;
+    bool sealed; /* the update's head is complete */
+    uint32_t blob_crc;
+    fg_receiver receiver;
+    fg_sender sender;
+    fg_work_state work;
+    fg_update update;
+
+    fg_frame_decoder decoder;
+    size_t tx_used; /* bytes of the frame in tx */
+    size_t tx_sent;
+    uint8_t rx[FG_FRAME_RAW_BYTES(FG_NODE_PAYLOAD_MAX)];
+    uint8_t tx[FG_FRAME_BUFFER_BYTES(FG_NODE_PAYLOAD_MAX)];
+} fg_node;
 
 /* FG_ERR_* when the image or the descriptor does not fit; the node then still answers HELLO, and
  * reports the error there. */
@@ -36,10 +115,19 @@ fg_status fg_node_init(fg_node *node, const fg_node_config *config) FG_MUST_CHEC
 void fg_node_receive(fg_node *node, const uint8_t *bytes, size_t count);
 
 /* One bounded piece of work: at most one sample forward and backward, or one outgoing frame.
- * Returns 1 when more work waits, 0 when the node only waits for bytes or time. */
+ * Returns 1 when more work waits, 0 when the node only waits for bytes or time. A frame that waits
+ * counts as work, also while fg_node_transmit() still has bytes of the one before it. */
 int fg_node_poll(fg_node *node, uint32_t now_ms);
 
 /* Takes up to `capacity` bytes that want to go out; 0 when there are none. */
 size_t fg_node_transmit(fg_node *node, uint8_t *bytes, size_t capacity);
+
+/* Milliseconds until fg_node_poll() has something to do although no byte came; UINT32_MAX: never.
+ */
+uint32_t fg_node_wait_ms(const fg_node *node, uint32_t now_ms);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -8,6 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Clock, UART, private data. Called once, first. */
 void fg_port_init(void);
 
@@ -17,7 +21,8 @@ uint32_t fg_port_millis(void);
 /* How often this board has started, counted across resets; never lower than before. */
 uint32_t fg_port_boot_count(void);
 
-/* The board's private data image (see SPEC.md, "Data image"), in flash; NULL where there is none. */
+/* The board's private data image (see SPEC.md, "Data image"), in flash; NULL where there is none.
+ */
 const uint8_t *fg_port_image(size_t *bytes);
 
 /* Takes up to `capacity` received bytes without waiting; 0 when none came. */
@@ -26,7 +31,15 @@ size_t fg_port_read(uint8_t *bytes, size_t capacity);
 /* Hands over up to `count` bytes without waiting for the wire; returns how many were taken. */
 size_t fg_port_write(const uint8_t *bytes, size_t count);
 
-/* Sleeps until a byte arrives or about `milliseconds` have passed. */
+/* Sleeps until a byte arrives, the wire takes bytes again that fg_port_write() had to refuse, or
+ * about `milliseconds` have passed. */
 void fg_port_wait(uint32_t milliseconds);
+
+/* The application, which the port starts when the chip is ready; defined once in every firmware. */
+void fg_app_run(void);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

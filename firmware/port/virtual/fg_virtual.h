@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FG_VIRTUAL_H
+#define FG_VIRTUAL_H
+
+/* The firmware as a shared library: any number of devices in one process, each in memory that the
+ * caller owns, none aware of the others. Two threads may run two devices at once, never one. The
+ * library holds exactly one model, the one it was built with. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fleetgrad/fg_model.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define FG_VIRTUAL_API __attribute__((visibility("default")))
+
+/* --- A node: session, rounds, private data -------------------------------------------------- */
+
+/* Bytes that a device needs, FG_ALIGNMENT aligned. */
+FG_VIRTUAL_API size_t fg_virtual_bytes(void);
+
+/* Starts the device as after power-up: nothing of what `memory` held survives. `image` stays the
+ * caller's and must outlive the device; NULL: none. Returns an fg_status: that of fg_node_init(),
+ * or FG_ERR_SIZE when `memory` is too small. */
+FG_VIRTUAL_API int32_t fg_virtual_init(void *memory, size_t bytes, const uint8_t *image,
+                                       size_t image_bytes, uint32_t boot_count,
+                                       uint32_t firmware_hash);
+
+FG_VIRTUAL_API void fg_virtual_receive(void *memory, const uint8_t *bytes, size_t count);
+
+/* Works until there is nothing left to do, `out` is full, or `pieces` pieces of work (samples,
+ * frames) are done: one call instead of thousands. Returns the number of bytes put into `out`;
+ * *more is 1 when it should be called again without waiting. */
+FG_VIRTUAL_API size_t fg_virtual_run(void *memory, uint32_t now_ms, uint32_t pieces, uint8_t *out,
+                                     size_t capacity, int32_t *more);
+
+/* fg_node_poll(), fg_node_transmit() and fg_node_wait_ms() themselves. */
+FG_VIRTUAL_API int32_t fg_virtual_poll(void *memory, uint32_t now_ms);
+FG_VIRTUAL_API size_t fg_virtual_transmit(void *memory, uint8_t *bytes, size_t capacity);
+FG_VIRTUAL_API uint32_t fg_virtual_wait_ms(const void *memory, uint32_t now_ms);
+
+/* --- The model alone ------------------------------------------------------------------------ */
+
+/* The descriptor: sizes and identity, read by the host. */
+FG_VIRTUAL_API const fg_model *fg_virtual_model(void);
+
+/* Prepares `memory` (fg_virtual_bytes()) for the calls below with the exported parameters. */
+FG_VIRTUAL_API int32_t fg_virtual_load(void *memory, size_t bytes);
+
+/* `count` samples, one after the other; each output goes to `outputs`. */
+FG_VIRTUAL_API int32_t fg_virtual_forward(void *memory, const int8_t *inputs, int8_t *outputs,
+                                          uint32_t count);
+
+/* One sample; `values` is NULL for labels. */
+FG_VIRTUAL_API int32_t fg_virtual_evaluate(void *memory, const int8_t *input, uint32_t label,
+                                           const int8_t *values, fg_metrics *metrics);
+FG_VIRTUAL_API int32_t fg_virtual_accumulate(void *memory, const int8_t *input, uint32_t label,
+                                             const int8_t *values, uint32_t row,
+                                             fg_metrics *metrics);
+FG_VIRTUAL_API int32_t fg_virtual_apply(void *memory, uint32_t rows, const fg_step *step);
+
+/* The parameter vector, param_bytes each way; setting it refreshes the shadow. */
+FG_VIRTUAL_API void fg_virtual_get_params(const void *memory, uint8_t *params);
+FG_VIRTUAL_API int32_t fg_virtual_set_params(void *memory, const uint8_t *params);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fg_virtual.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "fleetgrad/fg_node.h"
+#include "model.h"
+
+#define ROUND_UP(bytes) (((bytes) + FG_ALIGNMENT - 1U) & ~(size_t)(FG_ALIGNMENT - 1U))
+
+/* How a device's memory is cut up. The node comes first: it carries the pointers to the rest. */
+#define ARENA_AT  ROUND_UP(sizeof(fg_node))
+#define PARAMS_AT (ARENA_AT + ROUND_UP((size_t)FG_MODEL_ARENA_BYTES))
+#define BASE_AT   (PARAMS_AT + ROUND_UP((size_t)FG_MODEL_PARAM_BYTES))
+#define SHADOW_AT (BASE_AT + ROUND_UP((size_t)FG_MODEL_PARAM_BYTES))
+#define END_AT    (SHADOW_AT + ROUND_UP((size_t)FG_MODEL_SHADOW_BYTES))
+
+static const fg_model *const model = &fg_generated_model;
+
+size_t fg_virtual_bytes(void) {
+    return END_AT;
+}
+
+static fg_model_state state_of(void *memory) {
+    uint8_t *bytes = memory;
+    const fg_model_state state = {.arena = bytes + ARENA_AT,
+                                  .params = bytes + PARAMS_AT,
+                                  .shadow = (int8_t *)(bytes + SHADOW_AT)};
+    return state;
+}
+
+int32_t fg_virtual_init(void *memory, size_t bytes, const uint8_t *image, size_t image_bytes,
+                        uint32_t boot_count, uint32_t firmware_hash) {
+    if (bytes < END_AT) {
+        return FG_ERR_SIZE;
+    }
+    const fg_node_config config = {.model = model,
+                                   .state = state_of(memory),
+                                   .base = (uint8_t *)memory + BASE_AT,
+                                   .image = image,
+                                   .image_bytes = image_bytes,
+                                   .boot_count = boot_count,
+                                   .firmware_hash = firmware_hash};
+    memset((uint8_t *)memory + ARENA_AT, 0, END_AT - ARENA_AT);
+    return fg_node_init(memory, &config);
+}
+
+void fg_virtual_receive(void *memory, const uint8_t *bytes, size_t count) {
+    fg_node_receive(memory, bytes, count);
+}
+
+size_t fg_virtual_run(void *memory, uint32_t now_ms, uint32_t pieces, uint8_t *out, size_t capacity,
+                      int32_t *more) {
+    size_t used = fg_node_transmit(memory, out, capacity);
+    bool waits = true;
+    for (uint32_t i = 0U; i < pieces && used < capacity && waits; i++) {
+        waits = fg_node_poll(memory, now_ms) != 0;
+        const size_t sent = fg_node_transmit(memory, out + used, capacity - used);
+        used += sent;
+    }
+    *more = waits ? 1 : 0;
+    return used;
+}
+
+int32_t fg_virtual_poll(void *memory, uint32_t now_ms) {
+    return fg_node_poll(memory, now_ms);
+}
+
+size_t fg_virtual_transmit(void *memory, uint8_t *bytes, size_t capacity) {
+    return fg_node_transmit(memory, bytes, capacity);
+}
+
+uint32_t fg_virtual_wait_ms(const void *memory, uint32_t now_ms) {
+    return fg_node_wait_ms(memory, now_ms);
+}
+
+const fg_model *fg_virtual_model(void) {
+    return model;
+}
+
+int32_t fg_virtual_load(void *memory, size_t bytes) {
+    if (bytes < END_AT) {
+        return FG_ERR_SIZE;
+    }
+    memset(memory, 0, END_AT);
+    return model->param_bytes == 0U ? FG_OK : fg_virtual_set_params(memory, model->initial_params);
+}
+
+int32_t fg_virtual_forward(void *memory, const int8_t *inputs, int8_t *outputs, uint32_t count) {
+    const fg_model_state state = state_of(memory);
+    fg_status status = FG_OK;
+    for (uint32_t i = 0U; i < count && status == FG_OK; i++) {
+        memcpy(state.arena + model->input_offset, inputs + (size_t)i * model->input_bytes,
+               model->input_bytes);
+        status = model->forward(&state);
+        memcpy(outputs + (size_t)i * model->output_bytes, state.arena + model->output_offset,
+               model->output_bytes);
+    }
+    return status;
+}
+
+int32_t fg_virtual_evaluate(void *memory, const int8_t *input, uint32_t label, const int8_t *values,
+                            fg_metrics *metrics) {
+    const fg_model_state state = state_of(memory);
+    const fg_target target = {label, values};
+    if (model->evaluate == NULL) {
+        return FG_ERR_UNSUPPORTED;
+    }
+    memcpy(state.arena + model->input_offset, input, model->input_bytes);
+    return model->evaluate(&state, &target, metrics);
+}
+
+int32_t fg_virtual_accumulate(void *memory, const int8_t *input, uint32_t label,
+                              const int8_t *values, uint32_t row, fg_metrics *metrics) {
+    const fg_model_state state = state_of(memory);
+    const fg_target target = {label, values};
+    if (model->accumulate == NULL) {
+        return FG_ERR_UNSUPPORTED;
+    }
+    memcpy(state.arena + model->input_offset, input, model->input_bytes);
+    return model->accumulate(&state, &target, row, metrics);
+}
+
+int32_t fg_virtual_apply(void *memory, uint32_t rows, const fg_step *step) {
+    const fg_model_state state = state_of(memory);
+    return model->apply == NULL ? FG_ERR_UNSUPPORTED : model->apply(&state, rows, step);
+}
+
+void fg_virtual_get_params(const void *memory, uint8_t *params) {
+    memcpy(params, (const uint8_t *)memory + PARAMS_AT, model->param_bytes);
+}
+
+int32_t fg_virtual_set_params(void *memory, const uint8_t *params) {
+    const fg_model_state state = state_of(memory);
+    memcpy(state.params, params, model->param_bytes);
+    return model->param_bytes == 0U ? FG_OK : model->refresh(&state);
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FG_SESSION_H
+#define FG_SESSION_H
+
+#include "fleetgrad/fg_node.h"
+
+/* Acts on one intact frame; what it answers waits in node->outbox. */
+void fg_session_handle(fg_node *node, const fg_frame *frame);
+
+/* Leaves a refusal in the outbox; of several that meet there the first one is kept. */
+void fg_session_refuse(fg_node *node, uint32_t session, fg_error_code code, uint8_t message_id,
+                       uint32_t detail);
+
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FG_UPDATE_H
+#define FG_UPDATE_H
+
+#include <stdbool.h>
+
+#include "fleetgrad/fg_node.h"
+
+/* Begins an update whose numbers are in `head` (its crc is filled in later). `trained`: deltas
+ * follow the header. */
+void fg_update_begin(fg_update *update, const fg_node_config *config,
+                     const fg_msg_update_header *head, bool trained);
+
+/* One bounded piece of finding exponents and CRC; true when the blob can be read. */
+bool fg_update_seal(fg_update *update, const fg_node_config *config);
+
+/* Bytes offset .. offset + count - 1 of a sealed blob; offset + count <= update->total. */
+void fg_update_read(const fg_update *update, const fg_node_config *config, uint32_t offset,
+                    uint8_t *out, uint32_t count);
+
+#endif

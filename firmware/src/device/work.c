@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "work.h"
+
+#include <string.h>
+
+fg_status fg_work_begin(fg_node *node) {
+    const fg_node_config *config = &node->config;
+    memset(&node->work, 0, sizeof node->work);
+    node->work.key = fg_round_key(node->terms.seed, node->terms.round, node->image.device_id);
+    if (config->model->param_bytes == 0U) {
+        return FG_OK; /* nothing trains: the model computes with its constants alone */
+    }
+    memcpy(config->state.params, config->base, config->model->param_bytes);
+    return config->model->refresh(&config->state);
+}
+
+/* Puts sample `index` into the model's input and says what should come out. */
+static fg_target load(const fg_node *node, const fg_samples *samples, uint32_t index) {
+    const fg_image *image = &node->image;
+    const uint8_t *input = samples->inputs + (size_t)index * image->sample_bytes;
+    memcpy(node->config.state.arena + node->config.model->input_offset, input, image->sample_bytes);
+    fg_target target = {0U, NULL};
+    if (image->target_kind == FG_TARGET_LABEL) {
+        target.label = fg_image_label(image, samples, index);
+    } else if (image->target_kind == FG_TARGET_VECTOR) {
+        target.values = (const int8_t *)(samples->targets + (size_t)index * image->target_bytes);
+    } else {
+        target.values = (const int8_t *)input;
+    }
+    return target;
+}
+
+fg_status fg_work_evaluate(fg_node *node, bool *more) {
+    fg_work_state *work = &node->work;
+    const fg_target target = load(node, &node->image.eval, work->sample);
+    fg_metrics metrics = {0U, 0U, false};
+    const fg_status status = node->config.model->evaluate(&node->config.state, &target, &metrics);
+    work->eval_loss += metrics.loss;
+    work->correct += metrics.correct ? 1U : 0U;
+    work->evaluated++;
+    work->sample++;
+    *more = work->sample < node->image.eval.count;
+    return status;
+}
+
+/* One update from the rows collected so far. */
+static fg_status step(fg_node *node) {
+    fg_work_state *work = &node->work;
+    const fg_step terms = {.lr_mantissa = node->terms.lr_mantissa,
+                           .lr_exponent = node->terms.lr_exponent,
+                           .key = fg_step_key(work->key, work->steps)};
+    const uint32_t rows = work->row;
+    work->row = 0U;
+    work->steps++;
+    return node->config.model->apply(&node->config.state, rows, &terms);
+}
+
+fg_status fg_work_train(fg_node *node, bool *more) {
+    fg_work_state *work = &node->work;
+    const uint32_t count = node->image.train.count;
+    if (work->sample == 0U) {
+        work->order = fg_order_begin(work->key, work->epoch, count);
+    }
+    const fg_target target = load(node, &node->image.train, fg_order_take(&work->order));
+    fg_metrics metrics = {0U, 0U, false};
+    fg_status status =
+        node->config.model->accumulate(&node->config.state, &target, work->row, &metrics);
+    work->train_loss += metrics.loss;
+    work->visits++;
+    work->row++;
+    work->sample++;
+    if (status == FG_OK && (work->row == node->terms.batch || work->sample == count)) {
+        status = step(node);
+    }
+    if (work->sample == count) {
+        work->sample = 0U;
+        work->epoch++;
+    }
+    *more = work->epoch < node->terms.epochs &&
+            (node->terms.max_steps == 0U || work->steps < node->terms.max_steps);
+    return status;
+}
+
+static uint16_t saturate(uint32_t value) {
+    return value > UINT16_MAX ? (uint16_t)UINT16_MAX : (uint16_t)value;
+}
+
+/* sum / count to nearest, at most 65535, bit by bit: a 64-bit division would cost more code than
+ * everything else in this file. */
+static uint16_t mean(uint64_t sum, uint32_t count) {
+    if (count == 0U) {
+        return 0U;
+    }
+    sum += count / 2U;
+    uint32_t quotient = 0U;
+    for (int bit = 15; bit >= 0; bit--) {
+        const uint64_t part = (uint64_t)count << bit;
+        if (sum >= part) {
+            sum -= part;
+            quotient |= UINT32_C(1) << bit;
+        }
+    }
+    return sum < count ? (uint16_t)quotient : (uint16_t)UINT16_MAX;
+}
+
+fg_msg_update_header fg_work_summary(const fg_node *node) {
+    const fg_work_state *work = &node->work;
+    const uint32_t samples = node->image.train.count;
+    const fg_msg_update_header summary = {
+        .crc = 0U,
+        .round = node->terms.round,
+        .version_tag = node->terms.version_tag,
+        .samples = saturate(work->visits < samples ? work->visits : samples),
+        .eval_samples = saturate(work->evaluated),
+        .eval_correct = saturate(work->correct),
+        .eval_loss = mean(work->eval_loss, work->evaluated),
+        .train_loss = mean(work->train_loss, work->visits),
+    };
+    return summary;
+}
