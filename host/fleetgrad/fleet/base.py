@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every fleet can do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from fleetgrad.link import Link
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A device to be.
+
+    Attributes:
+        device: Its id, which the image carries too.
+        name: The user whose data it holds.
+        image: Its data image: private, it goes to the device's own memory and nowhere else.
+    """
+
+    device: int
+    name: str
+    image: bytes
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A device that runs, as far as the fleet can tell.
+
+    Attributes:
+        device: Its id.
+        link: The way to it; the fleet closes it in ``stop``.
+        url: Where it is, for people.
+        pid: Its process, None when it has none of its own.
+    """
+
+    device: int
+    link: Link
+    url: str
+    pid: int | None
+
+
+class Fleet(Protocol):
+    """A source of devices."""
+
+    kind: str
+
+    def start(self, placements: Sequence[Placement], directory: Path) -> list[Endpoint]:
+        """Starts one device for every placement.
+
+        Args:
+            placements: The devices to be.
+            directory: Exists; the fleet keeps what its devices must remember there.
+
+        Raises:
+            FleetError: When a device cannot be started; those already started are stopped.
+        """
+
+    def stop(self) -> None:
+        """Ends every device and link; harmless when there are none."""

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Virtual devices: the node firmware as a shared library, any number of devices in this process.
+
+Worker threads run the devices; ctypes lets go of the interpreter's lock while C code runs. The
+bytes that pass are those of every other fleet.
+"""
+
+import ctypes
+import os
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from fleetgrad.errors import FleetError, LinkClosed
+from fleetgrad.fleet.base import Endpoint, Placement
+from fleetgrad.link import SocketLink, socket_pair
+
+_ALIGNMENT = 8
+_OUT_BYTES = 16384
+_PIECES = 4096  # samples or frames per call: milliseconds, so that no device starves another
+_FOREVER = 0xFFFFFFFF
+_FIRMWARE_HASH = 0
+_LINK_FULL_S = 0.001  # until a link that took nothing is tried again
+
+
+class Library:
+    """The functions of one build of the firmware.
+
+    Args:
+        path: The shared library.
+
+    Raises:
+        FleetError: When it cannot be loaded or is not one of ours.
+    """
+
+    def __init__(self, path: Path) -> None:
+        byte_pointer = ctypes.c_char_p
+        signatures = {
+            "bytes": (ctypes.c_size_t, []),
+            "init": (
+                ctypes.c_int32,
+                [
+                    ctypes.c_void_p,
+                    ctypes.c_size_t,
+                    byte_pointer,
+                    ctypes.c_size_t,
+                    ctypes.c_uint32,
+                    ctypes.c_uint32,
+                ],
+            ),
+            "receive": (None, [ctypes.c_void_p, byte_pointer, ctypes.c_size_t]),
+            "run": (
+                ctypes.c_size_t,
+                [
+                    ctypes.c_void_p,
+                    ctypes.c_uint32,
+                    ctypes.c_uint32,
+                    ctypes.c_void_p,
+                    ctypes.c_size_t,
+                    ctypes.POINTER(ctypes.c_int32),
+                ],
+            ),
+            "wait_ms": (ctypes.c_uint32, [ctypes.c_void_p, ctypes.c_uint32]),
+        }
+        try:
+            library = ctypes.CDLL(str(path))
+            for name, (result, arguments) in signatures.items():
+                function = getattr(library, f"fg_virtual_{name}")
+                function.restype, function.argtypes = result, arguments
+        except (OSError, AttributeError) as error:
+            raise FleetError(
+                f"cannot load the virtual device: {error}",
+                where=str(path),
+                hint="fleetgrad build makes it anew",
+            ) from error
+        self.bytes = library.fg_virtual_bytes
+        self.init = library.fg_virtual_init
+        self.receive = library.fg_virtual_receive
+        self.run = library.fg_virtual_run
+        self.wait_ms = library.fg_virtual_wait_ms
+
+
+class _Device:
+    """One device and its end of the link."""
+
+    def __init__(self, library: Library, placement: Placement, link: SocketLink) -> None:
+        size = library.bytes()
+        # Memory that C writes and Python keeps: over-allocated, then aligned.
+        self._block = ctypes.create_string_buffer(size + _ALIGNMENT)
+        address = ctypes.addressof(self._block)
+        self._memory = address + (-address) % _ALIGNMENT
+        self._image = placement.image
+        self._library = library
+        self._out = ctypes.create_string_buffer(_OUT_BYTES)
+        self._unsent = b""
+        self.link = link
+        self.due: float | None = 0.0  # when it wants to work without new bytes; None: never
+        boots = int.from_bytes(placement.image[16:20], "little") + 1
+        # Any status is fine: a device that cannot work says so in its HELLO.
+        library.init(self._memory, size, self._image, len(self._image), boots, _FIRMWARE_HASH)
+
+    def take(self) -> None:
+        """Hands over what came in."""
+        data = self.link.read()
+        self._library.receive(self._memory, data, len(data))
+        self.due = 0.0
+
+    def work(self, now: float) -> None:
+        """Lets the device compute and send, as far as the link takes it.
+
+        Args:
+            now: Seconds, of a clock that only goes forward.
+        """
+        if self._unsent:
+            self._unsent = self._unsent[self.link.write(self._unsent) :]
+            if self._unsent:
+                self.due = now + _LINK_FULL_S
+                return
+        now_ms = int(now * 1000) & _FOREVER
+        more = ctypes.c_int32()
+        count = self._library.run(
+            self._memory, now_ms, _PIECES, self._out, _OUT_BYTES, ctypes.byref(more)
+        )
+        if count:
+            data = self._out.raw[:count]
+            self._unsent = data[self.link.write(data) :]
+        wait = self._library.wait_ms(self._memory, now_ms)
+        if self._unsent:
+            self.due = now + _LINK_FULL_S
+        elif more.value:
+            self.due = now
+        else:
+            self.due = None if wait == _FOREVER else now + wait / 1000
+
+
+class _Worker(threading.Thread):
+    """Runs a share of the devices until told to stop."""
+
+    def __init__(self, devices: Sequence[_Device], wake: socket.socket) -> None:
+        super().__init__(name="virtual devices", daemon=True)
+        self._devices = list(devices)
+        self._wake = wake
+
+    def run(self) -> None:
+        """The thread's work."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._wake, selectors.EVENT_READ)
+            for device in self._devices:
+                selector.register(device.link, selectors.EVENT_READ, device)
+            while True:
+                dues = [device.due for device in self._devices if device.due is not None]
+                wait = max(0.0, min(dues) - time.monotonic()) if dues else None
+                for key, _ in selector.select(wait):
+                    if key.data is None:
+                        return
+                    self._guard(selector, key.data, key.data.take)
+                now = time.monotonic()
+                for device in tuple(self._devices):
+                    if device.due is not None and device.due <= now:
+                        self._guard(selector, device, partial(device.work, now))
+
+    def _guard(
+        self, selector: selectors.BaseSelector, device: _Device, work: Callable[[], None]
+    ) -> None:
+        """A device whose link is gone is gone."""
+        try:
+            work()
+        except LinkClosed:
+            selector.unregister(device.link)
+            self._devices.remove(device)
+
+
+class VirtualFleet:
+    """A fleet within this process.
+
+    Args:
+        library: The shared library as the virtual build makes it.
+        workers: Threads; 0 for one per processor.
+    """
+
+    kind = "virtual"
+
+    def __init__(self, library: Path, workers: int = 0) -> None:
+        self._path = library
+        self._worker_count = workers or os.cpu_count() or 1
+        self._workers: list[tuple[_Worker, socket.socket, socket.socket]] = []
+        self._links: list[SocketLink] = []
+
+    def start(self, placements: Sequence[Placement], directory: Path) -> list[Endpoint]:
+        """See :class:`fleetgrad.fleet.Fleet`."""
+        del directory  # virtual devices remember nothing
+        library = Library(self._path)
+        devices, endpoints = [], []
+        for placement in placements:
+            url = f"virtual:{placement.device}"
+            near, far = socket_pair(url)
+            self._links += [near, far]
+            devices.append(_Device(library, placement, far))
+            endpoints.append(Endpoint(placement.device, near, url, None))
+        count = min(self._worker_count, len(devices))
+        for index in range(count):
+            ours, theirs = socket.socketpair()
+            worker = _Worker(devices[index::count], theirs)
+            self._workers.append((worker, ours, theirs))
+            worker.start()
+        return endpoints
+
+    def stop(self) -> None:
+        """See :class:`fleetgrad.fleet.Fleet`."""
+        for _, ours, _ in self._workers:
+            ours.close()
+        for worker, _, theirs in self._workers:
+            worker.join()
+            theirs.close()
+        self._workers.clear()
+        for link in self._links:
+            link.close()
+        self._links.clear()

@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Links move bytes to and from one device, and know nothing of what the bytes mean."""
+
+from fleetgrad.link.base import Link
+from fleetgrad.link.pair import socket_pair
+from fleetgrad.link.stream import SocketLink
+from fleetgrad.link.tcp import Listener, connect
+
+__all__ = ["Link", "Listener", "SocketLink", "connect", "socket_pair"]
