@@ -23,7 +23,7 @@ from fleetgrad_codegen.errors import CodegenError
 from .ui import print_error
 
 # In the order in which a newcomer meets them. Each is a module of this package with a `command`.
-VERBS: Final = ("doctor", "inspect", "config")
+VERBS: Final = ("doctor", "boards", "inspect", "plan", "config")
 
 OK: Final = 0
 FAILED: Final = 1
@@ -83,9 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        fleetgrad.main(arguments, prog_name="fleetgrad", standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
+        status = fleetgrad.main(arguments, prog_name="fleetgrad", standalone_mode=False)
     except BrokenPipeError:
         # The reader of our output has seen enough; keep Python from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -98,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if "--json" in arguments:  # stdout gets its one document in failure too
             print(json.dumps({"error": error_document(explained)}))
         return explained.exit_code
-    return OK
+    return status if isinstance(status, int) else OK  # an int where the verb chose to exit
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

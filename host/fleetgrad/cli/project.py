@@ -10,7 +10,8 @@ from typing import Any, Concatenate, ParamSpec
 
 import click
 
-from fleetgrad.config import Config, find, load
+from fleetgrad.config import Config, find, from_tables, load
+from fleetgrad.errors import ConfigError
 
 from .ui import Ui
 
@@ -48,5 +49,44 @@ def configured(
         path = find(Path.cwd()) if config_path is None else config_path
         ui.detail(f"config: {path}")
         function(ui, load(path, overrides), *args, **kwargs)
+
+    return with_config
+
+
+def configured_for_a_model(
+    function: Callable[Concatenate[Ui, Config, P], None],
+) -> Callable[Concatenate[Ui, P], None]:
+    """As `configured`, for verbs that take a MODEL: it replaces the config's, or stands alone.
+
+    A config file is used where there is one; without one, everything but the model has its default.
+    """
+
+    @click.argument("model", type=click.Path(path_type=Path), required=False)
+    @config_options
+    @wraps(function)
+    def with_config(
+        ui: Ui,
+        *args: Any,
+        model: Path | None,
+        config_path: Path | None,
+        overrides: tuple[str, ...],
+        **kwargs: Any,
+    ) -> None:
+        path = config_path
+        if path is None:
+            try:
+                path = find(Path.cwd())
+            except ConfigError:
+                if model is None:
+                    raise
+        if model is not None:
+            overrides = (*overrides, f"model.path={model.absolute()}", "model.name=")
+        if path is not None:
+            ui.detail(f"config: {path}")
+            config = load(path, overrides)
+        else:  # a data set must be named, and these verbs read none
+            tables = {"data": {"path": "none.npz"}}
+            config = from_tables(tables, overrides, base=Path.cwd(), source="command line")
+        function(ui, config, *args, **kwargs)
 
     return with_config

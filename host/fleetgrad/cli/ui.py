@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, Protocol
+from typing import Any, Concatenate, NoReturn, ParamSpec, Protocol
 
 import click
 from rich.console import Console, RenderableType
@@ -84,6 +84,11 @@ class Ui:
             return
         for renderable in shown:
             self.out.print(renderable)
+
+    def refuse(self, error: FleetgradError | CodegenError) -> NoReturn:
+        """Ends the verb after its result was shown: the figures are there, and they are bad."""
+        print_error(error)
+        raise click.exceptions.Exit(error.exit_code)
 
     def note(self, text: str) -> None:
         """A line about what happens now; silent with -q."""

@@ -27,7 +27,7 @@ def kilobytes(size: float) -> str:
     """12345 becomes 12.1 KB (1024 bytes each, as linkers and data sheets count)."""
     if size < 1024:
         return f"{size:.0f} B"
-    return f"{size / 1024:.1f} KB" if size < 1024**2 else f"{size / 1024**2:g} MB"
+    return f"{size / 1024:.1f} KB" if size < 1024**2 else f"{size / 1024**2:.1f} MB"
 
 
 def count(value: float | None) -> str:
