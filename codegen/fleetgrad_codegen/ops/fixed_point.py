@@ -189,6 +189,8 @@ def wide_multiplier(real: float, top: int = 256) -> WideMultiplier:
             tie = (2 * int(result) - 1) << (shift + 31)
             significand = max(significand, -(-tie // acc))
         made = WideMultiplier(significand >> 32, significand & 0xFFFFFFFF, shift)
+        # Quotients of very small whole numbers demand both of one multiplier: to reach a tie, and
+        # to stay below another. Calibrated scales never are such quotients.
         if mistakes(made).any():
             raise UnsupportedError(
                 f"an output factor of {real!r} cannot be reproduced in integers",

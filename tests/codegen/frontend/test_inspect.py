@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is told about a model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from fleetgrad_codegen.errors import UnsupportedError
+from fleetgrad_codegen.inspect import inspect_model
+from support.models import small_cnn
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_small_model() -> None:
+    found = inspect_model(small_cnn(np.random.default_rng(0), classes=4), "small")
+    assert found.problem is None
+    assert [op.op for op in found.ops if op.trainable] == ["FULLY_CONNECTED"]
+    assert all(op.runs for op in found.ops)
+    assert found.macs == 8 * 8 * 4 * 9 + 64 * 4
+    assert found.params == 4 * 9 + 4 + 2 + 4 * 64 + 4
+    assert found.weights_bytes == 36 + 16 + 8 + 256 + 16
+    (source,) = found.inputs
+    assert (source.shape, source.dtype, source.zero_point) == ((1, 8, 8, 1), "int8", -3)
+    assert found.ops[0].inputs == ((1, 8, 8, 1),)
+    assert found.ops[0].outputs == ((1, 8, 8, 4),)
+
+
+@pytest.mark.parametrize(
+    ("name", "macs", "params", "weights_bytes"),
+    [
+        ("mlperf_kws_ref_model", 2656768, 22606, 24376),
+        ("mlperf_ic_pretrainedResnet_quant", 12501632, 77708, 78752),
+        ("mlperf_ad01_int8", 264192, 265864, 270880),
+        ("tflm_person_detect", 7157888, 210708, 218928),
+    ],
+)
+def test_sizes_of_real_models(
+    shared_data: Path, name: str, macs: int, params: int, weights_bytes: int
+) -> None:
+    found = inspect_model((shared_data / "models" / f"{name}.tflite").read_bytes(), name)
+    assert (found.macs, found.params, found.weights_bytes) == (macs, params, weights_bytes)
+
+
+def test_an_unknown_operator_is_shown_as_not_running(shared_data: Path) -> None:
+    data = (shared_data / "models" / "tflm_keyword_scrambled_8bit.tflite").read_bytes()
+    found = inspect_model(data, "keywords")
+    assert found.problem is not None
+    svdf = [op for op in found.ops if op.op == "SVDF"]
+    assert len(svdf) == 7
+    assert not any(op.runs or op.trainable for op in svdf)
+    assert "not supported" in svdf[0].problem
+
+
+def test_a_float_model_is_refused(shared_data: Path) -> None:
+    data = (shared_data / "models" / "tflm_hello_world_float.tflite").read_bytes()
+    with pytest.raises(UnsupportedError, match="float model"):
+        inspect_model(data, "hello")
