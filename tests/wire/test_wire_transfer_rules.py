@@ -251,16 +251,20 @@ def test_both_senders_decide_alike(
         )
 
 
+# Relative to where the receiver is: in place, behind, ahead. Anything else is rare and found too.
+piece_starts = st.sampled_from([0, 0, 0, 0, -100, -200, 100, 200, 300])
+
+
 @given(
     size=st.integers(0, 3000),
-    pieces=st.lists(st.tuples(st.integers(0, 30), st.integers(0, 300)), max_size=60),
+    pieces=st.lists(st.tuples(piece_starts, st.integers(0, 300)), max_size=60),
 )
 def test_both_receivers_decide_alike(
     native: NativeWire, size: int, pieces: list[tuple[int, int]]
 ) -> None:
     python, c = Receiver(1, size), NativeReceiver(native, 1, size)
-    for step, length in pieces:
-        offset = min(step * 100, size)
+    for start, length in pieces:
+        offset = min(max(0, python.next_offset + start), size)
         piece = Chunk(1, offset, BLOB[offset : min(offset + length, size)])
         assert c.accept(piece) == python.accept(piece)
         assert c.data == python.data == BLOB[: python.next_offset]

@@ -206,6 +206,7 @@ class NativeWire:
             size.restype = ctypes.c_size_t
             assert size() == ctypes.sizeof(struct), f"{name}: the test's mirror is out of date"
         library.fg_crc32.restype = ctypes.c_uint32
+        library.fg_cobs_encode.restype = ctypes.c_size_t
         library.fg_receiver_ack.restype = AckStruct
         library.fg_sender_poll.restype = ctypes.c_bool
         library.fg_sender_wait.restype = ctypes.c_uint32
@@ -214,6 +215,14 @@ class NativeWire:
     def crc32(self, data: bytes, crc: int = 0) -> int:
         value: int = self.library.fg_crc32(ctypes.c_uint32(crc), data, ctypes.c_size_t(len(data)))
         return value
+
+    def stuff(self, data: bytes) -> bytes:
+        """Stuffs in place, as the frame encoder does: the data right behind the least headroom."""
+        headroom = 1 + len(data) // 254
+        buffer = ctypes.create_string_buffer(bytes(headroom) + data, headroom + len(data))
+        source = ctypes.c_void_p(ctypes.addressof(buffer) + headroom)
+        size = self.library.fg_cobs_encode(buffer, source, ctypes.c_size_t(len(data)))
+        return buffer.raw[:size]
 
     def encode(self, frame: Frame, capacity: int | None = None, in_place: bool = False) -> bytes:
         """Returns the encoded frame; b"" where the encoder refuses."""
