@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds the C compilers of this machine."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from fleetgrad.errors import ToolError
+
+# Asking a compiler for its version takes milliseconds; one that hangs is not worth waiting for.
+_PROBE_TIMEOUT_S = 20.0
+
+CROSS_HINT = "apt install gcc-arm-none-eabi libnewlib-arm-none-eabi"
+HOST_HINT = "apt install gcc libc6-dev, or pip install ziglang; CC names another compiler"
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """A C compiler that answers.
+
+    Attributes:
+        command: How to call it.
+        family: ``arm-none-eabi`` or ``host``.
+        identity: What it says of its version: part of the key of every cached object.
+        kind: ``gcc``, ``clang`` or ``zig``.
+    """
+
+    command: tuple[str, ...]
+    family: str
+    identity: str
+    kind: str
+
+    @property
+    def has_callgraph(self) -> bool:
+        """It can write the call graphs that the stack bound is computed from."""
+        return self.kind == "gcc"
+
+
+def find_compiler(family: str) -> Compiler:
+    """The compiler for a board's family.
+
+    Args:
+        family: ``arm-none-eabi`` or ``host``.
+
+    Raises:
+        ToolError: When there is none, or the one found does not run.
+    """
+    return find_cross() if family == "arm-none-eabi" else find_host()
+
+
+def find_cross() -> Compiler:
+    """GCC for Cortex-M.
+
+    Raises:
+        ToolError: When it is missing, does not run, or lacks its C library.
+    """
+    program = shutil.which("arm-none-eabi-gcc")
+    if program is None:
+        raise ToolError(
+            "no C compiler for Cortex-M boards",
+            expected="arm-none-eabi-gcc in PATH",
+            hint=CROSS_HINT,
+        )
+    compiler = _probe((program,), "arm-none-eabi", CROSS_HINT)
+    specs = _output((program, "-print-file-name=nano.specs"), CROSS_HINT).strip()
+    if specs == "nano.specs":  # printed as it is when it is nowhere
+        raise ToolError(
+            "the compiler for Cortex-M boards has no C library",
+            where=program,
+            expected="newlib with nano.specs",
+            hint=CROSS_HINT,
+        )
+    return compiler
+
+
+def find_host() -> Compiler:
+    """The compiler for this machine: ``CC``, else cc, gcc, clang, else the Python package ziglang.
+
+    Raises:
+        ToolError: When there is none, or the one found does not run.
+    """
+    named = os.environ.get("CC", "").split()
+    if named:
+        program = shutil.which(named[0])
+        if program is None:
+            raise ToolError(
+                f"CC names {named[0]!r}, which is not in PATH", where="CC", hint=HOST_HINT
+            )
+        return _probe((program, *named[1:]), "host", HOST_HINT)
+    for name in ("cc", "gcc", "clang"):
+        program = shutil.which(name)
+        if program is not None:
+            return _probe((program,), "host", HOST_HINT)
+    if importlib.util.find_spec("ziglang") is not None:
+        return _probe((sys.executable, "-m", "ziglang", "cc"), "host", HOST_HINT)
+    raise ToolError(
+        "no C compiler for this machine",
+        expected="cc, gcc, clang or the Python package ziglang",
+        hint=HOST_HINT,
+    )
+
+
+def _probe(command: tuple[str, ...], family: str, hint: str) -> Compiler:
+    version = _output((*command, "--version"), hint)
+    if "ziglang" in command:
+        kind = "zig"
+    elif "clang" in version:
+        kind = "clang"
+    else:
+        kind = "gcc"
+    return Compiler(command, family, version.strip(), kind)
+
+
+def _output(command: tuple[str, ...], hint: str) -> str:
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_PROBE_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ToolError(
+            f"the compiler does not run: {error}", where=command[0], hint=hint
+        ) from error
+    if done.returncode != 0:
+        raise ToolError(
+            f"the compiler fails: {done.stderr.strip() or f'exit code {done.returncode}'}",
+            where=" ".join(command),
+            hint=hint,
+        )
+    return done.stdout

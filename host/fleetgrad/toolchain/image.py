@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds firmware: a bundle, the runtime and a board's port become an image with known sizes."""
+
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from fleetgrad import paths
+from fleetgrad.boards import Board
+from fleetgrad.errors import BoardError, BundleError, ToolError
+from fleetgrad.toolchain.compilers import Compiler, find_compiler
+from fleetgrad.toolchain.elf import Elf
+from fleetgrad.toolchain.objects import Object, Unit, compile_all, run_tool
+from fleetgrad.toolchain.sources import headers_of, needed_sources
+from fleetgrad.toolchain.stack import CallGraph, StackBound, bound_stack, read_callgraphs
+
+APPS = ("node", "bench", "library")
+
+BASE_FLAGS = (
+    "-std=c11", "-Os", "-Wall", "-Wextra", "-Werror", "-ffunction-sections", "-fdata-sections",
+)  # fmt: skip
+SANITIZE_FLAGS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g1")
+
+# The descriptor in model.c whose pointers are the firmware's only indirect calls.
+_DESCRIPTOR = ".rodata.fg_generated_model"
+_VECTORS = ".vectors"
+
+
+@dataclass(frozen=True)
+class Image:
+    """A built firmware. All sizes in bytes.
+
+    Attributes:
+        path: ELF file, executable or shared library.
+        board: Id of the board.
+        app: ``node``, ``bench`` or ``library``.
+        text_bytes: Code and the runtime's own tables, without the model's constants.
+        weights_bytes: The model's constants: weights, tables, initial parameters, descriptor.
+        data_bytes: Initialised variables.
+        bss_bytes: Zeroed and uninitialised variables, without the stack.
+        stack_bytes: Bound of the stack over all paths; 0 where an operating system provides it.
+        stack_reserved_bytes: What the linker set aside for it.
+        stack_path: The calls that need that much.
+        digest: SHA-256, hex, of the file.
+        firmware_hash: What HELLO reports: the first 4 bytes of the SHA-256 of all sources.
+    """
+
+    path: Path
+    board: str
+    app: str
+    text_bytes: int
+    weights_bytes: int
+    data_bytes: int
+    bss_bytes: int
+    stack_bytes: int
+    stack_reserved_bytes: int
+    stack_path: tuple[str, ...]
+    digest: str
+    firmware_hash: int
+
+    @property
+    def ram_bytes(self) -> int:
+        """RAM in all, the reserved stack included."""
+        return self.data_bytes + self.bss_bytes + self.stack_reserved_bytes
+
+    @property
+    def flash_bytes(self) -> int:
+        """Flash in all."""
+        return self.text_bytes + self.weights_bytes + self.data_bytes
+
+
+def build_image(
+    bundle_dir: Path, board: Board, app: str, out_dir: Path, *, sanitize: bool = False
+) -> Image:
+    """Compiles and links one firmware.
+
+    Args:
+        bundle_dir: Folder with ``model.c`` and ``model.h``.
+        board: What it is for.
+        app: ``node`` (a fleet's device), ``bench`` (boards under emulation: counts instructions),
+            ``library`` (the host: devices in process).
+        out_dir: Where the image goes; created where missing.
+        sanitize: Host only: with AddressSanitizer and UndefinedBehaviorSanitizer.
+
+    Returns:
+        The image with its sizes. Two builds of the same sources are byte for byte the same.
+
+    Raises:
+        ToolError: When a compiler is missing, a source does not compile, or the firmware needs
+            more stack than the board reserves.
+        BundleError: When the bundle has no model.
+        BoardError: When the board cannot run this app, or the image does not fit its memory.
+    """
+    _check_request(bundle_dir, board, app, sanitize=sanitize)
+    compiler = find_compiler(board.compiler.family)
+    units, firmware_hash = _units(bundle_dir, board, app, sanitize=sanitize)
+    objects = compile_all(compiler, units, paths.cache())
+    path = _link(compiler, board, app, objects, out_dir, sanitize=sanitize)
+    model = Elf(next(obj.path for obj in objects if obj.path.stem == "model"))
+    stack = _bound(board, objects, model) if not board.hosted else StackBound(0, ())
+    if stack.bytes > board.stack_bytes:
+        path.unlink()
+        raise ToolError(
+            f"the {app} firmware may need {stack.bytes} bytes of stack",
+            where=" -> ".join(stack.path),
+            expected=f"at most the {board.stack_bytes} bytes that {board.id} reserves",
+            hint=f"raise memory.stack_bytes in {board.folder / 'board.toml'}",
+        )
+    return _measure(path, board, app, model, stack, firmware_hash)
+
+
+def _check_request(bundle_dir: Path, board: Board, app: str, *, sanitize: bool) -> None:
+    if not (bundle_dir / "model.c").is_file():
+        raise BundleError(
+            "the bundle has no model.c", where=str(bundle_dir), hint="fleetgrad build makes one"
+        )
+    wrong = ""
+    if app not in APPS:
+        wrong = f"no firmware is called {app!r}"
+    elif app == "library" and not board.hosted:
+        wrong = f"{board.id} is a chip: it runs no shared library"
+    elif app == "bench" and board.qemu is None:
+        wrong = f"{board.id} has no emulator: nothing can count its instructions"
+    elif sanitize and not board.hosted:
+        wrong = f"{board.id} is a chip: it has no room for sanitizers"
+    if wrong:
+        raise BoardError(wrong, where=board.id, expected=f"one of {', '.join(APPS)}")
+
+
+def _units(
+    bundle_dir: Path, board: Board, app: str, *, sanitize: bool
+) -> tuple[list[Unit], int]:
+    """What to compile, and the hash that the firmware reports of itself."""
+    firmware = paths.firmware()
+    port = firmware / "port" / ("virtual" if app == "library" else board.port)
+    roots = [bundle_dir / "model.c", *sorted(port.glob("*.c"))]
+    if app != "library":
+        roots += sorted((firmware / "app" / app).glob("*.c"))
+    sources = needed_sources(roots, sorted((firmware / "src").rglob("*.c")))
+    folders = (firmware / "include", bundle_dir.resolve(), port)
+    flags = [*BASE_FLAGS, *board.compiler.flags]
+    if app == "library":
+        flags += ["-fPIC", "-fvisibility=hidden"]
+    if sanitize:
+        flags += SANITIZE_FLAGS
+    files = {path.resolve() for path in sources}
+    for source in sources:
+        files.update(headers_of(source, folders))
+    digest = hashlib.sha256(" ".join(flags).encode())
+    for path in sorted(files, key=lambda path: (path.name, str(path))):
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    firmware_hash = int.from_bytes(digest.digest()[:4], "little")
+    identity = f"-DFG_FIRMWARE_HASH=0x{firmware_hash:08x}U"
+    units = []
+    for source in sources:
+        own = (identity,) if source.parent.parent.name == "app" else ()
+        units.append(Unit(source.resolve(), (*flags, *own), folders))
+    return units, firmware_hash
+
+
+def _link(
+    compiler: Compiler,
+    board: Board,
+    app: str,
+    objects: list[Object],
+    out_dir: Path,
+    *,
+    sanitize: bool,
+) -> Path:
+    name = f"fleetgrad-{app}" + (".so" if app == "library" else "" if board.hosted else ".elf")
+    command = [*compiler.command, *board.compiler.flags, "-Wl,--gc-sections", "-Wl,--build-id=none"]
+    if app == "library":
+        command.append("-shared")
+    if sanitize:
+        command += SANITIZE_FLAGS
+    if not board.hosted:
+        flash = board.image_address + board.image_bytes if app == "bench" else board.flash_bytes
+        sizes = {
+            "FG_FLASH_BYTES": flash,  # the bench has no data image: more room for weights
+            "FG_RAM_BYTES": board.ram_bytes,
+            "FG_STACK_BYTES": board.stack_bytes,
+            "FG_IMAGE_ADDRESS": board.image_address,
+            "FG_IMAGE_BYTES": board.image_bytes,
+        }
+        command += [f"-Wl,--defsym={symbol}={value:#x}" for symbol, value in sizes.items()]
+        command += ["-T", str(board.folder / "link.ld")]
+    command += [str(obj.path) for obj in objects]
+    command += board.compiler.link_flags
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out_dir, prefix=".link-") as fresh:
+            output = Path(fresh) / name
+            try:
+                run_tool([*command, "-o", str(output)], "the firmware does not link", board.id)
+            except ToolError as error:
+                raise _overflow(error, board) from error
+            os.replace(output, out_dir / name)  # noqa: PTH105 - same as Path.replace, says more
+    except OSError as error:
+        raise ToolError(
+            f"the image cannot be written: {error.strerror or error}", where=str(out_dir)
+        ) from error
+    return out_dir / name
+
+
+def _overflow(error: ToolError, board: Board) -> ToolError | BoardError:
+    """The linker's complaint about memory in the user's words; any other as it is."""
+    lines = [line for line in error.what.splitlines() if "overflowed by" in line]
+    if not lines:
+        return error
+    region = lines[0].split("region `")[-1].split("'")[0].lower()
+    excess = lines[0].split("overflowed by ")[-1].split()[0]
+    return BoardError(
+        f"the firmware is {excess} bytes larger than the {region} of {board.id}",
+        where=str(board.folder / "board.toml"),
+        hint="a smaller model or batch, or a board with more memory",
+    )
+
+
+def _bound(board: Board, objects: list[Object], model: Elf) -> StackBound:
+    graph = CallGraph(
+        read_callgraphs(obj.callgraph for obj in objects if obj.callgraph is not None),
+        model.pointers(_DESCRIPTOR),
+    )
+    vectors: list[str] = []
+    for obj in objects:
+        vectors += Elf(obj.path).pointers(_VECTORS)
+    entry = "Reset_Handler"
+    handlers = [name for name in dict.fromkeys(vectors) if name not in (entry, "fg_stack_top")]
+    return bound_stack(graph, entry, handlers, board.compiler.exception_frame_bytes)
+
+
+def _measure(
+    path: Path, board: Board, app: str, model: Elf, stack: StackBound, firmware_hash: int
+) -> Image:
+    sizes = dict.fromkeys(("text", "weights", "data", "bss", "stack"), 0)
+    for section in Elf(path).sections:
+        if not section.allocated:
+            continue
+        if section.name == ".stack":
+            kind = "stack"
+        elif section.name == ".weights":
+            kind = "weights"
+        elif section.writable:
+            kind = "bss" if section.empty_in_file else "data"
+        else:
+            kind = "text"
+        sizes[kind] += section.size
+    if board.hosted:
+        # No linker script of ours sorts a host's sections: take the model's from its object.
+        constants = [s for s in model.sections if s.allocated and not s.executable]
+        sizes["weights"] = sum(s.size for s in constants if s.name.startswith((".rodata", ".data")))
+        sizes["text"] = max(0, sizes["text"] - sizes["weights"])
+    return Image(
+        path=path,
+        board=board.id,
+        app=app,
+        text_bytes=sizes["text"],
+        weights_bytes=sizes["weights"],
+        data_bytes=sizes["data"],
+        bss_bytes=sizes["bss"],
+        stack_bytes=stack.bytes,
+        stack_reserved_bytes=sizes["stack"],
+        stack_path=stack.path,
+        digest=hashlib.sha256(path.read_bytes()).hexdigest(),
+        firmware_hash=firmware_hash,
+    )
