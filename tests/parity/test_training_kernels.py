@@ -16,7 +16,7 @@ from fleetgrad_codegen.program import Loss
 from fleetgrad_codegen.training import rng
 from fleetgrad_codegen.training.fixed_point import LearningRate
 from fleetgrad_codegen.training.head import Head, HeadShape, make_head
-from fleetgrad_codegen.training.loss import cross_entropy, squared_error
+from fleetgrad_codegen.training.loss import loss_and_gradient
 from fleetgrad_codegen.training.update import shadow_of, update
 
 RELAXED = settings(
@@ -76,12 +76,11 @@ def run_both(
             target: int | np.ndarray = int(dice.integers(head.outputs))
             if head.loss is Loss.SQUARED_ERROR:
                 target = dice.integers(-128, 128, head.loss_outputs)
-            centred, acc = head.accumulate(x, shadow_of(masters), bias)
-            evaluate = cross_entropy if head.loss is Loss.SOFTMAX_CROSS_ENTROPY else squared_error
-            loss, gradient = evaluate(head, target, acc)
-            assert device.accumulate(row, x, target) == loss
-            np.testing.assert_array_equal(device.gradient[row], gradient)
-            rows.append((centred, gradient))
+            centred, acc = head.accumulate(x[None], shadow_of(masters), bias)
+            loss, gradient = loss_and_gradient(head, np.array([target]), acc)
+            assert device.accumulate(row, x, target) == loss[0]
+            np.testing.assert_array_equal(device.gradient[row], gradient[0])
+            rows.append((centred[0], gradient[0]))
         key = rng.step_key(seed, number)
         masters, bias = update(
             head,

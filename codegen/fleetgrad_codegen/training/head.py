@@ -63,17 +63,17 @@ class Head:
         return self.outputs if self.pooled else self.outputs * self.positions
 
     def accumulate(self, x: Ints, weights: Ints, bias: Ints) -> tuple[Ints, Ints]:
-        """Centred inputs and accumulators of one sample.
+        """Centred inputs and accumulators of some samples.
 
         Args:
-            x: int8 values [positions, inputs].
+            x: int8 values, [samples, ...] with ``positions * inputs`` each.
             weights: int8 values [outputs, inputs].
             bias: int32 values [outputs].
 
         Returns:
-            int64 [positions, inputs] and int64 [positions, outputs].
+            int64 [samples, positions, inputs] and int64 [samples, positions, outputs].
         """
-        centred = np.asarray(x, np.int64).reshape(self.positions, self.inputs)
+        centred = np.asarray(x, np.int64).reshape(len(x), self.positions, self.inputs)
         centred = centred - self.input_zero_point
         # float64 is exact here and runs on BLAS: sums stay below 2**31.
         sums = centred.astype(np.float64) @ np.asarray(weights, np.float64).T

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loss and gradient in integers; mirrors ``loss*.c``."""
+"""Loss and gradient in integers, many samples at a time; mirrors ``loss*.c``."""
 
 import numpy as np
 
+from fleetgrad_codegen.program import Loss
 from fleetgrad_codegen.training.fixed_point import Ints, shift_round
-from fleetgrad_codegen.training.head import GRADIENT_BITS, LOGIT_UNITS, Head
+from fleetgrad_codegen.training.head import ERROR_UNITS, GRADIENT_BITS, LOGIT_UNITS, Head
 
 FINE_LIMIT = 1 << 28
 INT16_MAX = 32767
@@ -15,83 +16,96 @@ LOG_TABLE = tuple(int(LOGIT_UNITS * np.log2(1 + j / 16) + 0.5) for j in range(17
 """round(1024 * log2(1 + j/16))."""
 
 
+def loss_and_gradient(head: Head, targets: Ints, acc: Ints) -> tuple[Ints, Ints]:
+    """The head's own loss; see `cross_entropy` and `squared_error`."""
+    if head.loss is Loss.SOFTMAX_CROSS_ENTROPY:
+        return cross_entropy(head, targets, acc)
+    return squared_error(head, targets, acc)
+
+
 def fine_outputs(head: Head, acc: Ints) -> tuple[Ints, Ints]:
-    """What the loss sees of a sample, and where a gradient passes the fused activation.
+    """What the loss sees, and where a gradient passes the fused activation.
 
     Args:
         head: The layer.
-        acc: Accumulators, int64 [positions, outputs].
+        acc: Accumulators, int64 [samples, positions, outputs].
 
     Returns:
-        Fine outputs, int64 [outputs] when pooled, else [positions, outputs]; and a mask of zeros
-        and ones, int64 [positions, outputs].
+        Fine outputs, int64 [samples, 1, outputs] when pooled, else [samples, positions, outputs];
+        and a mask of zeros and ones of the shape of ``acc``.
     """
     limit = FINE_LIMIT // head.positions if head.pooled else FINE_LIMIT
     passes = (acc > 0).astype(np.int64) if head.relu else np.ones_like(acc)
     fine = np.empty_like(acc)
-    for o in range(head.outputs):
-        scale = head.fine[o if len(head.fine) > 1 else 0]
-        fine[:, o] = shift_round(acc[:, o] * scale.mantissa, 30 - scale.exponent, limit)
+    for o, scale in enumerate(head.fine):
+        columns = slice(o, o + 1) if len(head.fine) > 1 else slice(None)
+        shift = 30 - scale.exponent
+        fine[..., columns] = shift_round(acc[..., columns] * scale.mantissa, shift, limit)
     fine *= passes
-    return (fine.sum(axis=0) if head.pooled else fine), passes
+    return (fine.sum(axis=1, keepdims=True) if head.pooled else fine), passes
 
 
 def power_of_two(distance: Ints) -> Ints:
     """``2**16 * 2**(-distance / 1024)`` from the table; 0 beyond 17 octaves."""
     table = np.array(POWER_TABLE, np.int64)
     octaves = distance >> 10
-    return np.where(
-        octaves > 16, 0, table[((distance & 1023) + 32) >> 6] >> np.minimum(octaves, 16)
-    )
+    powers = table[((distance & 1023) + 32) >> 6] >> np.minimum(octaves, 16)
+    kept: Ints = np.where(octaves > 16, 0, powers)
+    return kept
 
 
-def log_of(value: int) -> int:
-    """``1024 * log2(value)`` to within one unit, ``value >= 2**14``."""
-    octave = value.bit_length() - 1
-    mantissa = value >> (octave - 14) & 0x3FFF
+def log_of(values: Ints) -> Ints:
+    """``1024 * log2(values)`` to within one unit, for values within [2**14, 2**32)."""
+    table = np.array(LOG_TABLE, np.int64)
+    octave = np.frexp(values.astype(np.float64))[1].astype(np.int64) - 1
+    mantissa = values >> (octave - 14) & 0x3FFF
     chord, along = mantissa >> 10, mantissa & 1023
-    rise = LOG_TABLE[chord + 1] - LOG_TABLE[chord]
-    return octave * LOGIT_UNITS + LOG_TABLE[chord] + ((rise * along + 512) >> 10)
+    rise = table[chord + 1] - table[chord]
+    bits: Ints = octave * LOGIT_UNITS + table[chord] + ((rise * along + 512) >> 10)
+    return bits
 
 
-def cross_entropy(head: Head, label: int, acc: Ints) -> tuple[int, Ints]:
-    """Softmax cross-entropy of one sample.
+def cross_entropy(head: Head, labels: Ints, acc: Ints) -> tuple[Ints, Ints]:
+    """Softmax cross-entropy.
 
     Args:
         head: The layer.
-        label: The right class, below ``head.outputs``.
-        acc: Accumulators, int64 [positions, outputs]; one position unless pooled.
+        labels: The right classes, below ``head.outputs``, [samples].
+        acc: Accumulators, int64 [samples, positions, outputs]; one position unless pooled.
 
     Returns:
-        The loss in 1/1024 bit, and the gradient in 2**-15, int64 [positions, outputs].
+        Losses in 1/1024 bit, int64 [samples], and gradients in 2**-15, of the shape of ``acc``.
     """
     fine, passes = fine_outputs(head, acc)
-    fine = fine.reshape(-1)[: head.outputs]
-    distance = fine.max() - fine
+    logits = fine[:, 0]
+    distance = logits.max(axis=1, keepdims=True) - logits
     powers = power_of_two(distance)
-    total = int(powers.sum())
+    total = powers.sum(axis=1, keepdims=True)
+    # Rounded, so that the probabilities' errors cancel instead of adding up to a drift.
     slope = ((powers << GRADIENT_BITS) + (total >> 1)) // total
-    wrong = np.arange(head.outputs) != label
-    slope = np.where(wrong, np.minimum(slope, INT16_MAX), slope - (1 << GRADIENT_BITS))
-    bits = int(distance[label]) + log_of(total)
-    return max(0, bits - 16 * LOGIT_UNITS), passes * slope
+    right = np.arange(head.outputs) == np.asarray(labels)[:, None]
+    slope = np.where(right, slope - (1 << GRADIENT_BITS), np.minimum(slope, INT16_MAX))
+    missed = (distance * right).sum(axis=1)
+    bits = missed + log_of(total[:, 0])
+    return np.maximum(bits - 16 * LOGIT_UNITS, 0), passes * slope[:, None, :]
 
 
-def squared_error(head: Head, target: Ints, acc: Ints) -> tuple[int, Ints]:
-    """Squared error of one sample.
+def squared_error(head: Head, targets: Ints, acc: Ints) -> tuple[Ints, Ints]:
+    """Squared error.
 
     Args:
         head: The layer.
-        target: int8 values of ``head.loss_outputs`` elements, in the model output's quantisation.
-        acc: Accumulators, int64 [positions, outputs].
+        targets: int8 values in the model output's quantisation, [samples, ...] with
+            ``head.loss_outputs`` each.
+        acc: Accumulators, int64 [samples, positions, outputs].
 
     Returns:
-        Mean over the outputs in 1/1024 of the squared unit, and the gradient in 1/128 of the unit,
-        int64 [positions, outputs].
+        Means over the outputs in 1/1024 of the squared unit, int64 [samples], and gradients in
+        1/128 of the unit, of the shape of ``acc``.
     """
     fine, passes = fine_outputs(head, acc)
-    wanted = (np.asarray(target, np.int64).reshape(fine.shape) - head.output_zero_point) * 128
-    error = np.clip(fine - wanted, -INT16_MAX, INT16_MAX)
+    wanted = np.asarray(targets, np.int64).reshape(fine.shape) - head.output_zero_point
+    error = np.clip(fine - wanted * ERROR_UNITS, -INT16_MAX, INT16_MAX)
     values = head.loss_outputs
-    mean = (int((error * error).sum()) + 8 * values) // (16 * values)
-    return mean, passes * error
+    squares = (error * error).sum(axis=(1, 2))
+    return (squares + 8 * values) // (16 * values), passes * error

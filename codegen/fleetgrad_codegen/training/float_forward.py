@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A quantised model computed in float32: weights as they are, activations never rounded.
+
+The yardstick for what integers cost. Runs many samples at a time.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from fleetgrad_codegen.errors import UnsupportedError
+from fleetgrad_codegen.ir import ABSENT, Array, Graph, Op, Tensor
+from fleetgrad_codegen.ops import REGISTRY
+from fleetgrad_codegen.ops.activation import Activation
+from fleetgrad_codegen.ops.add import AddOptions
+from fleetgrad_codegen.ops.convolution import Convolution, ConvolutionOptions
+from fleetgrad_codegen.ops.fully_connected import FullyConnectedOptions
+from fleetgrad_codegen.ops.mean import Mean
+from fleetgrad_codegen.ops.pad import Pad
+from fleetgrad_codegen.ops.pooling import Pooling, PoolOptions
+from fleetgrad_codegen.ops.softmax import SoftmaxOptions
+from fleetgrad_codegen.ops.window import Axis
+
+Floats = npt.NDArray[np.float32]
+
+_LIMITS = {
+    Activation.NONE: (-np.inf, np.inf),
+    Activation.RELU: (0.0, np.inf),
+    Activation.RELU6: (0.0, 6.0),
+    Activation.RELU_N1_TO_1: (-1.0, 1.0),
+}
+
+
+def dequantised(tensor: Tensor, values: Array) -> Floats:
+    """Real values of a tensor's integers.
+
+    Args:
+        tensor: Tells scales and zero points; without any the values count as they are.
+        values: [...] as the tensor, or [samples, ...] of activations with a batch dimension of 1.
+
+    Returns:
+        float32 of the same shape.
+    """
+    found = tensor.quantization
+    if found is None:
+        return values.astype(np.float32)
+    scale, zero = np.array(found.scale), np.array(found.zero_point)
+    if found.per_channel:
+        shape = [1] * values.ndim
+        shape[found.axis] = -1
+        scale, zero = scale.reshape(shape), zero.reshape(shape)
+    real: Floats = ((values.astype(np.float64) - zero) * scale).astype(np.float32)
+    return real
+
+
+def float_forward(graph: Graph, inputs: Array, until: int | None = None) -> Floats:
+    """Runs samples through a graph.
+
+    Args:
+        graph: A checked graph with one input.
+        inputs: [samples, ...] in the input's own dtype, without its batch dimension of 1.
+        until: Index of the tensor that is wanted; the output by default.
+
+    Returns:
+        float32 [samples, ...], without the batch dimension.
+
+    Raises:
+        UnsupportedError: An operator has no float rule.
+    """
+    wanted = graph.outputs[0] if until is None else until
+    values: dict[int, Floats] = {
+        graph.inputs[0]: dequantised(graph.tensors[graph.inputs[0]], inputs)
+    }
+    for op in graph.ops:
+        if wanted in values:
+            break
+        rule = _RULES.get(op.kind)
+        if rule is None:
+            raise UnsupportedError("no float rule for this operator", graph.where(op))
+        values[op.outputs[0]] = rule(graph, op, values).astype(np.float32)
+    return values[wanted]
+
+
+_Values = Mapping[int, Floats]
+
+
+def _input(graph: Graph, op: Op, values: _Values, place: int) -> Floats:
+    index = op.inputs[place]
+    tensor = graph.tensors[index]
+    return values[index] if tensor.data is None else dequantised(tensor, tensor.data)
+
+
+def _bias(graph: Graph, op: Op, values: _Values) -> Floats | float:
+    if len(op.inputs) < 3 or op.inputs[2] == ABSENT:
+        return 0.0
+    return _input(graph, op, values, 2).reshape(-1)
+
+
+def _activate(activation: Activation, values: Array) -> Array:
+    return np.clip(values, *_LIMITS[activation])
+
+
+def _taps(x: Array, rows: Axis, columns: Axis, fill: float) -> Sequence[tuple[int, int, Array]]:
+    """What each tap of a window reads: (row, column, [samples, rows', columns', channels])."""
+    border = ((0, 0), (rows.before, rows.after), (columns.before, columns.after), (0, 0))
+    padded = np.pad(x, border, constant_values=fill)
+    return [
+        (row, column, padded[:, rows.taps(row), columns.taps(column)])
+        for row, column in np.ndindex(rows.window, columns.window)
+    ]
+
+
+def _convolution(graph: Graph, op: Op, values: _Values) -> Array:
+    operator, options = REGISTRY[op.kind], op.options
+    assert isinstance(operator, Convolution)
+    assert isinstance(options, ConvolutionOptions)
+    x, weights = _input(graph, op, values, 0), _input(graph, op, values, 1)
+    total: Array = np.zeros(())
+    for row, column, seen in _taps(x, *operator.axes(graph, op), 0.0):
+        if op.kind == "CONV_2D":
+            total = total + seen @ weights[:, row, column].T
+        else:
+            multiplier = weights.shape[3] // x.shape[3]
+            total = total + np.repeat(seen, multiplier, axis=3) * weights[0, row, column]
+    return _activate(options.activation, total + _bias(graph, op, values))
+
+
+def _fully_connected(graph: Graph, op: Op, values: _Values) -> Array:
+    assert isinstance(op.options, FullyConnectedOptions)
+    x, weights = _input(graph, op, values, 0), _input(graph, op, values, 1)
+    shape = graph.tensors[op.outputs[0]].shape
+    made = x.reshape(-1, weights.shape[1]) @ weights.T + _bias(graph, op, values)
+    return _activate(op.options.activation, made.reshape(len(x), *shape[1:]))
+
+
+def _pool(graph: Graph, op: Op, values: _Values) -> Array:
+    operator, options = REGISTRY[op.kind], op.options
+    assert isinstance(operator, Pooling)
+    assert isinstance(options, PoolOptions)
+    x, axes = _input(graph, op, values, 0), operator.axes(graph, op)
+    if op.kind == "MAX_POOL_2D":
+        made: Array = np.max([seen for *_, seen in _taps(x, *axes, -np.inf)], axis=0)
+    else:
+        count = np.sum([seen for *_, seen in _taps(np.ones_like(x[:1]), *axes, 0.0)], axis=0)
+        made = np.sum([seen for *_, seen in _taps(x, *axes, 0.0)], axis=0) / count
+    return _activate(options.activation, made)
+
+
+def _mean(graph: Graph, op: Op, values: _Values) -> Array:
+    made = _input(graph, op, values, 0).mean(axis=Mean().axes(graph, op))
+    shaped: Array = made.reshape(len(made), *graph.tensors[op.outputs[0]].shape[1:])
+    return shaped
+
+
+def _add(graph: Graph, op: Op, values: _Values) -> Array:
+    made = _input(graph, op, values, 0) + _input(graph, op, values, 1)
+    assert isinstance(op.options, AddOptions)
+    return _activate(op.options.activation, made)
+
+
+def _pad(graph: Graph, op: Op, values: _Values) -> Array:
+    border = Pad().widths(graph, op)
+    return np.pad(_input(graph, op, values, 0), border)
+
+
+def _reshape(graph: Graph, op: Op, values: _Values) -> Array:
+    x = _input(graph, op, values, 0)
+    return x.reshape(len(x), *graph.tensors[op.outputs[0]].shape[1:])
+
+
+def _softmax(graph: Graph, op: Op, values: _Values) -> Array:
+    assert isinstance(op.options, SoftmaxOptions)
+    x = _input(graph, op, values, 0) * op.options.beta
+    powers = np.exp(x - x.max(axis=-1, keepdims=True))
+    share: Array = powers / powers.sum(axis=-1, keepdims=True)
+    return share
+
+
+def _same(graph: Graph, op: Op, values: _Values) -> Array:
+    return _input(graph, op, values, 0)
+
+
+_RULES: Mapping[str, Callable[[Graph, Op, _Values], Array]] = {
+    "ADD": _add,
+    "AVERAGE_POOL_2D": _pool,
+    "CONV_2D": _convolution,
+    "DEPTHWISE_CONV_2D": _convolution,
+    "DEQUANTIZE": _same,
+    "FULLY_CONNECTED": _fully_connected,
+    "MAX_POOL_2D": _pool,
+    "MEAN": _mean,
+    "PAD": _pad,
+    "QUANTIZE": _same,
+    "RESHAPE": _reshape,
+    "SOFTMAX": _softmax,
+}
