@@ -24,3 +24,16 @@ def shared_data() -> Path:
     if not (folder / "models").is_dir():
         pytest.skip(f"no models and data sets at {folder} (set FLEETGRAD_DATA)")
     return folder
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds ``--update-golden``."""
+    parser.addoption(
+        "--update-golden", action="store_true", help="write golden files anew instead of comparing"
+    )
+
+
+@pytest.fixture(scope="session")
+def update_golden(request: pytest.FixtureRequest) -> bool:
+    """Whether golden files are to be written."""
+    return bool(request.config.getoption("--update-golden"))

@@ -2,7 +2,7 @@
 """The forward pass as steps of a timeline: which memory each operator touches, and its code."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.ir import Graph, Op
@@ -79,7 +79,7 @@ def _leader(
 def _unique_names(graph: Graph, leaders: Collection[int]) -> dict[int, str]:
     names: dict[int, str] = {}
     for leader in sorted(leaders):
-        name = graph.tensors[leader].name or "tensor"
+        name = short_name(graph, leader)
         names[leader] = name if name not in names.values() else f"{name} ({leader})"
     return names
 
@@ -129,9 +129,9 @@ def comment_operator(graph: Graph, op: Op, name: str, body: Body) -> None:
     """Says in a comment which operator follows, and the shape of what it makes."""
     output = graph.tensors[op.outputs[0]]
     shape = "x".join(map(str, output.shape[1:])) or "1"
-    body.comment(f"{name} -> {output.name} {shape}")
+    body.comment(f"{name}: {short_name(graph, op.outputs[0])} {shape}")
 
 
-def preserve(region: Region) -> Region:
-    """The same region, surviving from sample to sample."""
-    return replace(region, kept=True)
+def short_name(graph: Graph, tensor: int) -> str:
+    """A tensor's name without what converters append when they fuse operators."""
+    return graph.tensors[tensor].name.split(";")[0] or f"tensor {tensor}"

@@ -21,8 +21,8 @@ _LICENSE = "/* SPDX-License-Identifier: Apache-2.0 */"
 _PARAMETERS = {
     Entry.FORWARD: "const fg_model_state *state",
     Entry.EVALUATE: "const fg_model_state *state, const fg_target *target, fg_metrics *metrics",
-    Entry.ACCUMULATE: "const fg_model_state *state, const fg_target *target, uint32_t row,\n"
-    "                            fg_metrics *metrics",
+    Entry.ACCUMULATE: "const fg_model_state *state, const fg_target *target, uint32_t row, "
+    "fg_metrics *metrics",
     Entry.APPLY: "const fg_model_state *state, uint32_t rows, const fg_step *step",
     Entry.REFRESH: "const fg_model_state *state",
 }

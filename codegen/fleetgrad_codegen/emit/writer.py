@@ -61,12 +61,23 @@ class Writer:
 
 
 def _wrapped(line: str) -> Iterator[str]:
-    """Breaks a line of code after commas, where it has any in time; comments stay whole."""
+    """Breaks a line of code after commas, at the outermost nesting; comments stay whole."""
     hanging = " " * (len(line) - len(line.lstrip())) + 2 * INDENT
     while len(line) > COLUMNS and not line.lstrip().startswith(("/*", "#")):
-        cut = line.rfind(", ", len(hanging), COLUMNS)
+        cut = _break(line, len(hanging))
         if cut < 0:
             break
         yield line[: cut + 1]
         line = hanging + line[cut + 2 :]
     yield line
+
+
+def _break(line: str, start: int) -> int:
+    """The last comma within the line length that as few brackets as possible enclose, or -1."""
+    best, least, depth = -1, len(line), 0
+    for index, character in enumerate(line[:COLUMNS]):
+        depth += (character in "({") - (character in ")}")
+        ends_item = character == "," and line[index + 1 : index + 2] == " "
+        if ends_item and index > start and depth <= least:
+            best, least = index, depth
+    return best
