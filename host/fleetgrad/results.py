@@ -164,7 +164,7 @@ class Observer(Protocol):
     def round_opened(self, number: int, selected: Sequence[int], evaluation_only: bool) -> None:
         """A round begins; for the closing evaluation ``evaluation_only`` is true."""
 
-    def update_accepted(self, number: int, device: int, have: int, want: int) -> None:
+    def update_accepted(self, number: int, device: int) -> None:
         """An update is in the ledger."""
 
     def round_closed(self, report: RoundReport) -> None:
@@ -186,7 +186,7 @@ class SilentObserver:
     def round_opened(self, number: int, selected: Sequence[int], evaluation_only: bool) -> None:
         """Ignored."""
 
-    def update_accepted(self, number: int, device: int, have: int, want: int) -> None:
+    def update_accepted(self, number: int, device: int) -> None:
         """Ignored."""
 
     def round_closed(self, report: RoundReport) -> None:

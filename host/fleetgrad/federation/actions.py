@@ -54,7 +54,7 @@ class Note:
 
     Attributes:
         kind: One word: ``reboot``, ``refused``, ``lost``, ``dropped``, ``repeated``, ``stale``, ...
-        text: A sentence.
+        text: What happened; of a device, without naming it.
         device: The device concerned, if one.
         round: The round concerned, if one.
     """
@@ -63,6 +63,10 @@ class Note:
     text: str
     device: int | None = None
     round: int | None = None
+
+    def __str__(self) -> str:
+        """The text, with the device that it is about."""
+        return self.text if self.device is None else f"device {self.device}: {self.text}"
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ def _take(state: State, event: DeviceEvent) -> Step:
             return _out(state, event.device, None, "refused", event.reason)
         case Rebooted():
             number = state.round.number if state.round else None
-            text = f"device {event.device} started again (boot {event.boots})"
+            text = f"it started again (boot {event.boots})"
             return state, [Note("reboot", text, event.device, number)]
         case _:
             return state, []
@@ -135,7 +135,7 @@ def _arrived(state: State, event: Arrived) -> Step:
     current = state.round
     device, number = event.device, event.round
     if not current or current.number != number or device not in current.selected:
-        text = f"device {device} sent an update of round {number}, which is not open for it"
+        text = f"it sent an update of round {number}, which is not open for it"
         return state, [
             Note("stale", text, device, number),
             SendReceipt(device, number, Verdict.STALE),
@@ -152,7 +152,7 @@ def _arrived(state: State, event: Arrived) -> Step:
 
 def _out(state: State, device: int, number: int | None, kind: str, reason: str) -> Step:
     """Counts a device out of the open round, if it is still awaited there."""
-    note = Note(kind, f"device {device}: {reason}", device, number)
+    note = Note(kind, reason, device, number)
     current = state.round
     if (
         not current
@@ -194,9 +194,7 @@ def _gather(state: State, now: float) -> Step:
     able = len(state.plan.roster) - len(state.barred)
     if not state.present or able < state.plan.min_updates:
         return _fail(state, _no_fleet(state, able))
-    actions: list[Action] = [
-        Note("lost", f"device {d}: it has not appeared yet", d, None) for d in silent
-    ]
+    actions: list[Action] = [Note("lost", "it has not appeared yet", d, None) for d in silent]
     if state.round:  # an interrupted run had it open
         reopened = replace(state.round, deadline=now + state.plan.timeout_s)
         return replace(state, stage=Stage.ROUND, round=reopened), actions
@@ -258,9 +256,7 @@ def _close(state: State, current: Round, now: float, strategy: Strategy | None) 
     reasons = {**current.out, **{d: _late_reason(state, d) for d in late}}
     dropped = tuple(Dropped(d, reasons[d]) for d in current.selected if d in reasons)
     model = strategy(state.model, current.accepted) if strategy else None
-    actions: list[Action] = [
-        Note("dropped", f"device {d}: {reasons[d]}", d, current.number) for d in late
-    ]
+    actions: list[Action] = [Note("dropped", reasons[d], d, current.number) for d in late]
     actions.append(CloseRound(current.number, model, current.accepted, dropped))
     actions += [Dismiss(d.device, current.number) for d in dropped]
     state = replace(state, model=model or state.model, next_round=current.number + 1, round=None)

@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The loop around the round engine.
+
+Bytes go from links to sessions, events to the engine, its decisions to the ledger first and to the
+devices then.
+"""
+
+import selectors
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from fleetgrad.device import DeviceEvent, DeviceSession, Joined, Lost, Printed, Rebooted, Refused
+from fleetgrad.errors import LinkClosed
+from fleetgrad.federation.actions import (
+    Action,
+    Assign,
+    CloseRound,
+    Dismiss,
+    Fail,
+    Note,
+    OpenRound,
+    Record,
+    SendReceipt,
+)
+from fleetgrad.federation.engine import start, step
+from fleetgrad.federation.state import Stage, State
+from fleetgrad.fleet import Endpoint
+from fleetgrad.results import Observer
+from fleetgrad.run.recorder import Recorder
+
+# After the last commit, so long at most for the last receipts to leave.
+_FAREWELL_S = 1.0
+
+
+@dataclass
+class Station:
+    """One device as the loop sees it."""
+
+    endpoint: Endpoint
+    session: DeviceSession
+    unsent: bytes = b""
+    open: bool = True
+    counted_up: int = 0
+    counted_down: int = 0
+
+
+class Conductor:
+    """Runs the rounds of one run to their end.
+
+    Args:
+        state: Where the run stands.
+        stations: A session and an endpoint for every device of the roster.
+        recorder: Writes to the ledger.
+        observer: Is told.
+        clock: Seconds, only ever forward.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        stations: Sequence[Station],
+        recorder: Recorder,
+        observer: Observer,
+        clock: Callable[[], float],
+    ) -> None:
+        self._state = state
+        self._stations = {station.session.device: station for station in stations}
+        self._recorder = recorder
+        self._observer = observer
+        self._clock = clock
+        self._opened = clock()
+        self._ready: set[int] = set()
+        self._selector = selectors.DefaultSelector()
+        self._dirty: set[int] = set()
+
+    def conduct(self) -> State:
+        """Works until the run is finished.
+
+        Raises:
+            FleetgradError: When the run cannot go on; what is committed stays.
+        """
+        with self._selector:
+            for device, station in self._stations.items():
+                self._selector.register(station.endpoint.link, selectors.EVENT_READ, device)
+            self._state = start(self._state, self._clock())
+            self._dirty.update(self._stations)
+            while self._state.stage is not Stage.FINISHED:
+                events = self._listen(self._wait())
+                self._decide(events)
+                self._talk()
+            self._farewell()
+        return self._state
+
+    def _wait(self) -> float:
+        """Seconds until anything is due without new bytes."""
+        now = self._clock()
+        waits = [1.0]
+        if self._state.deadline is not None:
+            waits.append(self._state.deadline - now)
+        for station in self._stations.values():
+            if station.open and not station.unsent:
+                pause = station.session.wait(now)
+                if pause is not None:
+                    waits.append(pause)
+        return max(0.0, min(waits))
+
+    def _listen(self, wait: float) -> list[DeviceEvent]:
+        """What the devices say, and what time makes of those that say nothing."""
+        events: list[DeviceEvent] = []
+        for key, mask in self._selector.select(wait):
+            station = self._stations[key.data]
+            self._dirty.add(key.data)
+            if mask & selectors.EVENT_READ:
+                try:
+                    data = station.endpoint.link.read()
+                except LinkClosed as error:
+                    events += self._hang_up(station, error.what)
+                    continue
+                events += station.session.receive(data, self._clock())
+        now = self._clock()
+        for device, station in self._stations.items():
+            pause = station.session.wait(now) if station.open else None
+            if pause is not None and pause <= 0:
+                events += station.session.tick(now)
+                self._dirty.add(device)
+        return events
+
+    def _hang_up(self, station: Station, reason: str) -> list[DeviceEvent]:
+        if station.open:
+            station.open = False
+            station.unsent = b""
+            self._selector.unregister(station.endpoint.link)
+        return station.session.hang_up(reason)
+
+    def _decide(self, events: Sequence[DeviceEvent | None]) -> None:
+        """Lets the engine take the events, makes its decisions durable, then carries them out."""
+        pending: list[DeviceEvent | None] = [*events, None]
+        while pending:
+            actions: list[Action] = []
+            for event in pending:
+                now = self._clock()
+                gathering = self._state.stage is Stage.GATHERING
+                self._state, more = step(self._state, event, now)
+                if gathering and self._state.stage is Stage.ROUND:
+                    self._begin_count()
+                actions += more
+                self._tell(event)
+            pending = []
+            pending += self._carry_out(actions)
+
+    def _carry_out(self, actions: Sequence[Action]) -> list[DeviceEvent]:
+        """The ledger first: no device hears of anything that could still be lost."""
+        traffic = {
+            device: (
+                station.session.bytes_in - station.counted_up,
+                station.session.bytes_out - station.counted_down,
+            )
+            for device, station in self._stations.items()
+        }
+        self._recorder.commit(actions, self._clock() - self._opened, traffic)
+        events: list[DeviceEvent] = []
+        for action in actions:
+            match action:
+                case Assign() | SendReceipt() | Dismiss():
+                    events += self._instruct(action)
+                case OpenRound():
+                    self._begin_count()
+                    self._observer.round_opened(
+                        action.round, action.selected, action.evaluation_only
+                    )
+                case Record():
+                    self._observer.update_accepted(action.round, action.device)
+                case CloseRound():
+                    if action.model is not None:
+                        self._observer.round_closed(self._recorder.report(action.round))
+                case Note():
+                    self._observer.notice(str(action))
+                case Fail():
+                    raise action.error
+                case _:
+                    pass
+        return events
+
+    def _instruct(self, action: Assign | SendReceipt | Dismiss) -> list[DeviceEvent]:
+        station = self._stations[action.device]
+        self._dirty.add(action.device)
+        match action:
+            case Assign():
+                if not station.open:
+                    return [Lost(action.device, "the link to it is closed")]
+                station.session.open_round(action.terms, action.vector, self._clock())
+            case SendReceipt():
+                station.session.receipt(action.round, action.verdict)
+            case Dismiss():
+                station.session.abandon_round()
+        return []
+
+    def _talk(self) -> None:
+        """Hands the links what they take."""
+        for device in tuple(self._dirty):
+            self._dirty.discard(device)
+            station = self._stations[device]
+            if not station.open:
+                continue
+            try:
+                self._drain(station)
+            except LinkClosed as error:
+                self._decide(self._hang_up(station, error.what))
+
+    def _drain(self, station: Station) -> None:
+        link = station.endpoint.link
+        while True:
+            if not station.unsent:
+                station.unsent = station.session.take(self._clock())
+                if not station.unsent:
+                    break
+            sent = link.write(station.unsent)
+            station.unsent = station.unsent[sent:]
+            if station.unsent:
+                break
+        mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if station.unsent else 0)
+        self._selector.modify(link, mask, station.session.device)
+
+    def _farewell(self) -> None:
+        """The last receipts leave; a device that takes none is none the worse."""
+        until = self._clock() + _FAREWELL_S
+        while any(s.unsent for s in self._stations.values() if s.open):
+            if self._clock() >= until:
+                break
+            self._listen(0.05)
+            self._talk()
+
+    def _begin_count(self) -> None:
+        self._opened = self._clock()
+        for station in self._stations.values():
+            station.counted_up = station.session.bytes_in
+            station.counted_down = station.session.bytes_out
+
+    def _tell(self, event: DeviceEvent | None) -> None:
+        match event:
+            case Joined() if event.device not in self._ready:
+                self._ready.add(event.device)
+                self._observer.device_ready(event.device, len(self._ready), len(self._stations))
+            case Printed():
+                self._observer.notice(f"device {event.device} printed: {event.text}")
+            case Rebooted() | Refused():
+                pass  # the engine's notes tell of them
+            case _:
+                pass

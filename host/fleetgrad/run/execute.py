@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one call that does a whole run."""
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fleetgrad.config import Config
+from fleetgrad.device import DeviceSession, Expected, Patience
+from fleetgrad.errors import FleetError
+from fleetgrad.fleet import Fleet
+from fleetgrad.results import Observer, RunResult, RunStarted, SilentObserver
+from fleetgrad.run.conductor import Conductor, Station
+from fleetgrad.run.prepare import Inputs, enter, gather, restore
+from fleetgrad.run.recorder import Recorder
+from fleetgrad.run.summary import summarise
+from fleetgrad.store import RunRow, Store, layout_of
+
+
+def _open_store(directory: Path) -> Store:
+    return Store(directory, writing=True)
+
+
+def _session_id() -> int:
+    return secrets.randbits(32) or 1
+
+
+@dataclass(frozen=True)
+class Services:
+    """What a run takes from the world; tests put in their own.
+
+    Attributes:
+        clock: Seconds, only ever forward.
+        wall: Seconds since the epoch, for the ledger.
+        session_id: A new session id, 1 .. 2^32-1. It decides nothing but which frames are ours.
+        open_store: Opens a run directory for writing.
+        patience: How long to wait for a device.
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+    session_id: Callable[[], int] = _session_id
+    open_store: Callable[[Path], Store] = _open_store
+    patience: Patience = field(default_factory=Patience)
+
+
+def execute(
+    config: Config,
+    bundle_dir: Path,
+    fleet: Fleet,
+    observer: Observer | None = None,
+    services: Services | None = None,
+) -> RunResult:
+    """Runs federated rounds over a fleet, or goes on with a run that was interrupted.
+
+    The same config, bundle and data give the same model digest, on every kind of fleet, however
+    often the run was interrupted. A run with these inputs that is complete is not touched: another
+    one begins.
+
+    Args:
+        config: What to do.
+        bundle_dir: What code generation made; the fleet's firmware must be built from it.
+        fleet: Not started yet; it is stopped when this returns or raises.
+        observer: Is told of progress.
+        services: Clocks and storage.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        FleetgradError: Exit code 2 when the inputs do not fit together (nothing was changed), 1
+            when the work failed; what was committed stays, and the same call resumes.
+    """
+    observer = observer or SilentObserver()
+    services = services or Services()
+    inputs = gather(config, bundle_dir)
+    with services.open_store(config.run.dir) as store:
+        run, resumed = enter(store, inputs, fleet.kind, services.wall())
+        state = restore(store, inputs, run)
+        observer.run_started(
+            RunStarted(
+                run_id=run.run_id,
+                fleet=fleet.kind,
+                devices=len(inputs.plan.roster),
+                rounds=inputs.plan.rounds,
+                first_round=state.next_round,
+                resumed=resumed,
+            )
+        )
+        for data in inputs.data:
+            if data.empty:
+                observer.notice(
+                    f"device {data.device} ({data.name}) is left out: it has no samples"
+                )
+        recorder = Recorder(store, run, services.wall)
+        try:
+            stations = _start(fleet, inputs, run, config.run.dir, services)
+            Conductor(state, stations, recorder, observer, services.clock).conduct()
+        finally:
+            fleet.stop()
+        return summarise(store, run.run_id, resumed=resumed)
+
+
+def _start(
+    fleet: Fleet, inputs: Inputs, run: RunRow, run_dir: Path, services: Services
+) -> list[Station]:
+    directory = run_dir / "devices"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FleetError(
+            f"cannot make the devices' folder: {error.strerror}", where=str(directory)
+        ) from error
+    layout = layout_of(inputs.bundle)
+    endpoints = fleet.start(inputs.placements(run.starts), directory)
+    now = services.clock()
+    return [
+        Station(
+            endpoint,
+            DeviceSession(
+                Expected(endpoint.device, inputs.plan.model_digest, layout.segments),
+                services.session_id(),
+                now,
+                services.patience,
+            ),
+        )
+        for endpoint in endpoints
+    ]

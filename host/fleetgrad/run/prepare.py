@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From config, bundle and data to a run in the ledger: a new one, or one that was interrupted."""
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fleetgrad import bundle as bundles
+from fleetgrad import config as configs
+from fleetgrad.bundle import Bundle
+from fleetgrad.config import Config
+from fleetgrad.data import DeviceData, partition, read, write_image
+from fleetgrad.device import Update, read_update
+from fleetgrad.errors import ConfigError, UsageError
+from fleetgrad.federation.model import Layout, from_vector
+from fleetgrad.federation.state import Plan, Round, State
+from fleetgrad.fleet import Placement
+from fleetgrad.store import DeviceRow, RunRow, Store, Transaction, layout_of
+
+# A board without a memory of its own counts its restarts on top of the image's boot base: so many
+# restarts fit between two starts of the host.
+_BOOTS_PER_START = 256
+
+_NO_SAMPLES = "it has no samples to train on"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything a run is made of, checked.
+
+    Attributes:
+        config: The config.
+        bundle: What the devices run.
+        data: Every device's samples, empty devices included.
+        fingerprint: SHA-256, hex, of all that decides what the run computes.
+    """
+
+    config: Config
+    bundle: Bundle
+    data: tuple[DeviceData, ...]
+    fingerprint: str
+
+    @property
+    def plan(self) -> Plan:
+        """The run as the round engine sees it."""
+        config = self.config
+        mantissa, exponent = configs.learning_rate(config.train.learning_rate)
+        return Plan(
+            roster=tuple(d.device for d in self.data if not d.empty),
+            model_digest=self.bundle.digest[:8],
+            rounds=config.rounds.count,
+            min_updates=config.rounds.min_updates,
+            fraction=config.rounds.fraction,
+            timeout_s=config.rounds.timeout_s,
+            retries=config.rounds.retries,
+            seed=config.train.seed,
+            lr_mantissa=mantissa,
+            lr_exponent=exponent,
+            epochs=config.train.epochs,
+            batch=config.train.batch,
+            max_steps=config.train.max_steps,
+        )
+
+    def placements(self, starts: int) -> list[Placement]:
+        """What the fleet must start; ``starts``: how often the run has been started."""
+        boot_base = (starts * _BOOTS_PER_START) & 0xFFFFFFFF
+        return [
+            Placement(d.device, d.name, write_image(d, boot_base=boot_base))
+            for d in self.data
+            if not d.empty
+        ]
+
+
+def gather(config: Config, bundle_dir: Path) -> Inputs:
+    """Reads and checks everything; changes nothing.
+
+    Raises:
+        FleetgradError: With exit code 2, when anything does not fit.
+    """
+    bundle = bundles.load(bundle_dir)
+    if bundle.loss == "none":
+        raise UsageError(
+            "the bundle can only infer: nothing in it trains",
+            where=str(bundle_dir),
+            hint="build it with a scheme, e.g. scheme.name = 'last-layer'",
+        )
+    if config.train.batch > bundle.batch:
+        raise ConfigError(
+            f"train.batch = {config.train.batch} is more than the firmware collects",
+            where="train.batch",
+            expected=f"at most {bundle.batch}, as the bundle was built for",
+            hint="fleetgrad build",
+        )
+    data = partition(read(config.data.path), config.data, bundle, devices=config.fleet.devices)
+    inputs = Inputs(config, bundle, data, _fingerprint(config, bundle, data))
+    able = len(inputs.plan.roster)
+    if config.rounds.min_updates > able:
+        raise ConfigError(
+            f"rounds.min_updates = {config.rounds.min_updates} can never be reached",
+            where="rounds.min_updates",
+            expected=f"at most {able}: so many devices have samples to train on",
+        )
+    return inputs
+
+
+def enter(store: Store, inputs: Inputs, fleet: str, now: float) -> tuple[RunRow, bool]:
+    """Finds the interrupted run with the same inputs, or adds a new one, and counts the start.
+
+    Args:
+        store: Open for writing.
+        inputs: What the run is made of.
+        fleet: Kind of fleet.
+        now: Seconds since the epoch.
+
+    Returns:
+        The run, and whether it is resumed.
+    """
+    same = [run for run in store.ledger.runs() if run.fingerprint == inputs.fingerprint]
+    interrupted = [run for run in same if run.state == "open"]
+    with store.ledger.write(now) as transaction:
+        if interrupted:
+            run_id = interrupted[-1].run_id
+            transaction.note("resumed", f"run {run_id} goes on", run_id=run_id)
+        else:
+            run_id = f"{inputs.fingerprint[:8]}-{len(same) + 1}"
+            _add_run(store, transaction, inputs, run_id, fleet)
+        transaction.start_run(run_id, fleet)
+    return store.ledger.run(run_id), bool(interrupted)
+
+
+def restore(store: Store, inputs: Inputs, run: RunRow) -> State:
+    """The engine's state as the ledger has it."""
+    rounds = store.ledger.rounds(run.run_id)
+    version = next((r.version for r in reversed(rounds) if r.version is not None), run.base)
+    closed = [r.round for r in rounds if r.closed]
+    state = State(inputs.plan, store.model(version), next_round=max(closed, default=0) + 1)
+    if not rounds or rounds[-1].closed:
+        return state
+    current = rounds[-1]
+    segments = layout_of(inputs.bundle).segments
+    accepted: dict[int, Update] = {
+        row.device: read_update(row.blob, segments, trained=not current.evaluation)
+        for row in store.ledger.updates(run.run_id, current.round)
+    }
+    opened = Round(current.round, current.selected, current.attempt, accepted=accepted)
+    return State(inputs.plan, state.model, current.round, round=opened)
+
+
+def _add_run(
+    store: Store, transaction: Transaction, inputs: Inputs, run_id: str, fleet: str
+) -> None:
+    bundle = inputs.bundle
+    key = store.keep_bundle(transaction, bundle)
+    base = _base(store, transaction, inputs, key)
+    labels = bundle.loss == "softmax_cross_entropy"
+    run = RunRow(
+        run_id=run_id,
+        fingerprint=inputs.fingerprint,
+        bundle=key,
+        base=base,
+        fleet=fleet,
+        rounds=inputs.config.rounds.count,
+        labels=labels,
+        # 1024 device units: one bit, as nats; or one squared step of the output, in its real units.
+        loss_unit=math.log(2) if labels else bundle.output.scale**2,
+        state="open",
+        starts=0,
+        config=json.dumps(inputs.config.to_dict(), sort_keys=True),
+        at=0.0,
+    )
+    transaction.add_run(run, [_device(d) for d in inputs.data])
+    for data in inputs.data:
+        if data.empty:
+            transaction.note("empty", _NO_SAMPLES, run_id=run_id, device=data.device)
+
+
+def _device(data: DeviceData) -> DeviceRow:
+    return DeviceRow(
+        device=data.device,
+        name=data.name,
+        train_samples=len(data.train_x),
+        eval_samples=len(data.eval_x),
+        left_out=_NO_SAMPLES if data.empty else "",
+        bytes_up=0,
+        bytes_down=0,
+    )
+
+
+def _base(store: Store, transaction: Transaction, inputs: Inputs, bundle: str) -> int:
+    """The version that a new run starts from."""
+    known = [v for v in store.ledger.versions() if v.bundle == bundle]
+    if known and inputs.config.run.start == "current":
+        return known[-1].version
+    factory = [v.version for v in known if v.created_by == "factory"]
+    if factory:
+        return factory[0]
+    layout: Layout = layout_of(inputs.bundle)
+    model = from_vector(layout, inputs.bundle.initial_params)
+    return transaction.add_version(
+        model.digest.hex(),
+        parent=None,
+        bundle=bundle,
+        params=store.keep_model(model),
+        created_by="factory",
+    )
+
+
+def _fingerprint(config: Config, bundle: Bundle, data: Sequence[DeviceData]) -> str:
+    whole = hashlib.sha256(config.fingerprint().encode() + bundle.digest)
+    for device in data:
+        whole.update(hashlib.sha256(write_image(device)).digest())
+    return whole.hexdigest()

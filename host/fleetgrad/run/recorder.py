@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the engine's decisions into the ledger: all of one moment in one transaction."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from fleetgrad.federation.actions import (
+    Action,
+    CloseRound,
+    Finish,
+    LedgerAction,
+    Note,
+    OpenRound,
+    Record,
+)
+from fleetgrad.results import RoundReport
+from fleetgrad.run.summary import round_report
+from fleetgrad.store import RunRow, Store, Transaction, UpdateRow
+
+Traffic = Mapping[int, tuple[int, int]]
+
+
+class Recorder:
+    """One run's pen.
+
+    Args:
+        store: Open for writing.
+        run: The run.
+        wall: Seconds since the epoch.
+    """
+
+    def __init__(self, store: Store, run: RunRow, wall: Callable[[], float]) -> None:
+        self._store = store
+        self._run = run
+        self._wall = wall
+        made = [r.version for r in store.ledger.rounds(run.run_id) if r.version is not None]
+        self._version = made[-1] if made else run.base
+
+    def commit(self, actions: Sequence[Action], seconds: float, traffic: Traffic) -> None:
+        """Makes everything in ``actions`` that concerns the ledger durable, or nothing.
+
+        Args:
+            actions: In order; those that do not concern the ledger are passed over.
+            seconds: How long the round that closes was open.
+            traffic: Bytes up and down by device during it.
+
+        Raises:
+            StoreError: When the ledger cannot be written; no receipt may be sent then.
+        """
+        wanted = [action for action in actions if isinstance(action, LedgerAction)]
+        if not wanted:
+            return
+        version = self._version
+        with self._store.ledger.write(self._wall()) as transaction:
+            for action in wanted:
+                version = self._write(transaction, action, version, seconds, traffic)
+        self._version = version
+
+    def report(self, number: int) -> RoundReport:
+        """A training round that is closed."""
+        ledger, run_id = self._store.ledger, self._run.run_id
+        row = next(r for r in ledger.rounds(run_id) if r.round == number)
+        traffic = ledger.traffic(run_id).get(number, (0, 0))
+        return round_report(self._run, row, ledger.updates(run_id, number), traffic)
+
+    def _write(
+        self,
+        transaction: Transaction,
+        action: LedgerAction,
+        version: int,
+        seconds: float,
+        traffic: Traffic,
+    ) -> int:
+        """Writes one action; returns the newest version after it."""
+        run_id = self._run.run_id
+        match action:
+            case OpenRound():
+                transaction.open_round(
+                    run_id,
+                    action.round,
+                    evaluation=action.evaluation_only,
+                    base=version,
+                    selected=action.selected,
+                    attempt=action.attempt,
+                )
+            case Record():
+                update = action.update
+                row = UpdateRow(
+                    round=action.round,
+                    device=action.device,
+                    samples=update.samples,
+                    eval_samples=update.eval_samples,
+                    eval_correct=update.eval_correct,
+                    eval_loss=update.eval_loss,
+                    train_loss=update.train_loss,
+                    blob=update.blob,
+                )
+                transaction.add_update(run_id, row)
+            case CloseRound():
+                return self._close(transaction, action, version, seconds, traffic)
+            case Note():
+                transaction.note(
+                    action.kind,
+                    action.text,
+                    run_id=run_id,
+                    number=action.round,
+                    device=action.device,
+                )
+                if action.kind in ("refused", "empty") and action.round is None and action.device:
+                    transaction.bar_device(run_id, action.device, action.text)
+            case Finish():
+                transaction.finish_run(run_id)
+                transaction.note("finished", f"run {run_id} is complete", run_id=run_id)
+        return version
+
+    def _close(
+        self,
+        transaction: Transaction,
+        action: CloseRound,
+        version: int,
+        seconds: float,
+        traffic: Traffic,
+    ) -> int:
+        run_id = self._run.run_id
+        made: int | None = None
+        if action.model is not None:
+            made = transaction.add_version(
+                action.model.digest.hex(),
+                parent=version,
+                bundle=self._run.bundle,
+                params=self._store.keep_model(action.model),
+                created_by=f"run {run_id} round {action.round}",
+                run_id=run_id,
+                number=action.round,
+            )
+        transaction.close_round(
+            run_id,
+            action.round,
+            version=made,
+            dropped=[(d.device, d.reason) for d in action.dropped],
+            seconds=seconds,
+            traffic=traffic,
+        )
+        return made if made is not None else version
