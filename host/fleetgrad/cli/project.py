@@ -90,3 +90,32 @@ def configured_for_a_model(
         function(ui, config, *args, **kwargs)
 
     return with_config
+
+
+def in_a_run_directory(
+    function: Callable[Concatenate[Ui, Path, P], None],
+) -> Callable[Concatenate[Ui, P], None]:
+    """Gives a verb --dir, and hands it that run directory, or the configured one."""
+
+    @click.option(
+        "--dir",
+        "directory",
+        type=click.Path(path_type=Path),
+        help="The run directory; by default the configured run.dir.",
+    )
+    @config_options
+    @wraps(function)
+    def with_directory(
+        ui: Ui,
+        *args: Any,
+        directory: Path | None,
+        config_path: Path | None,
+        overrides: tuple[str, ...],
+        **kwargs: Any,
+    ) -> None:
+        if directory is None:
+            path = find(Path.cwd()) if config_path is None else config_path
+            directory = load(path, overrides).run.dir
+        function(ui, directory, *args, **kwargs)
+
+    return with_directory

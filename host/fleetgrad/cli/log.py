@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`fleetgrad log [RUN]`: a run's story as the ledger remembers it."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.table import Table
+
+from fleetgrad.errors import StoreError
+from fleetgrad.store import EventRow, RunRow, Store
+
+from .project import in_a_run_directory
+from .ui import Ui, verb
+
+
+def clock(seconds: float) -> str:
+    """Seconds since the epoch as local date and time."""
+    moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC).astimezone()
+    return moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def runs_table(runs: list[RunRow], current: str) -> Table:
+    """All runs, the one that is told marked."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("", "run", "state", "fleet", "rounds", "starts", "began"):
+        table.add_column(heading, justify="right" if heading in {"rounds", "starts"} else "left")
+    for run in runs:
+        mark = ">" if run.run_id == current else ""
+        rounds, starts = str(run.rounds), str(run.starts)
+        table.add_row(mark, run.run_id, run.state, run.fleet, rounds, starts, clock(run.at))
+    return table
+
+
+def story_table(events: list[EventRow], names: dict[int, str]) -> Table:
+    """What happened, in order."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("when", "round", "device", "what", ""):
+        table.add_column(heading, justify="right" if heading == "round" else "left")
+    for event in events:
+        table.add_row(
+            clock(event.at),
+            "" if event.round is None else str(event.round),
+            "" if event.device is None else names.get(event.device, f"{event.device:x}"),
+            event.kind,
+            event.text,
+        )
+    return table
+
+
+def document_of(event: EventRow) -> dict[str, Any]:
+    """An event as --json shows it."""
+    return {
+        "at": event.at,
+        "round": event.round,
+        "device": event.device,
+        "kind": event.kind,
+        "text": event.text,
+    }
+
+
+@click.command()
+@click.argument("run", required=False)
+@verb
+@in_a_run_directory
+def command(ui: Ui, directory: Path, run: str | None) -> None:
+    """Tells a run's story: rounds, devices, refusals with reasons; the last run's by default."""
+    with Store(directory, writing=False) as store:
+        runs = store.ledger.runs()
+        if not runs:
+            raise StoreError("there is no run yet", str(directory), hint="fleetgrad run")
+        chosen = runs[-1] if run is None else store.ledger.run(run)
+        events = store.ledger.events(chosen.run_id)
+        names = {row.device: row.name for row in store.ledger.devices(chosen.run_id)}
+        rounds = store.ledger.rounds(chosen.run_id)
+    document = {
+        "run_id": chosen.run_id,
+        "state": chosen.state,
+        "fleet": chosen.fleet,
+        "starts": chosen.starts,
+        "runs": [one.run_id for one in runs],
+        "rounds": [
+            {
+                "round": entry.round,
+                "evaluation": entry.evaluation,
+                "version": entry.version,
+                "selected": list(entry.selected),
+                "attempt": entry.attempt,
+                "closed": entry.closed,
+                "dropped": [{"device": d, "reason": reason} for d, reason in entry.dropped],
+                "seconds": entry.seconds,
+            }
+            for entry in rounds
+        ],
+        "events": [document_of(event) for event in events],
+    }
+    ui.result(document, runs_table(runs, chosen.run_id), "", story_table(events, names))
