@@ -138,13 +138,15 @@ def _bar(console: Console) -> Progress:
 
 
 def _plain_progress(ui: Ui, what: str, total: int) -> Advance:
-    last = time.monotonic() - PLAIN_INTERVAL_S
+    """A line when a unit is finished, and then only if the last line is a while ago."""
+    last_time = time.monotonic() - PLAIN_INTERVAL_S
+    last_done = 0
 
     def advance(done: int, note: str = "") -> None:
-        nonlocal last
+        nonlocal last_time, last_done
         now = time.monotonic()
-        if done >= total or now - last >= PLAIN_INTERVAL_S:
-            last = now
+        if done > last_done and (done >= total or now - last_time >= PLAIN_INTERVAL_S):
+            last_time, last_done = now, done
             ui.note(f"{what}: {done}/{total}{'  ' + note if note else ''}")
 
     return advance

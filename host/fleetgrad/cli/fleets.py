@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the name of a kind of fleet to devices that run the configured model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from fleetgrad import paths
+from fleetgrad.boards import Board, load_board
+from fleetgrad.config import Config
+from fleetgrad.errors import ConfigError
+from fleetgrad.fleet import Fleet, NativeFleet, VirtualFleet
+from fleetgrad.toolchain import Image
+
+from .firmware import Build, build_firmware
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of fleet.
+
+    Attributes:
+        board: Id of the board its firmware is built for; empty for the configured one.
+        app: Which firmware its devices run.
+        make: The fleet of an image.
+        words: What its devices are, for people.
+    """
+
+    board: str
+    app: str
+    make: Callable[[Board, Image], Fleet]
+    words: str
+
+
+KINDS: Final = {
+    "native": Kind("native", "node", lambda _, image: NativeFleet(image.path), "native processes"),
+    "virtual": Kind(
+        "native", "library", lambda _, image: VirtualFleet(image.path), "devices in this process"
+    ),
+}
+
+
+def prepare_fleet(config: Config, out: Path) -> tuple[Build, Board, Fleet]:
+    """Builds what the configured kind of fleet runs.
+
+    Args:
+        config: Names the kind and, for emulators, the board.
+        out: Where bundle and image go.
+
+    Returns:
+        The build, the board it is for, and the fleet, not yet started.
+    """
+    if config.fleet.kind not in KINDS:
+        raise ConfigError(
+            f"there is no fleet {config.fleet.kind!r}", "fleet.kind", f"one of {', '.join(KINDS)}"
+        )
+    kind = KINDS[config.fleet.kind]
+    board = load_board(paths.boards(), kind.board or config.fleet.board)
+    made = build_firmware(config, board, kind.app, out)
+    return made, board, kind.make(board, made.image)

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`fleetgrad run`: federated rounds over the configured fleet; goes on where it was interrupted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import click
+
+from fleetgrad.config import Config
+from fleetgrad.report import device_table, round_table
+from fleetgrad.run import execute
+
+from .fleets import KINDS, prepare_fleet
+from .project import configured
+from .ui import Ui, verb
+from .watch import Watcher
+
+
+@click.command()
+@click.option("--fleet", "kind", type=click.Choice(list(KINDS)), help="Instead of fleet.kind.")
+@verb
+@configured
+def command(ui: Ui, config: Config, kind: str | None) -> None:
+    """Runs federated rounds; the same command after an interruption goes on with the run."""
+    if kind is not None:
+        config = replace(config, fleet=replace(config.fleet, kind=kind))
+    out = config.run.dir / "build"
+    made, board, fleet = prepare_fleet(config, out)
+    ui.note(f"{made.image.path.name} for {board.id}, built in {made.seconds:.1f} s")
+    with Watcher(ui) as watcher:
+        result = execute(config, made.folder, fleet, watcher)
+    document = result.to_json() | {"resumed": result.resumed, "version": result.version}
+    ui.result(document, round_table(result), "", device_table(result))
