@@ -45,3 +45,8 @@ def write_image(data: DeviceData, *, boot_base: int = 0, input_tag: bytes = byte
         zlib.crc32(payload),
     )
     return head + struct.pack("<I", zlib.crc32(head)) + payload
+
+
+def boot_base(image: bytes) -> int:
+    """What a device with this image adds its own restarts to."""
+    return int(_HEADER.unpack_from(image)[4])

@@ -95,7 +95,7 @@ class DeviceSession:
         self._payload = PAYLOAD_DEFAULT
         self._exchange: Exchange | None = None
         self.bytes_in = 0
-        self.bytes_out = 0
+        self.bytes_out = len(self._out)
         self.frames_ignored = 0
 
     @property
@@ -169,7 +169,6 @@ class DeviceSession:
                 self._send(message)
         data = bytes(self._out)
         self._out.clear()
-        self.bytes_out += len(data)
         return data
 
     def open_round(self, terms: RoundOpen, blob: bytes, now: float) -> None:
@@ -212,7 +211,9 @@ class DeviceSession:
         return max(self._heard, self._probed or 0.0) + self._patience.silence
 
     def _send(self, message: Message) -> None:
-        self._out += encode_message(message, self._session, self._seq)
+        frame = encode_message(message, self._session, self._seq)
+        self._out += frame
+        self.bytes_out += len(frame)
         self._seq = (self._seq + 1) & 0xFFFF
 
     def _greet(self, now: float) -> None:

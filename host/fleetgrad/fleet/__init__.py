@@ -3,6 +3,7 @@
 
 from fleetgrad.fleet.base import Endpoint, Fleet, Placement
 from fleetgrad.fleet.native import NativeFleet
+from fleetgrad.fleet.qemu import QemuFleet
 from fleetgrad.fleet.virtual import VirtualFleet
 
-__all__ = ["Endpoint", "Fleet", "NativeFleet", "Placement", "VirtualFleet"]
+__all__ = ["Endpoint", "Fleet", "NativeFleet", "Placement", "QemuFleet", "VirtualFleet"]

@@ -15,11 +15,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from fleetgrad.errors import FleetError, LinkClosed
+from fleetgrad.data.image import boot_base
+from fleetgrad.errors import LinkClosed
 from fleetgrad.fleet.base import Endpoint, Placement
 from fleetgrad.link import SocketLink, socket_pair
+from fleetgrad.toolchain.library import Library
 
-_ALIGNMENT = 8
 _OUT_BYTES = 16384
 _PIECES = 4096  # samples or frames per call: milliseconds, so that no device starves another
 _FOREVER = 0xFFFFFFFF
@@ -27,86 +28,32 @@ _FIRMWARE_HASH = 0
 _LINK_FULL_S = 0.001  # until a link that took nothing is tried again
 
 
-class Library:
-    """The functions of one build of the firmware.
-
-    Args:
-        path: The shared library.
-
-    Raises:
-        FleetError: When it cannot be loaded or is not one of ours.
-    """
-
-    def __init__(self, path: Path) -> None:
-        byte_pointer = ctypes.c_char_p
-        signatures = {
-            "bytes": (ctypes.c_size_t, []),
-            "init": (
-                ctypes.c_int32,
-                [
-                    ctypes.c_void_p,
-                    ctypes.c_size_t,
-                    byte_pointer,
-                    ctypes.c_size_t,
-                    ctypes.c_uint32,
-                    ctypes.c_uint32,
-                ],
-            ),
-            "receive": (None, [ctypes.c_void_p, byte_pointer, ctypes.c_size_t]),
-            "run": (
-                ctypes.c_size_t,
-                [
-                    ctypes.c_void_p,
-                    ctypes.c_uint32,
-                    ctypes.c_uint32,
-                    ctypes.c_void_p,
-                    ctypes.c_size_t,
-                    ctypes.POINTER(ctypes.c_int32),
-                ],
-            ),
-            "wait_ms": (ctypes.c_uint32, [ctypes.c_void_p, ctypes.c_uint32]),
-        }
-        try:
-            library = ctypes.CDLL(str(path))
-            for name, (result, arguments) in signatures.items():
-                function = getattr(library, f"fg_virtual_{name}")
-                function.restype, function.argtypes = result, arguments
-        except (OSError, AttributeError) as error:
-            raise FleetError(
-                f"cannot load the virtual device: {error}",
-                where=str(path),
-                hint="fleetgrad build makes it anew",
-            ) from error
-        self.bytes = library.fg_virtual_bytes
-        self.init = library.fg_virtual_init
-        self.receive = library.fg_virtual_receive
-        self.run = library.fg_virtual_run
-        self.wait_ms = library.fg_virtual_wait_ms
-
-
 class _Device:
     """One device and its end of the link."""
 
     def __init__(self, library: Library, placement: Placement, link: SocketLink) -> None:
-        size = library.bytes()
-        # Memory that C writes and Python keeps: over-allocated, then aligned.
-        self._block = ctypes.create_string_buffer(size + _ALIGNMENT)
-        address = ctypes.addressof(self._block)
-        self._memory = address + (-address) % _ALIGNMENT
-        self._image = placement.image
-        self._library = library
+        self._raw = library.raw
+        self._memory = library.memory()
+        self._image = placement.image  # the device reads it in place
         self._out = ctypes.create_string_buffer(_OUT_BYTES)
+        self._more = ctypes.c_int32()
         self._unsent = b""
         self.link = link
         self.due: float | None = 0.0  # when it wants to work without new bytes; None: never
-        boots = int.from_bytes(placement.image[16:20], "little") + 1
         # Any status is fine: a device that cannot work says so in its HELLO.
-        library.init(self._memory, size, self._image, len(self._image), boots, _FIRMWARE_HASH)
+        self._raw.fg_virtual_init(
+            self._memory,
+            ctypes.c_size_t(ctypes.sizeof(self._memory)),
+            self._image,
+            ctypes.c_size_t(len(self._image)),
+            ctypes.c_uint32(boot_base(self._image) + 1),
+            ctypes.c_uint32(_FIRMWARE_HASH),
+        )
 
     def take(self) -> None:
         """Hands over what came in."""
         data = self.link.read()
-        self._library.receive(self._memory, data, len(data))
+        self._raw.fg_virtual_receive(self._memory, data, ctypes.c_size_t(len(data)))
         self.due = 0.0
 
     def work(self, now: float) -> None:
@@ -120,18 +67,22 @@ class _Device:
             if self._unsent:
                 self.due = now + _LINK_FULL_S
                 return
-        now_ms = int(now * 1000) & _FOREVER
-        more = ctypes.c_int32()
-        count = self._library.run(
-            self._memory, now_ms, _PIECES, self._out, _OUT_BYTES, ctypes.byref(more)
+        clock = ctypes.c_uint32(int(now * 1000) & _FOREVER)
+        count = self._raw.fg_virtual_run(
+            self._memory,
+            clock,
+            ctypes.c_uint32(_PIECES),
+            self._out,
+            ctypes.c_size_t(_OUT_BYTES),
+            ctypes.byref(self._more),
         )
         if count:
             data = self._out.raw[:count]
             self._unsent = data[self.link.write(data) :]
-        wait = self._library.wait_ms(self._memory, now_ms)
+        wait = self._raw.fg_virtual_wait_ms(self._memory, clock)
         if self._unsent:
             self.due = now + _LINK_FULL_S
-        elif more.value:
+        elif self._more.value:
             self.due = now
         else:
             self.due = None if wait == _FOREVER else now + wait / 1000
