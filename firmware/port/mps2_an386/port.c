@@ -102,6 +102,10 @@ uint32_t fg_port_millis(void) {
     return port.millis;
 }
 
+uint32_t fg_port_ticks(void) {
+    return UINT32_MAX - MPS2_TIMER0->value;
+}
+
 uint32_t fg_port_boot_count(void) {
     size_t bytes = 0U;
     const uint8_t *image = fg_port_image(&bytes);

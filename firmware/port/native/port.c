@@ -162,6 +162,12 @@ uint32_t fg_port_millis(void) {
     return (uint32_t)millis;
 }
 
+uint32_t fg_port_ticks(void) {
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint32_t)((uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec);
+}
+
 uint32_t fg_port_boot_count(void) {
     return port.boot_count;
 }

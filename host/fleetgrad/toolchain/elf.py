@@ -148,10 +148,10 @@ class Elf:
     def _relocation(self, table: Section, index: int) -> Symbol:
         at = table.offset + index * table.entry
         if self.wide:
-            (info,) = struct.unpack_from("<Q", self._data, at + 8)
-            return self.symbols[info >> 32]
-        (info,) = struct.unpack_from("<I", self._data, at + 4)
-        return self.symbols[info >> 8]
+            wide: int = struct.unpack_from("<Q", self._data, at + 8)[0]
+            return self.symbols[wide >> 32]
+        narrow: int = struct.unpack_from("<I", self._data, at + 4)[0]
+        return self.symbols[narrow >> 8]
 
     def _function(self, symbol: Symbol) -> str:
         """A static function may be named by its section, which -ffunction-sections made for it."""

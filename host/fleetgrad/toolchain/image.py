@@ -108,7 +108,21 @@ def build_image(
             expected=f"at most the {board.stack_bytes} bytes that {board.id} reserves",
             hint=f"raise memory.stack_bytes in {board.folder / 'board.toml'}",
         )
-    return _measure(path, board, app, model, stack, firmware_hash)
+    sizes = _sizes(path, model, hosted=board.hosted)
+    return Image(
+        path=path,
+        board=board.id,
+        app=app,
+        text_bytes=sizes["text"],
+        weights_bytes=sizes["weights"],
+        data_bytes=sizes["data"],
+        bss_bytes=sizes["bss"],
+        stack_bytes=stack.bytes,
+        stack_reserved_bytes=sizes["stack"],
+        stack_path=stack.path,
+        digest=hashlib.sha256(path.read_bytes()).hexdigest(),
+        firmware_hash=firmware_hash,
+    )
 
 
 def _check_request(bundle_dir: Path, board: Board, app: str, *, sanitize: bool) -> None:
@@ -129,9 +143,7 @@ def _check_request(bundle_dir: Path, board: Board, app: str, *, sanitize: bool) 
         raise BoardError(wrong, where=board.id, expected=f"one of {', '.join(APPS)}")
 
 
-def _units(
-    bundle_dir: Path, board: Board, app: str, *, sanitize: bool
-) -> tuple[list[Unit], int]:
+def _units(bundle_dir: Path, board: Board, app: str, *, sanitize: bool) -> tuple[list[Unit], int]:
     """What to compile, and the hash that the firmware reports of itself."""
     firmware = paths.firmware()
     port = firmware / "port" / ("virtual" if app == "library" else board.port)
@@ -183,6 +195,7 @@ def _link(
             "FG_STACK_BYTES": board.stack_bytes,
             "FG_IMAGE_ADDRESS": board.image_address,
             "FG_IMAGE_BYTES": board.image_bytes,
+            "FG_JOB_ADDRESS": board.qemu.job_address if board.qemu else 0,
         }
         command += [f"-Wl,--defsym={symbol}={value:#x}" for symbol, value in sizes.items()]
         command += ["-T", str(board.folder / "link.ld")]
@@ -231,9 +244,8 @@ def _bound(board: Board, objects: list[Object], model: Elf) -> StackBound:
     return bound_stack(graph, entry, handlers, board.compiler.exception_frame_bytes)
 
 
-def _measure(
-    path: Path, board: Board, app: str, model: Elf, stack: StackBound, firmware_hash: int
-) -> Image:
+def _sizes(path: Path, model: Elf, *, hosted: bool) -> dict[str, int]:
+    """Bytes of each kind of section of a linked image."""
     sizes = dict.fromkeys(("text", "weights", "data", "bss", "stack"), 0)
     for section in Elf(path).sections:
         if not section.allocated:
@@ -247,22 +259,9 @@ def _measure(
         else:
             kind = "text"
         sizes[kind] += section.size
-    if board.hosted:
+    if hosted:
         # No linker script of ours sorts a host's sections: take the model's from its object.
         constants = [s for s in model.sections if s.allocated and not s.executable]
         sizes["weights"] = sum(s.size for s in constants if s.name.startswith((".rodata", ".data")))
         sizes["text"] = max(0, sizes["text"] - sizes["weights"])
-    return Image(
-        path=path,
-        board=board.id,
-        app=app,
-        text_bytes=sizes["text"],
-        weights_bytes=sizes["weights"],
-        data_bytes=sizes["data"],
-        bss_bytes=sizes["bss"],
-        stack_bytes=stack.bytes,
-        stack_reserved_bytes=sizes["stack"],
-        stack_path=stack.path,
-        digest=hashlib.sha256(path.read_bytes()).hexdigest(),
-        firmware_hash=firmware_hash,
-    )
+    return sizes

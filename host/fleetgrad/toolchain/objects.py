@@ -83,9 +83,7 @@ def _key(compiler: Compiler, unit: Unit) -> str:
 def _compile(compiler: Compiler, unit: Unit, cache: Path) -> Object:
     folder = cache / _key(compiler, unit)[:40]
     name = unit.source.stem
-    entry = Object(
-        folder / f"{name}.o", folder / f"{name}.ci" if compiler.has_callgraph else None
-    )
+    entry = Object(folder / f"{name}.o", folder / f"{name}.ci" if compiler.has_callgraph else None)
     if entry.path.is_file():
         return entry
     try:
@@ -136,7 +134,9 @@ def run_tool(command: Sequence[str], what: str, where: str) -> None:
         ToolError: With the tool's own words.
     """
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", check=False
+        )
     except OSError as error:
         raise ToolError(f"{what}: {error}", where=where) from error
     if done.returncode != 0:

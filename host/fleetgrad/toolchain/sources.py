@@ -12,7 +12,8 @@ _NAME = re.compile(r"\bfg_\w+")
 # A definition of something with external linkage: starts in the first column, is not static, and
 # is not a mere declaration.
 _DEFINITION = re.compile(
-    r"^(?!static\b|extern\b|typedef\b|#|return\b)[A-Za-z_][\w \t*]*?\b(fg_\w+)\s*(?:\([^;{}]*\)\s*\{|\[|=)",
+    r"^(?!static\b|extern\b|typedef\b|#|return\b)"
+    r"[A-Za-z_][\w \t*]*?\b(fg_\w+)\s*(?:\([^;{}]*\)\s*\{|\[|=)",
     re.MULTILINE,
 )
 

@@ -139,6 +139,7 @@ class CallGraph:
         for target in function.calls:
             targets = self._indirect if target == INDIRECT else (target,)
             for callee in targets:
+                found: tuple[int, tuple[str, ...]]
                 if callee in LIBRARY_FRAMES and callee not in self._functions:
                     found = (LIBRARY_FRAMES[callee], (callee,))
                 else:
