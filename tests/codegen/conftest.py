@@ -30,3 +30,11 @@ def tflm() -> Iterator[Oracle]:
     oracle = Oracle("tflm")
     yield oracle
     oracle.close()
+
+
+@pytest.fixture(scope="session")
+def interpreters(litert: Oracle, request: pytest.FixtureRequest) -> tuple[Oracle, ...]:
+    """LiteRT, and TFLite Micro where it is installed: for operators on which they agree."""
+    if importlib.util.find_spec("tflite_micro") is None:
+        return (litert,)
+    return (litert, request.getfixturevalue("tflm"))
