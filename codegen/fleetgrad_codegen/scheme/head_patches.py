@@ -8,6 +8,7 @@ import numpy as np
 
 from fleetgrad_codegen.frontend.patch import TensorPatch
 from fleetgrad_codegen.ir import ABSENT, Array, Quantization, Tensor
+from fleetgrad_codegen.ops.activation import Activation
 from fleetgrad_codegen.scheme.site import HeadSite, quantization_of
 from fleetgrad_codegen.training.rng import mix32_array
 from fleetgrad_codegen.training.update import BIAS_LIMIT
@@ -16,7 +17,10 @@ LARGEST_WEIGHT = 127
 _SEEDED_WEIGHT = 4
 """Largest first weight of a seeded new head, in units of the int8 weight."""
 _LEAST_LOGIT = 8.0
-"""Logits of a new head reach at least this far: a probability of 0.9997 against 0."""
+"""Logits of a new head reach at least this far, times their headroom."""
+_LOGIT_ZERO_POINT = -64
+"""Three quarters of the range for positive logits: a clipped loser harms nobody, a clipped winner
+ties with the next best."""
 
 
 def widen(site: HeadSite, headroom: float) -> list[TensorPatch]:
@@ -24,14 +28,15 @@ def widen(site: HeadSite, headroom: float) -> list[TensorPatch]:
 
     Quantisers put the largest weight at 127, where it cannot grow. With every scale multiplied by
     the headroom, weight w becomes round(w / headroom) and bias b round(b / headroom), ties away
-    from zero; real values stay, up to the coarser rounding.
+    from zero; real values stay, up to the coarser rounding. Logits that a SOFTMAX follows grow with
+    the weights, and get room too.
 
     Args:
         site: The layer.
-        headroom: At least 1.
+        headroom: At least 1, which changes nothing but gives weights and bias data of their own.
 
     Returns:
-        One patch each for weights and bias.
+        Patches for weights and bias, and for the logits before a SOFTMAX.
     """
     old = quantization_of(site.weights)
     scales = tuple(float(np.float32(s * headroom)) for s in old.scale)
@@ -42,7 +47,10 @@ def widen(site: HeadSite, headroom: float) -> list[TensorPatch]:
     ratio = by_channel.reshape(-1, *(1,) * (values.ndim - 1))
     weights = _nearest(values / ratio).clip(-LARGEST_WEIGHT, LARGEST_WEIGHT).astype(np.int8)
     moved = _nearest(bias.reshape(-1) / by_channel).clip(-BIAS_LIMIT, BIAS_LIMIT)
-    return _layer(site, scales, weights, moved.reshape(bias.shape).astype(np.int32))
+    patches = _layer(site, scales, weights, moved.reshape(bias.shape).astype(np.int32))
+    if site.softmax is not None and headroom > 1:
+        patches.extend(_behind(site, site.outputs, _logit_quantization(site, headroom)))
+    return patches
 
 
 def replace_head(
@@ -51,7 +59,7 @@ def replace_head(
     """A new layer for another number of classes, and the shapes of everything behind it.
 
     Scales follow from the old layer, which was trained on the same features: its largest weight
-    scale times the headroom, and logits symmetric about zero as wide as the old ones reached.
+    scale times the headroom, and room for logits beyond what the old ones reached.
 
     Args:
         site: The layer to replace.
@@ -68,14 +76,22 @@ def replace_head(
     shape = (classes, *site.weights.shape[1:])
     weights = _first_weights(shape, seed)
     patches = _layer(site, (scale,) * count, weights, np.zeros(classes, np.int32))
+    reach = max(_reach(site), _LEAST_LOGIT)
+    patches.extend(_behind(site, classes, _logit_quantization(site, headroom, reach)))
+    return patches
+
+
+def _behind(site: HeadSite, outputs: int, logits: Quantization) -> list[TensorPatch]:
+    """The layer's output and everything behind it, for so many outputs quantised like this."""
+    patches = []
     requantise = True
     for op in (site.op, *site.after):
         tensor = site.graph.tensors[op.outputs[0]]
         requantise = requantise and op.kind != "SOFTMAX" and tensor.quantization is not None
-        wanted = _logit_quantization(quantization_of(site.logits)) if requantise else None
-        patches.append(_patch(tensor, (*tensor.shape[:-1], classes), wanted))
+        shape = (*tensor.shape[:-1], outputs)
+        patches.append(_patch(tensor, shape, logits if requantise else None))
         if op.kind == "RESHAPE" and len(op.inputs) > 1 and op.inputs[1] != ABSENT:
-            patches.extend(_reshape_constant(site.graph.tensors[op.inputs[1]], classes))
+            patches.extend(_reshape_constant(site.graph.tensors[op.inputs[1]], outputs))
     return patches
 
 
@@ -121,9 +137,19 @@ def _first_weights(shape: tuple[int, ...], seed: int | None) -> Array:
     return values.astype(np.int8).reshape(shape)
 
 
-def _logit_quantization(old: Quantization) -> Quantization:
-    reach = max(127 - old.zero_point[0], 128 + old.zero_point[0]) * old.scale[0]
-    return Quantization((float(np.float32(max(reach, _LEAST_LOGIT) / 127)),), (0,))
+def _reach(site: HeadSite) -> float:
+    """The largest logit that the model as it is can tell from larger ones."""
+    old = quantization_of(site.logits)
+    return (127 - old.zero_point[0]) * old.scale[0]
+
+
+def _logit_quantization(
+    site: HeadSite, headroom: float, reach: float | None = None
+) -> Quantization:
+    """Room for positive logits to grow to 3/4 of the headroom times what they reach now."""
+    zero = -128 if site.activation is Activation.RELU else _LOGIT_ZERO_POINT
+    largest = (_reach(site) if reach is None else reach) * max(1.0, 0.75 * headroom)
+    return Quantization((float(np.float32(largest / (127 - zero))),), (zero,))
 
 
 def _reshape_constant(tensor: Tensor, classes: int) -> list[TensorPatch]:
