@@ -42,6 +42,13 @@ def split_boundary(graph: Graph) -> tuple[tuple[Op, ...], Graph, tuple[Op, ...]]
         and op.outputs[0] in graph.outputs
         and graph.tensors[op.outputs[0]].dtype is not DType.INT8
     )
+    for op in before:
+        if any(op.inputs[0] in other.inputs for other in graph.ops if other is not op):
+            raise UnsupportedError(
+                f'input "{graph.tensors[op.inputs[0]].name}" is converted more than once',
+                graph.where(op),
+                "one conversion per input",
+            )
     entering = {op.inputs[0]: op.outputs[0] for op in before}
     leaving = {op.outputs[0]: op.inputs[0] for op in after}
     device = replace(
