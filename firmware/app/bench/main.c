@@ -27,7 +27,7 @@ enum { MODE_FORWARD = 1, MODE_TRAIN = 2 };
 
 enum { JOB_WORDS = 12, TRAILER_WORDS = 8, STEP_WORDS = 3 };
 
-/* Instructions between two looks at the clock, to learn how long one takes. */
+/* Of a loop of two instructions, to learn how long one takes. */
 #define CALIBRATION_ROUNDS 1000U
 
 #define STACK_PAINT 0xA5A5A5A5U
@@ -97,12 +97,12 @@ static fg_target load(const job *work, uint32_t sample) {
     return target;
 }
 
-/* Ticks of one call, measured around it and nothing else. */
+/* One record: ticks, output. */
 static fg_status forward(int32_t file, const job *work, uint32_t index) {
     (void)load(work, index % work->samples);
-    const uint32_t start = fg_port_ticks();
+    const uint64_t start = fg_port_ticks();
     const fg_status status = fg_generated_model.forward(&state);
-    const uint32_t ticks = fg_port_ticks() - start;
+    const uint64_t ticks = fg_port_ticks() - start;
     if (semihosting_write(file, &ticks, sizeof ticks) != 0U ||
         semihosting_write(file, arena + fg_generated_model.output_offset, FG_MODEL_OUTPUT_BYTES) !=
             0U) {
@@ -111,13 +111,13 @@ static fg_status forward(int32_t file, const job *work, uint32_t index) {
     return status;
 }
 
+/* One record: ticks of the rows, ticks of the update, sum of the losses. */
 static fg_status train(int32_t file, const job *work, uint32_t index) {
-    uint32_t record[STEP_WORDS] = {0U, 0U,
-                                   0U}; /* ticks of the rows, of the update; sum of losses */
+    uint64_t record[STEP_WORDS] = {0U, 0U, 0U};
     for (uint32_t row = 0U; row < work->rows; row++) {
         fg_metrics metrics = {0U, 0U, false};
         const fg_target target = load(work, (index * work->rows + row) % work->samples);
-        const uint32_t start = fg_port_ticks();
+        const uint64_t start = fg_port_ticks();
         const fg_status status = fg_generated_model.accumulate(&state, &target, row, &metrics);
         record[0] += fg_port_ticks() - start;
         record[2] += metrics.loss;
@@ -127,7 +127,7 @@ static fg_status train(int32_t file, const job *work, uint32_t index) {
     }
     fg_step step = work->step;
     step.key = fg_step_key(work->round_key, index);
-    const uint32_t start = fg_port_ticks();
+    const uint64_t start = fg_port_ticks();
     const fg_status status = fg_generated_model.apply(&state, work->rows, &step);
     record[1] = fg_port_ticks() - start;
     return semihosting_write(file, record, sizeof record) == 0U ? status : FG_ERR_STATE;
@@ -150,18 +150,22 @@ static fg_status run(int32_t file, const job *work) {
     return status;
 }
 
-/* Ticks of two instructions, CALIBRATION_ROUNDS times. */
-static uint32_t calibrate(void) {
-    uint32_t rounds = CALIBRATION_ROUNDS;
-    const uint32_t start = fg_port_ticks();
+static uint32_t loop(uint32_t rounds) {
+    const uint64_t start = fg_port_ticks();
     __asm volatile("1: subs %0, #1\n bne 1b" : "+l"(rounds) : : "cc");
-    return fg_port_ticks() - start;
+    return (uint32_t)(fg_port_ticks() - start);
+}
+
+/* Ticks of 2 * CALIBRATION_ROUNDS instructions: what surrounds the loop cancels out. */
+static uint32_t calibrate(void) {
+    const uint32_t once = loop(CALIBRATION_ROUNDS);
+    return loop(2U * CALIBRATION_ROUNDS) - once;
 }
 
 /* Ticks that measuring itself takes. */
 static uint32_t overhead(void) {
-    const uint32_t start = fg_port_ticks();
-    return fg_port_ticks() - start;
+    const uint64_t start = fg_port_ticks();
+    return (uint32_t)(fg_port_ticks() - start);
 }
 
 static void paint_stack(void) {

@@ -18,9 +18,8 @@ void fg_port_init(void);
 /* Milliseconds since start, wrapping. */
 uint32_t fg_port_millis(void);
 
-/* The finest clock there is, wrapping, in a unit of the port's own: for measuring, not for waiting.
- */
-uint32_t fg_port_ticks(void);
+/* The finest clock there is, in a unit of the port's own: for measuring, not for waiting. */
+uint64_t fg_port_ticks(void);
 
 /* How often this board has started, counted across resets; never lower than before. */
 uint32_t fg_port_boot_count(void);

@@ -36,9 +36,21 @@ typedef struct mps2_timer {
 #define MPS2_TIMER_ENABLE    (1U << 0)
 #define MPS2_TIMER_INTERRUPT (1U << 3)
 
+/* One half of the dual timer: the same with a prescaler. */
+typedef struct mps2_dual_timer {
+    volatile uint32_t load;
+    volatile uint32_t value; /* counts down */
+    volatile uint32_t control;
+} mps2_dual_timer;
+
+#define MPS2_DUAL_ENABLE  (1U << 7)
+#define MPS2_DUAL_BY_256  (2U << 2)
+#define MPS2_DUAL_32_BITS (1U << 1)
+
 #define MPS2_UART0  ((mps2_uart *)0x40004000U)
 #define MPS2_TIMER0 ((mps2_timer *)0x40000000U)
 #define MPS2_TIMER1 ((mps2_timer *)0x40001000U)
+#define MPS2_DUAL0  ((mps2_dual_timer *)0x40002000U)
 
 /* Interrupt lines. */
 #define MPS2_IRQ_UART0_RX 0U

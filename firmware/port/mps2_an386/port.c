@@ -78,6 +78,8 @@ void fg_port_init(void) {
     MPS2_TIMER0->value = UINT32_MAX;
     MPS2_TIMER0->control = MPS2_TIMER_ENABLE;
     port.last_ticks = MPS2_TIMER0->value;
+    MPS2_DUAL0->load = UINT32_MAX;
+    MPS2_DUAL0->control = MPS2_DUAL_ENABLE | MPS2_DUAL_BY_256 | MPS2_DUAL_32_BITS;
 
     MPS2_UART0->divider = MPS2_CLOCK_HZ / 115200U;
     MPS2_UART0->control =
@@ -102,8 +104,14 @@ uint32_t fg_port_millis(void) {
     return port.millis;
 }
 
-uint32_t fg_port_ticks(void) {
-    return UINT32_MAX - MPS2_TIMER0->value;
+/* The low half from the timer that counts every tick, the high half from the one that counts every
+ * 256th: together they last for half a day. */
+uint64_t fg_port_ticks(void) {
+    const uint64_t coarse = (uint64_t)(UINT32_MAX - MPS2_DUAL0->value) << 8;
+    const uint32_t fine = UINT32_MAX - MPS2_TIMER0->value;
+    /* The two differ by a few hundred ticks and whole turns of the fine one. */
+    const uint64_t turns = (coarse - fine + (UINT64_C(1) << 31)) >> 32;
+    return fine + (turns << 32);
 }
 
 uint32_t fg_port_boot_count(void) {

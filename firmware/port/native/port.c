@@ -162,10 +162,10 @@ uint32_t fg_port_millis(void) {
     return (uint32_t)millis;
 }
 
-uint32_t fg_port_ticks(void) {
+uint64_t fg_port_ticks(void) {
     struct timespec now;
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint32_t)((uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec);
+    return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
 }
 
 uint32_t fg_port_boot_count(void) {

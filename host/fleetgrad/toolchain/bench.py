@@ -24,7 +24,7 @@ _JOB_MAGIC, _RESULT_MAGIC, _VERSION = 0x4A424746, 0x52424746, 1
 _FORWARD, _TRAIN = 1, 2
 _JOB = struct.Struct("<9Ii2I")
 _TRAILER = struct.Struct("<2Ii5I")
-_STEP = struct.Struct("<3I")
+_STEP = struct.Struct("<3Q")
 _INSTRUCTIONS_PER_ROUND = 2  # of the calibration loop
 
 
@@ -115,7 +115,7 @@ def bench_forward(
         _JOB_MAGIC, _VERSION, _FORWARD, len(rows), 0, len(rows), 0, 0, 0, 0, 0, len(params)
     )
     body, rate, stack = _run(board, image, job + params + rows.tobytes(), timeout_s)
-    records = np.frombuffer(body, np.dtype([("ticks", "<u4"), ("out", "i1", (output_bytes,))]))
+    records = np.frombuffer(body, np.dtype([("ticks", "<u8"), ("out", "i1", (output_bytes,))]))
     _expect(len(records), len(rows), image)
     outputs = np.ascontiguousarray(records["out"])
     return ForwardResult(outputs, tuple(rate.count(int(t)) for t in records["ticks"]), stack)
@@ -240,9 +240,9 @@ def _run(board: Board, image: Image, job: bytes, timeout_s: float) -> tuple[byte
     magic, version, status, loop, overhead, rounds, stack, _ = _TRAILER.unpack(
         data[-_TRAILER.size :]
     )
-    if (magic, version) != (_RESULT_MAGIC, _VERSION) or loop <= overhead:
+    if (magic, version) != (_RESULT_MAGIC, _VERSION) or loop == 0:
         raise ToolError("the bench firmware wrote no result", where=str(image.path))
     if status != 0:
         raise ToolError(f"the firmware reports {status} on {board.id}", where=str(image.path))
-    rate = _Rate(loop - overhead, _INSTRUCTIONS_PER_ROUND * rounds, overhead)
+    rate = _Rate(loop, _INSTRUCTIONS_PER_ROUND * rounds, overhead)
     return data[: -_TRAILER.size], rate, stack

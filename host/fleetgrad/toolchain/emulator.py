@@ -9,9 +9,9 @@ from fleetgrad.errors import BoardError, ToolError
 
 QEMU_HINT = "apt install qemu-system-arm; or --fleet native, which needs no emulator"
 
-# Every instruction takes 2^ICOUNT_SHIFT ns of virtual time. 128 ns are 3.2 ticks of the 25 MHz
-# timer: enough to tell single instructions apart, and its 32 bits last for 1.3 thousand million.
-ICOUNT_SHIFT = 7
+# Every instruction takes 2^ICOUNT_SHIFT ns of virtual time, the most there is: 1024 ns are 25.6
+# ticks of the 25 MHz timer, so that rounding to whole ticks never hides an instruction.
+ICOUNT_SHIFT = 10
 
 
 def qemu_command(
