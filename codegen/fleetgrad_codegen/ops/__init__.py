@@ -85,14 +85,17 @@ def run_ops(graph: Graph, ops: Iterable[Op], values: Mapping[int, Array]) -> dic
     """
     known = dict(values)
     for op in ops:
-        inputs = []
-        for index in op.inputs:
-            data = None if index == ABSENT else graph.tensors[index].data
-            inputs.append(known[index] if data is None and index != ABSENT else data)
-        present = [np.empty(0) if value is None else value for value in inputs]
-        made = REGISTRY[op.kind].reference(graph, op, present)
+        inputs = [_value(graph, index, known) for index in op.inputs]
+        made = REGISTRY[op.kind].reference(graph, op, inputs)
         known.update(zip(op.outputs, made, strict=True))
     return known
+
+
+def _value(graph: Graph, index: int, known: Mapping[int, Array]) -> Array:
+    if index == ABSENT:
+        return np.empty(0)
+    data = graph.tensors[index].data
+    return known[index] if data is None else data
 
 
 def interpret(graph: Graph, inputs: Sequence[Array]) -> list[Array]:

@@ -60,7 +60,8 @@ class Operator(ABC):
         Args:
             graph: The graph the operator belongs to.
             op: The operator; ``check`` has accepted it.
-            inputs: One array per input, in the tensors' own shapes and dtypes.
+            inputs: One array per input, in the tensors' own shapes and dtypes; an empty one where
+                an optional input is absent.
 
         Returns:
             One array per output, likewise.

@@ -13,7 +13,12 @@ from fleetgrad_codegen.ir import Array, Graph, Op
 from fleetgrad_codegen.ops import c_structs
 from fleetgrad_codegen.ops.activation import Activation, activation_range
 from fleetgrad_codegen.ops.fixed_point import per_channel
-from fleetgrad_codegen.ops.weighted import WeightedOperator, output_multipliers, requantize_twice
+from fleetgrad_codegen.ops.weighted import (
+    WeightedOperator,
+    bias_values,
+    output_multipliers,
+    requantize_twice,
+)
 from fleetgrad_codegen.ops.window import Axis, Padding
 from fleetgrad_codegen.plan.buffers import Region
 
@@ -91,7 +96,7 @@ class Convolution(WeightedOperator):
         padded = np.pad(self._centred(graph, op, inputs[0][0]), border)
         acc = self._accumulate(padded, inputs[1].astype(np.float64), rows, columns)
         made = requantize_twice(
-            acc + self._bias(graph, op, channels),
+            acc + bias_values(inputs[2:], channels),
             output_multipliers(source, weights, output, channels),
             output,
             self.options(op).activation,

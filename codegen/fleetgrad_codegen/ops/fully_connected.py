@@ -14,7 +14,7 @@ from fleetgrad_codegen.ir import Array, Graph, Op
 from fleetgrad_codegen.ops import c_structs
 from fleetgrad_codegen.ops.activation import Activation, activation_range, parse_activation
 from fleetgrad_codegen.ops.fixed_point import WideMultiplier, scale_once, wide_multiplier
-from fleetgrad_codegen.ops.weighted import WeightedOperator, output_factors
+from fleetgrad_codegen.ops.weighted import WeightedOperator, bias_values, output_factors
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class FullyConnected(WeightedOperator):
         channels, depth = inputs[1].shape
         rows = self._centred(graph, op, inputs[0]).reshape(-1, depth)
         acc = (rows @ inputs[1].astype(np.float64).T).astype(np.int64)
-        acc = acc + self._bias(graph, op, channels)
+        acc = acc + bias_values(inputs[2:], channels)
         made = np.array([(m.high, m.low, m.shift) for m in self.multipliers(graph, op)], np.int64)
         zero = self._check_quantized(graph, op, output).zero_point[0]
         scaled = scale_once(acc, made[:, 0], made[:, 1], made[:, 2]) + zero

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What convolutions and fully connected layers have in common: weights, bias, requantisation."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -102,11 +103,9 @@ class WeightedOperator(Operator):
                 )
 
     def _bias(self, graph: Graph, op: Op, channels: int) -> Array:
-        """Bias as int64, zeros where there is none."""
+        """The constant bias as int64, zeros where there is none."""
         bias = self._optional(graph, op, 2)
-        if bias is None or bias.data is None:
-            return np.zeros(channels, np.int64)
-        return bias.data.reshape(-1).astype(np.int64)
+        return bias_values([] if bias is None or bias.data is None else [bias.data], channels)
 
     def _emit_weights(self, graph: Graph, op: Op, body: Body) -> tuple[str, str]:
         """Tables of the weights, and of the bias with the input's zero point folded in.
@@ -135,6 +134,13 @@ class WeightedOperator(Operator):
         zero = self._check_quantized(graph, op, self._input(graph, op, 0)).zero_point[0]
         centred: Array = values.astype(np.float64) - zero
         return centred
+
+
+def bias_values(given: Sequence[Array], channels: int) -> Array:
+    """Bias as int64 [channels]: zeros where none, or an empty one, is given."""
+    if not given or not given[0].size:
+        return np.zeros(channels, np.int64)
+    return given[0].reshape(-1).astype(np.int64)
 
 
 def output_factors(source: Tensor, weights: Tensor, output: Tensor, channels: int) -> list[float]:
