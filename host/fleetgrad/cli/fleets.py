@@ -12,7 +12,7 @@ from fleetgrad import paths
 from fleetgrad.boards import Board, load_board
 from fleetgrad.config import Config
 from fleetgrad.errors import ConfigError
-from fleetgrad.fleet import Fleet, NativeFleet, VirtualFleet
+from fleetgrad.fleet import Fleet, NativeFleet, QemuFleet, VirtualFleet
 from fleetgrad.toolchain import Image
 
 from .firmware import Build, build_firmware
@@ -36,6 +36,9 @@ class Kind:
 
 
 KINDS: Final = {
+    "qemu": Kind(
+        "", "node", lambda board, image: QemuFleet(board, image.path), "boards emulated by QEMU"
+    ),
     "native": Kind("native", "node", lambda _, image: NativeFleet(image.path), "native processes"),
     "virtual": Kind(
         "native", "library", lambda _, image: VirtualFleet(image.path), "devices in this process"
