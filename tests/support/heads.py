@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Models whose last layer can be trained, one of each kind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fleetgrad_codegen.program import Loss
+from support.models import ModelBuilder, small_cnn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SIDE, CHANNELS = 3, 5
+RELU = 1
+
+
+def _pointwise(
+    made: ModelBuilder, rng: np.random.Generator, outputs: int, activation: int
+) -> tuple[int, int]:
+    """A 1x1 convolution with a scale per channel; input and output tensor."""
+    image = made.tensor((1, SIDE, SIDE, CHANNELS), 0.03, -20)
+    scales = (0.004 + 0.001 * np.arange(outputs)).tolist()
+    weights = rng.integers(-127, 128, (outputs, 1, 1, CHANNELS), np.int8)
+    kernel = made.tensor(weights.shape, scales, [0] * outputs, data=weights)
+    bias = made.tensor(
+        (outputs,),
+        [0.03 * s for s in scales],
+        [0] * outputs,
+        dtype="int32",
+        data=rng.integers(-500, 500, outputs, np.int32),
+    )
+    zero = -128 if activation else -10
+    made_of = made.tensor((1, SIDE, SIDE, outputs), 0.05, zero)
+    made.op(
+        "CONV_2D", (image, kernel, bias), (made_of,),
+        padding=1, strideH=1, strideW=1, fusedActivationFunction=activation,
+    )  # fmt: skip
+    return image, made_of
+
+
+def pooled_convolution(rng: np.random.Generator, activation: int = RELU) -> bytes:
+    """1x1 convolution, global average pooling, reshape, softmax: four classes."""
+    made = ModelBuilder()
+    image, rows = _pointwise(made, rng, 4, activation)
+    zero = -128 if activation else -10
+    pooled = made.tensor((1, 1, 1, 4), 0.05, zero)
+    made.op(
+        "AVERAGE_POOL_2D", (rows,), (pooled,),
+        padding=1, strideH=SIDE, strideW=SIDE, filterHeight=SIDE, filterWidth=SIDE,
+    )  # fmt: skip
+    flat = made.tensor((1, 4), 0.05, zero)
+    shape = made.tensor((2,), dtype="int32", data=np.int32((1, 4)))
+    made.op("RESHAPE", (pooled, shape), (flat,), newShape=[1, 4])
+    output = made.tensor((1, 4), 1 / 256, -128)
+    made.op("SOFTMAX", (flat,), (output,), beta=1.0)
+    return made.build((image,), (output,))
+
+
+def averaged_convolution(rng: np.random.Generator) -> bytes:
+    """1x1 convolution and MEAN with another output scale: four numbers."""
+    made = ModelBuilder()
+    image, rows = _pointwise(made, rng, 4, 0)
+    axes = made.tensor((2,), dtype="int32", data=np.int32((1, 2)))
+    output = made.tensor((1, 4), 0.03, 7)
+    made.op("MEAN", (rows, axes), (output,), keepDims=False)
+    return made.build((image,), (output,))
+
+
+def dense_convolution(rng: np.random.Generator) -> bytes:
+    """1x1 convolution with a RELU, every position an output of its own."""
+    made = ModelBuilder()
+    image, rows = _pointwise(made, rng, 3, RELU)
+    return made.build((image,), (rows,))
+
+
+def autoencoder(rng: np.random.Generator) -> bytes:
+    """Two fully connected layers, nine numbers in and out."""
+    made = ModelBuilder()
+    current = source = made.tensor((1, 9), 0.02, 4)
+    for inputs, outputs, scale, zero in ((9, 4, 0.03, -128), (4, 9, 0.02, 4)):
+        in_scale = 0.02 if inputs == 9 else 0.03
+        weights = made.tensor(
+            (outputs, inputs), 0.01, data=rng.integers(-127, 128, (outputs, inputs), np.int8)
+        )
+        bias = made.tensor(
+            (outputs,),
+            in_scale * 0.01,
+            dtype="int32",
+            data=rng.integers(-300, 300, outputs, np.int32),
+        )
+        after = made.tensor((1, outputs), scale, zero)
+        made.op(
+            "FULLY_CONNECTED", (current, weights, bias), (after,),
+            fusedActivationFunction=RELU if inputs == 9 else 0,
+        )  # fmt: skip
+        current = after
+    return made.build((source,), (current,))
+
+
+HEADS: dict[str, tuple[Callable[[np.random.Generator], bytes], Loss]] = {
+    "fully-connected": (small_cnn, Loss.SOFTMAX_CROSS_ENTROPY),
+    "pooled-convolution": (pooled_convolution, Loss.SOFTMAX_CROSS_ENTROPY),
+    "averaged-convolution": (averaged_convolution, Loss.SQUARED_ERROR),
+    "averaged-logits": (averaged_convolution, Loss.SOFTMAX_CROSS_ENTROPY),
+    "dense-convolution": (dense_convolution, Loss.SQUARED_ERROR),
+    "autoencoder": (autoencoder, Loss.SQUARED_ERROR),
+}
+"""By name: what makes the model, and a loss that fits it."""
