@@ -4,32 +4,17 @@
 #include "fg_dot.h"
 #include "fg_fixed_point.h"
 #include "fg_patch.h"
-
-static int8_t finish(const fg_conv2d_params *params, int32_t channel, uint32_t sum) {
-    const int32_t scaled =
-        fg_scale_twice((int32_t)sum, params->scale.value[channel], params->scale.shift[channel]);
-    return fg_to_output(scaled, &params->output);
-}
+#include "fg_requantize.h"
 
 /* All output channels of one pixel from its patch of `taps` values. */
 static void convolve_pixel(const fg_conv2d_params *params, const int8_t *weights,
                            const int32_t *bias, const int8_t *patch, int32_t taps, int8_t *output) {
     const int32_t channels = params->out_channels;
-    int32_t channel = 0;
-    for (; channel + FG_DOT_ROWS <= channels; channel += FG_DOT_ROWS) {
+    for (int32_t channel = 0; channel < channels; channel += FG_DOT_ROWS) {
+        const int32_t count = fg_min(channels - channel, FG_DOT_ROWS);
         uint32_t sums[FG_DOT_ROWS];
-        for (int32_t row = 0; row < FG_DOT_ROWS; ++row) {
-            sums[row] = (uint32_t)bias[channel + row];
-        }
-        fg_dot_rows(patch, weights + channel * taps, taps, sums);
-        for (int32_t row = 0; row < FG_DOT_ROWS; ++row) {
-            output[channel + row] = finish(params, channel + row, sums[row]);
-        }
-    }
-    for (; channel < channels; ++channel) {
-        const uint32_t sum =
-            (uint32_t)bias[channel] + fg_dot(patch, weights + channel * taps, taps);
-        output[channel] = finish(params, channel, sum);
+        fg_dot_rows(patch, weights + channel * taps, taps, bias + channel, count, sums);
+        fg_requantize(&params->scale, &params->output, channel, count, sums, output + channel);
     }
 }
 

@@ -3,6 +3,7 @@
 
 #include "fg_fixed_point.h"
 #include "fg_patch.h"
+#include "fg_requantize.h"
 
 #define LANES 4
 
@@ -13,30 +14,26 @@ typedef struct view {
     int32_t tap_step; /* from a tap to the one on its right */
 } view;
 
-static int8_t finish(const fg_depthwise_conv2d_params *params, int32_t channel, uint32_t sum) {
-    const int32_t scaled =
-        fg_scale_twice((int32_t)sum, params->scale.value[channel], params->scale.shift[channel]);
-    return fg_to_output(scaled, &params->output);
-}
-
 /* LANES neighbouring channels, one output per input channel. */
 static void convolve_lanes(const fg_window *window, const view *seen, const int8_t *weights,
-                           int32_t channels, uint32_t sums[LANES]) {
-    uint32_t sum0 = sums[0];
-    uint32_t sum1 = sums[1];
-    uint32_t sum2 = sums[2];
-    uint32_t sum3 = sums[3];
+                           int32_t channels, const int32_t *bias, uint32_t sums[LANES]) {
+    uint32_t sum0 = (uint32_t)bias[0];
+    uint32_t sum1 = (uint32_t)bias[1];
+    uint32_t sum2 = (uint32_t)bias[2];
+    uint32_t sum3 = (uint32_t)bias[3];
+    const int32_t tap_step = seen->tap_step;
     const int8_t *row = seen->taps;
     for (int32_t ky = window->kernel_h; ky > 0; --ky) {
         const int8_t *tap = row;
-        for (int32_t kx = window->kernel_w; kx > 0; --kx) {
+        int32_t kx = window->kernel_w;
+        do {
             sum0 += (uint32_t)(tap[0] * weights[0]);
             sum1 += (uint32_t)(tap[1] * weights[1]);
             sum2 += (uint32_t)(tap[2] * weights[2]);
             sum3 += (uint32_t)(tap[3] * weights[3]);
-            tap += seen->tap_step;
+            tap += tap_step;
             weights += channels;
-        }
+        } while (--kx > 0);
         row += seen->row_step;
     }
     sums[0] = sum0;
@@ -67,26 +64,25 @@ static void convolve_pixel(const fg_depthwise_conv2d_params *params, const int8_
     const fg_window *window = &params->window;
     const int32_t multiplier = params->multiplier;
     const int32_t channels = params->in_channels * multiplier;
-    int32_t channel = 0;
-    for (; multiplier == 1 && channel + LANES <= channels; channel += LANES) {
+    int32_t copy = 0; /* of the input channel that seen.taps points to */
+    for (int32_t channel = 0; channel < channels; channel += LANES) {
+        const int32_t count = fg_min(channels - channel, LANES);
         uint32_t sums[LANES];
-        for (int32_t lane = 0; lane < LANES; ++lane) {
-            sums[lane] = (uint32_t)bias[channel + lane];
+        if (multiplier == 1 && count == LANES) {
+            convolve_lanes(window, &seen, weights + channel, channels, bias + channel, sums);
+            seen.taps += LANES;
+        } else {
+            for (int32_t lane = 0; lane < count; ++lane) {
+                const int8_t *filter = weights + channel + lane;
+                sums[lane] = (uint32_t)bias[channel + lane] +
+                             convolve_channel(window, &seen, filter, channels);
+                if (++copy == multiplier) {
+                    copy = 0;
+                    ++seen.taps;
+                }
+            }
         }
-        convolve_lanes(window, &seen, weights + channel, channels, sums);
-        for (int32_t lane = 0; lane < LANES; ++lane) {
-            output[channel + lane] = finish(params, channel + lane, sums[lane]);
-        }
-        seen.taps += LANES;
-    }
-    for (int32_t copy = 0; channel < channels; ++channel) {
-        const uint32_t sum =
-            (uint32_t)bias[channel] + convolve_channel(window, &seen, weights + channel, channels);
-        output[channel] = finish(params, channel, sum);
-        if (++copy == multiplier) {
-            copy = 0;
-            ++seen.taps;
-        }
+        fg_requantize(&params->scale, &params->output, channel, count, sums, output + channel);
     }
 }
 

@@ -1,32 +1,46 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fg_dot.h"
 
-void fg_dot_rows(const int8_t *x, const int8_t *rows, int32_t count, uint32_t sums[FG_DOT_ROWS]) {
+static uint32_t product(int8_t a, int8_t b) {
+    return (uint32_t)(a * b);
+}
+
+/* FG_DOT_ROWS rows; count > 0. */
+static void four_rows(const int8_t *x, const int8_t *rows, int32_t count, const int32_t *bias,
+                      uint32_t *sums) {
     const int8_t *row0 = rows;
     const int8_t *row1 = row0 + count;
     const int8_t *row2 = row1 + count;
     const int8_t *row3 = row2 + count;
-    uint32_t sum0 = sums[0];
-    uint32_t sum1 = sums[1];
-    uint32_t sum2 = sums[2];
-    uint32_t sum3 = sums[3];
-    for (; count > 0; --count) {
-        const int32_t value = *x++;
-        sum0 += (uint32_t)(value * *row0++);
-        sum1 += (uint32_t)(value * *row1++);
-        sum2 += (uint32_t)(value * *row2++);
-        sum3 += (uint32_t)(value * *row3++);
-    }
+    uint32_t sum0 = (uint32_t)bias[0];
+    uint32_t sum1 = (uint32_t)bias[1];
+    uint32_t sum2 = (uint32_t)bias[2];
+    uint32_t sum3 = (uint32_t)bias[3];
+    const int8_t *const end = x + count;
+    do {
+        const int8_t value = *x++;
+        sum0 += product(value, *row0++);
+        sum1 += product(value, *row1++);
+        sum2 += product(value, *row2++);
+        sum3 += product(value, *row3++);
+    } while (x != end);
     sums[0] = sum0;
     sums[1] = sum1;
     sums[2] = sum2;
     sums[3] = sum3;
 }
 
-uint32_t fg_dot(const int8_t *x, const int8_t *row, int32_t count) {
-    uint32_t sum = 0;
-    for (; count > 0; --count) {
-        sum += (uint32_t)(*x++ * *row++);
+void fg_dot_rows(const int8_t *x, const int8_t *rows, int32_t count, const int32_t *bias,
+                 int32_t row_count, uint32_t sums[FG_DOT_ROWS]) {
+    if (row_count == FG_DOT_ROWS) {
+        four_rows(x, rows, count, bias, sums);
+        return;
     }
-    return sum;
+    for (int32_t row = 0; row < row_count; ++row) {
+        uint32_t sum = (uint32_t)bias[row];
+        for (int32_t index = 0; index < count; ++index) {
+            sum += product(x[index], *rows++);
+        }
+        sums[row] = sum;
+    }
 }

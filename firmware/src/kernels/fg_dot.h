@@ -8,12 +8,12 @@
 
 #include <stdint.h>
 
+/* Most outputs that are computed side by side, sharing the loads of their input. */
 #define FG_DOT_ROWS 4
 
-/* sums[r] += sum over i of x[i] * rows[r * count + i], r < FG_DOT_ROWS. */
-void fg_dot_rows(const int8_t *x, const int8_t *rows, int32_t count, uint32_t sums[FG_DOT_ROWS]);
-
-/* The same for a single row. */
-uint32_t fg_dot(const int8_t *x, const int8_t *row, int32_t count);
+/* sums[r] = bias[r] + sum over i of x[i] * rows[r * count + i], for r < row_count <= FG_DOT_ROWS.
+ */
+void fg_dot_rows(const int8_t *x, const int8_t *rows, int32_t count, const int32_t *bias,
+                 int32_t row_count, uint32_t sums[FG_DOT_ROWS]);
 
 #endif

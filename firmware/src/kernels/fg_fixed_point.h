@@ -14,22 +14,19 @@ static inline int32_t fg_doubling_high_mul(int32_t a, int32_t b) {
     return (int32_t)(((int64_t)a * b + (1LL << 30)) >> 31);
 }
 
-/* x / 2^exponent to nearest, ties away from zero; 0 <= exponent <= 31. */
+/* x / 2^exponent to nearest, ties away from zero; 1 <= exponent <= 31, INT32_MIN < x < INT32_MAX.
+ * Halving last rounds ties up; for negative x, one less makes that away from zero. */
 static inline int32_t fg_divide_by_power_of_two(int32_t x, int32_t exponent) {
-    const int32_t mask = (int32_t)((1U << exponent) - 1U);
-    const int32_t threshold = (mask >> 1) + (x < 0);
-    /* cppcheck-suppress shiftTooManyBitsSigned ; 31 gives the sign, as every arithmetic shift does
-     */
-    return (x >> exponent) + ((x & mask) > threshold);
+    return (((x - (x < 0)) >> (exponent - 1)) + 1) >> 1;
 }
 
 /* x * value * 2^(shift - 31), rounded after the product and again after the shift to the right.
  * A shift to the left that leaves int32 wraps. */
 static inline int32_t fg_scale_twice(int32_t x, int32_t value, int32_t shift) {
-    if (shift > 0) {
-        return fg_doubling_high_mul((int32_t)((uint32_t)x << shift), value);
+    if (shift < 0) {
+        return fg_divide_by_power_of_two(fg_doubling_high_mul(x, value), -shift);
     }
-    return fg_divide_by_power_of_two(fg_doubling_high_mul(x, value), -shift);
+    return fg_doubling_high_mul((int32_t)((uint32_t)x << shift), value);
 }
 
 /* x times a wide factor, rounded once, ties away from zero; saturates at the ends of int32. */
@@ -39,6 +36,10 @@ static inline int32_t fg_scale_once(int32_t x, const fg_wide_scale *scale) {
     const uint64_t rounded = (product + (1ULL << (scale->shift - 1))) >> scale->shift;
     const int32_t magnitude = rounded > INT32_MAX ? INT32_MAX : (int32_t)rounded;
     return x < 0 ? -magnitude : magnitude;
+}
+
+static inline int32_t fg_min(int32_t a, int32_t b) {
+    return a < b ? a : b;
 }
 
 static inline int32_t fg_clamp(int32_t x, int32_t low, int32_t high) {

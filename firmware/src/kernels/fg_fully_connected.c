@@ -2,29 +2,18 @@
 #include "fg_dot.h"
 #include "fg_fixed_point.h"
 
-static int8_t finish(const fg_fully_connected_params *params, int32_t index, uint32_t sum) {
-    const fg_wide_scale *scale = params->scale + index * params->scale_step;
-    return fg_to_output(fg_scale_once((int32_t)sum, scale), &params->output);
-}
-
 static void connect_row(const fg_fully_connected_params *params, const int8_t *weights,
                         const int32_t *bias, const int8_t *input, int8_t *output) {
     const int32_t inputs = params->inputs;
-    int32_t index = 0;
-    for (; index + FG_DOT_ROWS <= params->outputs; index += FG_DOT_ROWS) {
+    for (int32_t first = 0; first < params->outputs; first += FG_DOT_ROWS) {
+        const int32_t count = fg_min(params->outputs - first, FG_DOT_ROWS);
         uint32_t sums[FG_DOT_ROWS];
-        for (int32_t row = 0; row < FG_DOT_ROWS; ++row) {
-            sums[row] = (uint32_t)bias[index + row];
+        fg_dot_rows(input, weights + first * inputs, inputs, bias + first, count, sums);
+        for (int32_t index = 0; index < count; ++index) {
+            const fg_wide_scale *scale = params->scale + (first + index) * params->scale_step;
+            const int32_t scaled = fg_scale_once((int32_t)sums[index], scale);
+            *output++ = fg_to_output(scaled, &params->output);
         }
-        fg_dot_rows(input, weights + index * inputs, inputs, sums);
-        for (int32_t row = 0; row < FG_DOT_ROWS; ++row) {
-            output[index + row] = finish(params, index + row, sums[row]);
-        }
-    }
-    for (; index < params->outputs; ++index) {
-        const uint32_t sum =
-            (uint32_t)bias[index] + fg_dot(input, weights + index * inputs, inputs);
-        output[index] = finish(params, index, sum);
     }
 }
 
