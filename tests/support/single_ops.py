@@ -111,6 +111,32 @@ def fully_connected(rng: np.random.Generator) -> bytes:
     return made.build([source], [target])
 
 
+def conv_2d_of_huge_sums(rng: np.random.Generator) -> bytes:
+    return _huge_sums(rng, "CONV_2D", (1, 1, 1, 1))
+
+
+def fully_connected_of_huge_sums(rng: np.random.Generator) -> bytes:
+    return _huge_sums(rng, "FULLY_CONNECTED", (1, 1))
+
+
+def _huge_sums(rng: np.random.Generator, kind: str, shape: tuple[int, ...]) -> bytes:
+    """Sums anywhere in int32, factors from 2**-30 to 2**10: saturation, shifts of every width."""
+    units, factor = 64, float(2.0 ** rng.uniform(-30, 10))
+    made = ModelBuilder()
+    source = made.tensor(shape, 1.0, 0)
+    nothing = np.zeros((units, *shape[1:]), np.int8)
+    weights = made.tensor(nothing.shape, factor, data=nothing)
+    most = min(2**31 - 1, int(2**30 / factor))
+    near, far = (rng.integers(-n, n + 1, units) for n in (min(most, int(200 / factor) + 2), most))
+    values = np.where(rng.integers(2, size=units), near, far).astype(np.int32)
+    values[:2] = most, -most
+    bias = made.tensor((units,), factor, dtype="int32", data=values)
+    target = made.tensor((*shape[:-1], units), 1.0, random_zero(rng))
+    options = {"padding": 1, "strideH": 1, "strideW": 1} if kind == "CONV_2D" else {}
+    made.op(kind, [source, weights, bias], [target], **options)
+    return made.build([source], [target])
+
+
 def average_pool_2d(rng: np.random.Generator) -> bytes:
     return _pooling(rng, "AVERAGE_POOL_2D")
 
@@ -224,8 +250,10 @@ SINGLE_OPS: dict[str, Callable[[np.random.Generator], bytes]] = {
         add,
         average_pool_2d,
         conv_2d,
+        conv_2d_of_huge_sums,
         depthwise_conv_2d,
         fully_connected,
+        fully_connected_of_huge_sums,
         max_pool_2d,
         mean,
         pad,
