@@ -76,6 +76,9 @@ def build(
             raise ConfigError(
                 f"{name} is a section, not a value", where=source, expected=f"[{name}]"
             )
+        keys = typing.get_type_hints(sections[name])
+        for key in table:  # misspelt keys first: they are why others are missing
+            _known(key, keys, f"{source}: {name}.{key}", "key", prefix=f"{name}.")
         merged[name] = {key: (value, source) for key, value in table.items()}
     for text in overrides:
         name, key, value = _override(text, sections)
@@ -135,8 +138,6 @@ def _section(
     section: type[T], name: str, given: dict[str, tuple[Any, str]], *, base: Path, source: str
 ) -> T:
     types = typing.get_type_hints(section)
-    for key, (_, origin) in given.items():
-        _known(key, types, f"{origin}: {name}.{key}", "key", prefix=f"{name}.")
     values: dict[str, Any] = {}
     for item in dataclasses.fields(section):  # type: ignore[arg-type]
         where = f"{source}: {name}.{item.name}"

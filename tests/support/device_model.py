@@ -229,9 +229,7 @@ class DeviceModel:
             assert self.receiver
             self._send(self.receiver.ack())
             if self.sender and self.phase in (Phase.SENDING, Phase.DONE):
-                self.sender.resume(
-                    0 if anew or self.sender.done else self.sender.acknowledged
-                )
+                self.sender.resume(0 if anew or self.sender.done else self.sender.acknowledged)
                 self.phase = Phase.SENDING
             return
         self.terms = terms

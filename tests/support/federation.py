@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from device_model import DeviceModel, Traits
 
 from fleetgrad import config as configs
 from fleetgrad.config import Config
 from fleetgrad.errors import LinkClosed
 from fleetgrad.fleet import Endpoint, Placement
 from fleetgrad.link import SocketLink, socket_pair
+from support.device_model import DeviceModel, Traits
 
 CLASSES, FEATURES = 3, 8
 SEGMENTS = (("bias", CLASSES), ("weight", CLASSES * FEATURES))
