@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def update_golden(request: pytest.FixtureRequest) -> bool:
     """Whether golden files are to be written."""
     return bool(request.config.getoption("--update-golden"))
+
+
+@pytest.fixture(scope="session")
+def emulator() -> None:
+    """Skips where boards cannot be built and emulated."""
+    for program in ("qemu-system-arm", "arm-none-eabi-gcc"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")

@@ -23,7 +23,10 @@ from fleetgrad_codegen.errors import CodegenError
 from .ui import print_error
 
 # In the order in which a newcomer meets them. Each is a module of this package with a `command`.
-VERBS: Final = ("doctor", "boards", "inspect", "plan", "build", "run", "models", "log", "config")
+VERBS: Final = (
+    "doctor", "boards", "inspect", "infer", "plan", "build", "train", "run", "models", "log",
+    "config",
+)  # fmt: skip
 
 OK: Final = 0
 FAILED: Final = 1
