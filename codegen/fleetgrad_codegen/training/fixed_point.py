@@ -85,7 +85,7 @@ def shift_round(values: Ints, shift: int, limit: int) -> Ints:
     """``values / 2**shift`` to nearest, ties upwards, within ``+-limit``.
 
     Args:
-        values: int64, magnitudes of at most 2**61.
+        values: int64, magnitudes below 2**61.
         shift: Any; a negative one multiplies, and saturates instead of overflowing.
         limit: Positive, below 2**61.
 
