@@ -63,15 +63,6 @@ class RealModel:
             result = _undone(device, y.reshape(-1)) if after else y.reshape(-1)
             yield known[device.inputs[0]], result
 
-    def random(self, count: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Random int8 inputs of the device's part, and what the reference makes of them."""
-        _, device, _ = split_boundary(read_model(self.data, self.name))
-        rng = np.random.default_rng(seed)
-        for _ in range(count):
-            x = rng.integers(-128, 128, device.tensors[device.inputs[0]].shape, np.int8)
-            known = run_ops(device, device.ops, {device.inputs[0]: x})
-            yield x, known[device.outputs[0]].reshape(-1)
-
 
 def _undone(device: Graph, y: np.ndarray) -> np.ndarray:
     """The int8 values that a DEQUANTIZE behind the device has made floats of."""

@@ -146,11 +146,12 @@ class ModelSource:
     def _entry_lines(self, entry: Entry) -> Iterable[str]:
         training = self._program.training
         lines = self._bodies[entry].lines
-        if entry is Entry.FORWARD or (entry is Entry.REFRESH and not lines):
-            return (*_unused(entry, lines), *lines, "return FG_OK;")
-        if training is None:
-            return (*_unused(entry, ()), "return FG_ERR_UNSUPPORTED;")
-        return (*_checks(entry, training), *lines, "return FG_OK;")
+        if training is None and entry not in {Entry.FORWARD, Entry.REFRESH}:
+            return (*_ignored(entry), "return FG_ERR_UNSUPPORTED;")
+        if all(line.startswith("/*") for line in lines):
+            return (*_ignored(entry), *lines, "return FG_OK;")
+        checks = () if training is None else _checks(entry, training)
+        return (*checks, *lines, "return FG_OK;")
 
     def _emit_descriptor(self, out: Writer, digest: bytes) -> None:
         program = self._program
@@ -216,13 +217,10 @@ def _little_endian(values: Array) -> bytes:
     return values.astype(values.dtype.newbyteorder("<")).tobytes()
 
 
-def _unused(entry: Entry, lines: Iterable[str]) -> Iterable[str]:
-    text = " ".join(lines)
-    names = [part.split()[-1].lstrip("*") for part in _PARAMETERS[entry].split(",")]
-    for name in names:
-        uses_state = name == "state" and any(f"{m}(" in text for m in ("ARENA", "PARAMS", "SHADOW"))
-        if not uses_state and name not in text:
-            yield f"(void){name};"
+def _ignored(entry: Entry) -> Iterable[str]:
+    """Tells the compiler that the parameters are not needed."""
+    for parameter in _PARAMETERS[entry].split(", "):
+        yield f"(void){parameter.split()[-1].lstrip('*')};"
 
 
 def _checks(entry: Entry, training: Training) -> Iterable[str]:

@@ -55,3 +55,12 @@ def test_two_constants_never_share_a_name() -> None:
     constants.table("scale", np.zeros(2, np.int8))
     with pytest.raises(ValueError, match="two constants are called scale"):
         constants.struct("fg_window", "scale", {})
+
+
+def test_a_struct_may_be_asked_for_again_but_not_redefined() -> None:
+    constants = Constants()
+    for _ in range(2):
+        assert constants.struct("fg_output", "limits", {"low": -3, "high": 4}) == "&limits"
+    assert constants.text.count("fg_output") == 1
+    with pytest.raises(ValueError, match="two constants are called limits"):
+        constants.struct("fg_output", "limits", {"low": -3, "high": 5})
