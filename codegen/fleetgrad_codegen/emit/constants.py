@@ -61,30 +61,25 @@ class Constants:
         return name
 
     def struct(self, ctype: str, name: str, fields: Mapping[str, str | int]) -> str:
-        """Defines a struct; returns its address. The same definition may be asked for again."""
-        lines = [f".{field} = {_expression(value)}," for field, value in fields.items()]
-        self._define(f"static const {ctype} {name}", name, lines)
+        """Defines a struct, once however often it is asked for; returns its address."""
+        if not self._claim(name, (ctype, dict(fields))):
+            return f"&{name}"
+        with self._definitions.block(f"static const {ctype} {name} =", end="};"):
+            for field, value in fields.items():
+                self._definitions.line(f".{field} = {_expression(value)},")
+        self._definitions.blank()
         return f"&{name}"
 
     def structs(self, ctype: str, name: str, rows: Sequence[Mapping[str, str | int]]) -> str:
-        """Defines an array of structs; returns its name. It may be asked for again, likewise."""
-        lines = []
-        for row in rows:
-            fields = ", ".join(f".{field} = {_expression(value)}" for field, value in row.items())
-            lines.append(f"{{{fields}}},")
-        self._define(f"static const {ctype} {name}[{len(rows)}]", name, lines)
-        return name
-
-    def _define(self, declaration: str, name: str, lines: Sequence[str]) -> None:
-        definition = (declaration, *lines)
-        if self._structs.get(name) == definition:
-            return
-        self._claim(name)
-        self._structs[name] = definition
-        with self._definitions.block(f"{declaration} =", end="};"):
-            for line in lines:
-                self._definitions.line(line)
+        """Defines an array of structs, once however often it is asked for; returns its name."""
+        if not self._claim(name, (ctype, [dict(row) for row in rows])):
+            return name
+        with self._definitions.block(f"static const {ctype} {name}[{len(rows)}] =", end="};"):
+            for row in rows:
+                fields = ", ".join(f".{field} = {_expression(v)}" for field, v in row.items())
+                self._definitions.line(f"{{{fields}}},")
         self._definitions.blank()
+        return name
 
     def _claim(self, name: str, content: object) -> bool:
         """Whether the name is new; False when it already stands for the same content."""
