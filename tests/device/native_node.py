@@ -68,7 +68,8 @@ class NativeNode:
     def transmit(self, capacity: int = 4096) -> bytes:
         """Up to ``capacity`` (at most 4096) bytes for the line."""
         size = ctypes.c_size_t(min(capacity, len(self._out)))
-        return self._out.raw[: self._raw.fg_virtual_transmit(self._memory, self._out, size)]
+        used = self._raw.fg_virtual_transmit(self._memory, self._out, size)
+        return self._out.raw[:used]
 
     def wait_ms(self, now_ms: int) -> int | None:
         """Milliseconds until :meth:`run` has something to do by itself; None: never."""
