@@ -81,7 +81,7 @@ def test_overrides_win_and_need_no_quotes(tmp_path: Path) -> None:
         ("[train]\nepochs = true\n", None, r"train\.epochs is True"),
         ("[train]\nepochs = 0\n", None, r"train\.epochs is 0(?s:.)*1 to 65535"),
         ("[train]\nlearning_rate = nan\n", None, r"train\.learning_rate is nan"),
-        ("[data]\nholdout = 1.5\n", None, r"data\.holdout is 1\.5(?s:.)*0 to 0\.9"),
+        ("", "data.holdout=1.5", r"data\.holdout is 1\.5(?s:.)*0 to 0\.9"),
         ("[fleet]\nkind = 'quemu'\n", None, r"fleet\.kind is 'quemu'(?s:.)*qemu, native, virtual"),
         ("[rounds]\nmin_updates = 9\n[fleet]\ndevices = 8\n", None, r"can never be reached"),
         ("train = 3\n", None, r"train is a section"),
