@@ -218,7 +218,7 @@ def softmax(rng: np.random.Generator) -> bytes:
 
 
 def quantize(rng: np.random.Generator) -> bytes:
-    """Through uint8 and back, each time with other scales."""
+    """Two in a row, each time with other scales."""
     made = ModelBuilder()
     shape = (1, 256)
     source = made.tensor(shape, random_scale(rng), random_zero(rng))

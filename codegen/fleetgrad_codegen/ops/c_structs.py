@@ -48,16 +48,15 @@ def window(rows: Axis, columns: Axis, where: str) -> str:
     return f"{{{', '.join(fields)}}}"
 
 
-def output(tensor: Tensor, limits: tuple[int, int], flip: int = 0) -> str:
+def output(tensor: Tensor, limits: tuple[int, int]) -> str:
     """An ``fg_output``.
 
     Args:
         tensor: What is written, quantised with one zero point.
         limits: Smallest and largest value that may be written.
-        flip: What turns the tensor's values into int8: 128 for uint8, else 0.
     """
-    zero = zero_point(tensor) - flip
-    low, high = (limit - flip - zero for limit in limits)
+    zero = zero_point(tensor)
+    low, high = (limit - zero for limit in limits)
     return f"{{.low = {low}, .high = {high}, .zero_point = {zero}}}"
 
 

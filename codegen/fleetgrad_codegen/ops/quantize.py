@@ -65,25 +65,22 @@ class Quantize(Operator):
         return [np.clip(scaled + target.zero_point[0], *limits).astype(output.dtype.numpy)]
 
     def emit(self, graph: Graph, op: Op, body: Body) -> None:
-        """See `Operator.emit`; between integers only."""
+        """See `Operator.emit`; the boundary leaves int8 to int8 to the device."""
         source, output = self._input(graph, op, 0), self._output(graph, op)
-        flips = [0x80 if tensor.dtype is DType.UINT8 else 0 for tensor in (source, output)]
         body.include(c_structs.KERNELS)
         params = body.struct(
             "fg_quantize_params",
             f"op{op.index}_params",
             {
                 "count": output.size,
-                "input_zero": c_structs.zero_point(source) - flips[0],
-                "input_flip": flips[0],
-                "output_flip": flips[1],
+                "input_zero": c_structs.zero_point(source),
                 "scale": c_structs.scale(self.multiplier(graph, op)),
-                "output": c_structs.output(output, RANGES[output.dtype], flips[1]),
+                "output": c_structs.output(output, RANGES[DType.INT8]),
             },
         )
         body.call(
             "fg_quantize",
             params,
-            body.value(op.inputs[0], "const uint8_t"),
-            body.value(op.outputs[0], "uint8_t"),
+            self._pointer(graph, op, 0, body),
+            body.value(op.outputs[0], "int8_t"),
         )

@@ -134,14 +134,13 @@ void fg_softmax(const fg_softmax_params *params, const int8_t *input, int8_t *ou
 
 typedef struct fg_quantize_params {
     int32_t count;
-    int16_t input_zero;
-    uint8_t input_flip, output_flip; /* 0x80 turns uint8 into int8 and back, zero points likewise */
+    int8_t input_zero;
     fg_tensor_scale scale;
     fg_output output;
 } fg_quantize_params;
 
-/* From one 8-bit quantisation to another. `output` may be `input`. */
-void fg_quantize(const fg_quantize_params *params, const uint8_t *input, uint8_t *output);
+/* From one int8 quantisation to another. `output` may be `input`. */
+void fg_quantize(const fg_quantize_params *params, const int8_t *input, int8_t *output);
 
 #ifdef __cplusplus
 }

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fleetgrad_codegen.bundle import Bundle
-from support.native_model import FIRMWARE, STRICT
+from support.native_model import FIRMWARE, STRICT, compile_models, compile_runtime
 
 COMPILERS = {
     "gcc": ("gcc",),
@@ -67,3 +67,55 @@ def test_a_runtime_of_another_version_is_refused_at_compile_time(
     done = compile_file([compiler, "-std=c11"], tmp_path / "bundle" / "model.c", include)
     assert done.returncode != 0
     assert "generate again" in done.stderr
+
+
+# What a compiler may call by itself: its own arithmetic, and the three functions of string.h.
+OUTSIDE = ("memcpy", "memset", "memmove", "__aeabi_")
+KERNEL_TEXT_LIMIT = 4096
+
+
+@pytest.fixture(scope="module")
+def arm_runtime(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Objects of the runtime for a Cortex-M4, for size."""
+    command, *flags = COMPILERS["arm"]
+    if shutil.which(command) is None:
+        pytest.skip(f"{command} is not installed")
+    return compile_runtime(tmp_path_factory.mktemp("arm"), command, [*flags, "-Os"])
+
+
+def symbols(objects: list[Path]) -> list[tuple[str, str]]:
+    """(type, name) of every symbol, as ``nm`` prints them."""
+    done = subprocess.run(
+        ["arm-none-eabi-nm", *map(str, objects)], capture_output=True, text=True, check=True
+    )
+    rows = (line.split() for line in done.stdout.splitlines() if not line.endswith(":"))
+    return [(row[-2], row[-1]) for row in rows if row]
+
+
+def test_nothing_is_mutable_and_nothing_unknown_is_called(
+    tmp_path: Path, bundle: Bundle, arm_runtime: list[Path]
+) -> None:
+    command, *flags = COMPILERS["arm"]
+    found = symbols([*arm_runtime, *compile_models([bundle], tmp_path, command, flags)])
+    assert [name for kind, name in found if kind in "bBdDcC"] == []
+    defined = {name for kind, name in found if kind != "U"}
+    called = {name for kind, name in found if kind == "U"} - defined
+    assert {name for name in called if not name.startswith(OUTSIDE)} == set()
+
+
+def test_all_forward_kernels_together_stay_small(arm_runtime: list[Path]) -> None:
+    kernels = {path.stem for path in (FIRMWARE / "src" / "kernels").glob("*.c")}
+    objects = [str(path) for path in arm_runtime if path.stem in kernels]
+    done = subprocess.run(
+        ["arm-none-eabi-size", *objects], capture_output=True, text=True, check=True
+    )
+    total = sum(int(line.split()[0]) for line in done.stdout.splitlines()[1:])
+    assert 0 < total <= KERNEL_TEXT_LIMIT
+
+
+@pytest.mark.parametrize("name", COMPILERS)
+def test_the_runtime_compiles_without_a_warning(tmp_path: Path, name: str) -> None:
+    command, *flags = COMPILERS[name]
+    if shutil.which(command) is None:
+        pytest.skip(f"{command} is not installed")
+    compile_runtime(tmp_path, command, [*flags, "-Wpedantic", "-Os"])
