@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node as a process: its line, its files, its end."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fake_model import DEVICE, DIGEST, HELD_OUT, TRAIN, Terms, expected_update
+from fake_model import PARAM_BYTES as SIZE
+from node_host import SESSION, round_open
+
+from fleetgrad.boards import Board
+from fleetgrad.toolchain import Image, build_image
+from fleetgrad.wire.framing import DELIMITER, Frame, FrameDecoder, encode_message
+from fleetgrad.wire.messages import SCHEMA_HASH, Ack, Chunk, Hello, HelloRequest, Message
+
+FAKE_BUNDLE = Path(__file__).parent / "fake_bundle"
+BASE = bytes(SIZE)
+
+
+@pytest.fixture(scope="session")
+def node(native_board: Board, tmp_path_factory: pytest.TempPathFactory) -> Image:
+    return build_image(FAKE_BUNDLE, native_board, "node", tmp_path_factory.mktemp("node"))
+
+
+@pytest.fixture
+def image_file(tmp_path: Path, image: bytes) -> Path:
+    path = tmp_path / "image.bin"
+    path.write_bytes(image)
+    return path
+
+
+class Line:
+    """Messages over a socket."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self.decoder = FrameDecoder()
+        self.waiting: list[Message] = []
+
+    def send(self, *messages: Message) -> None:
+        self.connection.sendall(b"".join(encode_message(m, SESSION, 0) for m in messages))
+
+    def next(self) -> Message:
+        while not self.waiting:
+            data = self.connection.recv(65536)
+            assert data, "the node closed the line"
+            items = self.decoder.feed(data)
+            self.waiting += [item.message() for item in items if isinstance(item, Frame)]
+        return self.waiting.pop(0)
+
+
+def start(node: Image, *arguments: str | Path) -> tuple[subprocess.Popen[bytes], Line]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(10)
+        port = server.getsockname()[1]
+        process = subprocess.Popen([node.path, "--connect", f"127.0.0.1:{port}", *arguments])
+        connection, _ = server.accept()
+    connection.settimeout(10)
+    return process, Line(connection)
+
+
+@pytest.fixture
+def running(node: Image, image_file: Path, tmp_path: Path) -> Iterator[Line]:
+    process, line = start(node, "--image", image_file, "--boots", tmp_path / "boots")
+    yield line
+    line.connection.close()
+    assert process.wait(10) == 0
+
+
+def run_round(line: Line, terms: Terms) -> bytes:
+    line.connection.sendall(DELIMITER)
+    line.send(HelloRequest(1, 1, 1024, SCHEMA_HASH))
+    while not isinstance(line.next(), Hello):
+        pass
+    line.send(round_open(terms, BASE), Chunk(1, 0, BASE[:1000]), Chunk(1, 1000, BASE[1000:]))
+    blob = b""
+    expected = len(expected_update(terms, DEVICE, BASE, TRAIN, HELD_OUT))
+    while len(blob) < expected:
+        message = line.next()
+        if isinstance(message, Chunk) and message.offset == len(blob):
+            blob += message.data
+            line.send(Ack(1, len(blob)))
+    return blob
+
+
+def test_a_process_runs_a_round_over_tcp(running: Line) -> None:
+    hello = running.next()
+    assert isinstance(hello, Hello)
+    assert (hello.device_id, hello.model_digest, hello.boot_count) == (DEVICE, DIGEST, 1)
+    terms = Terms()
+    assert run_round(running, terms) == expected_update(terms, DEVICE, BASE, TRAIN, HELD_OUT)
+
+
+def test_boots_are_counted_across_processes(node: Image, image_file: Path, tmp_path: Path) -> None:
+    counts = []
+    for _ in range(3):
+        process, line = start(node, "--image", image_file, "--boots", tmp_path / "boots")
+        hello = line.next()
+        assert isinstance(hello, Hello)
+        counts.append(hello.boot_count)
+        process.kill()
+        process.wait()
+        line.connection.close()
+    assert counts == [1, 2, 3]
+
+
+def test_standard_input_and_output_are_a_line_too(node: Image, image_file: Path) -> None:
+    process = subprocess.Popen(
+        [node.path, "--stdio", "--image", image_file],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    decoder = FrameDecoder()
+    sessions: list[int] = []
+    process.stdin.write(
+        DELIMITER + encode_message(HelloRequest(1, 1, 256, SCHEMA_HASH), SESSION, 0)
+    )
+    while SESSION not in sessions:
+        items = decoder.feed(process.stdout.read(4096))
+        sessions += [item.session for item in items if isinstance(item, Frame)]
+    process.stdin.close()
+    assert process.wait(10) == 0
+    process.stdout.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--image", "/nonexistent/image"], "cannot read the data image"),
+        (["--connect", "nowhere"], "expected HOST:PORT"),
+        (["--frobnicate"], "usage:"),
+        (["--image"], "usage:"),
+        (["--boots", "/nonexistent/boots"], "cannot write the boot counter"),
+    ],
+)
+def test_wrong_arguments_are_explained(node: Image, arguments: list[str], said: str) -> None:
+    done = subprocess.run(
+        [node.path, *arguments], input=b"", capture_output=True, timeout=10, check=False
+    )
+    assert done.returncode == 2
+    assert said in done.stderr.decode()
+
+
+def test_a_damaged_boot_counter_is_not_silently_reset(node: Image, tmp_path: Path) -> None:
+    boots = tmp_path / "boots"
+    boots.write_text("garbage")
+    done = subprocess.run(
+        [node.path, "--boots", boots], input=b"", capture_output=True, timeout=10, check=False
+    )
+    assert done.returncode == 2
+    assert "not a boot counter" in done.stderr.decode()
+    assert boots.read_text() == "garbage"
+
+
+def test_nobody_listening_is_a_failure_with_a_name(node: Image) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    done = subprocess.run(
+        [node.path, "--connect", f"127.0.0.1:{port}"], capture_output=True, timeout=10, check=False
+    )
+    assert done.returncode == 1
+    assert b"cannot connect" in done.stderr
