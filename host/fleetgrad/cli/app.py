@@ -24,8 +24,8 @@ from .ui import print_error
 
 # In the order in which a newcomer meets them. Each is a module of this package with a `command`.
 VERBS: Final = (
-    "doctor", "boards", "inspect", "infer", "plan", "build", "train", "run", "models", "log",
-    "config",
+    "doctor", "boards", "inspect", "infer", "plan", "build", "emulate", "train", "run",
+    "models", "log", "demo", "config",
 )  # fmt: skip
 
 OK: Final = 0

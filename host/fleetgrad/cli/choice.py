@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which kind of fleet this machine can run, and why that one."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+
+from fleetgrad import paths
+from fleetgrad.boards import load_board
+from fleetgrad.config import Config
+from fleetgrad.errors import FleetgradError, ToolError
+from fleetgrad.toolchain.compilers import find_cross, find_host
+
+from .fleets import KINDS
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A kind of fleet.
+
+    Attributes:
+        kind: qemu, native or virtual.
+        words: What its devices are.
+        why: The reason, a clause that follows "because".
+    """
+
+    kind: str
+    words: str
+    why: str
+
+
+def choose_fleet(config: Config, asked: str | None) -> Choice:
+    """The fleet that was asked for, else emulated boards, else native processes.
+
+    Args:
+        config: Names the board to emulate.
+        asked: A kind of fleet, or None for the best that this machine can run.
+
+    Raises:
+        ToolError: There is neither a cross compiler with its emulator, nor a compiler for this
+            machine.
+    """
+    if asked is not None:
+        return Choice(asked, KINDS[asked].words, "that was asked for")
+    try:
+        program = emulator_of(config)
+        compiler = find_cross()
+    except ToolError as missing:
+        native = find_host()
+        why = f"there is {missing.what[:1].lower()}{missing.what[1:]} ({missing.hint})"
+        words = f"{KINDS['native'].words}, built with {native.kind}"
+        return Choice("native", words, why)
+    return Choice("qemu", KINDS["qemu"].words, f"{program} and {compiler.command[0]} are here")
+
+
+def emulator_of(config: Config) -> str:
+    """The path of the program that emulates the configured board.
+
+    Raises:
+        ToolError: It is missing.
+        FleetgradError: The board has no emulator.
+    """
+    board = load_board(paths.boards(), config.fleet.board)
+    if board.qemu is None:
+        raise FleetgradError(f"{board.id} has no emulator")
+    program = shutil.which(board.qemu.program)
+    if program is None:
+        raise ToolError(f"no {board.qemu.program}", hint=f"apt install {board.qemu.program}")
+    return program
