@@ -181,10 +181,21 @@ def _replace_directory(directory: Path, files: Mapping[str, bytes]) -> None:
         made.chmod(0o755)
         for name, content in files.items():
             (made / name).write_bytes(content)
-        old = made.with_name(f"{made.name}.old")
-        if directory.exists():
-            directory.rename(old)
-        made.rename(directory)
-        shutil.rmtree(old, ignore_errors=True)
+        _exchange(made, directory)
     finally:
         shutil.rmtree(made, ignore_errors=True)
+
+
+def _exchange(made: Path, directory: Path) -> None:
+    """Gives a new directory the name of an old one, which is removed, or put back on failure."""
+    old = made.with_name(f"{made.name}.old")
+    replacing = directory.exists()
+    if replacing:
+        directory.rename(old)
+    try:
+        made.rename(directory)
+    except OSError:
+        if replacing:
+            old.rename(directory)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

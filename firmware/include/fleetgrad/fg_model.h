@@ -2,8 +2,8 @@
 #ifndef FG_MODEL_H
 #define FG_MODEL_H
 
-/* What a generated model.c offers to the runtime: one constant descriptor, straight-line code behind
- * a few entry points, and all mutable state in memory that the caller owns. */
+/* What a generated model.c offers to the runtime: one constant descriptor, straight-line code
+ * behind a few entry points, and all mutable state in memory that the caller owns. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,8 +31,8 @@ typedef enum fg_segment_kind {
     FG_SEGMENT_WEIGHT = 1 /* int16 masters: 1/256 of the unit of the int8 weight */
 } fg_segment_kind;
 
-/* One trained tensor. Segments lie in the parameter vector one after the other, biases first, so that
- * the vector needs no padding and its little-endian bytes are what travels over the wire. */
+/* One trained tensor. Segments lie in the parameter vector one after the other, biases first, so
+ * that the vector needs no padding and its little-endian bytes are what travels over the wire. */
 typedef struct fg_segment {
     fg_segment_kind kind;
     uint32_t offset; /* bytes into the parameter vector */
@@ -41,7 +41,7 @@ typedef struct fg_segment {
 
 /* Memory the caller owns; sizes are in the descriptor. */
 typedef struct fg_model_state {
-    uint8_t *arena;  /* arena_bytes: activations, errors, batch rows; dead between two calls */
+    uint8_t *arena;  /* arena_bytes: activations, errors; from accumulate() to apply() batch rows */
     uint8_t *params; /* param_bytes: the parameter vector being trained */
     int8_t *shadow;  /* shadow_bytes: the masters rounded to int8, what the forward pass reads */
 } fg_model_state;
@@ -53,12 +53,14 @@ typedef struct fg_target {
 } fg_target;
 
 typedef struct fg_metrics {
-    uint32_t loss;    /* cross-entropy: 1/1024 bit; squared error: mean over outputs, 1/1024 (LSB of the output)^2 */
+    uint32_t loss; /* cross-entropy: 1/1024 bit; squared error: mean over outputs, 1/1024 (LSB of
+                      the output)^2 */
     uint32_t predicted; /* index of the first maximum of the model's output */
     bool correct;       /* predicted == label; false for squared error */
 } fg_metrics;
 
-/* One SGD step. The learning rate is lr_mantissa * 2^(lr_exponent - 15), 2^14 <= lr_mantissa < 2^15. */
+/* One SGD step. The learning rate is lr_mantissa * 2^(lr_exponent - 15), 2^14 <= lr_mantissa <
+ * 2^15. */
 typedef struct fg_step {
     int32_t lr_mantissa;
     int32_t lr_exponent;
@@ -66,8 +68,8 @@ typedef struct fg_step {
 } fg_step;
 
 typedef struct fg_model {
-    uint32_t abi;          /* FG_MODEL_ABI */
-    uint8_t digest[8];     /* head of the bundle's SHA-256: the identity that HELLO reports */
+    uint32_t abi;      /* FG_MODEL_ABI */
+    uint8_t digest[8]; /* head of the bundle's SHA-256: the identity that HELLO reports */
     uint32_t arena_bytes;
     uint32_t param_bytes;
     uint32_t shadow_bytes;
@@ -82,14 +84,16 @@ typedef struct fg_model {
     const fg_segment *segments;
     const uint8_t *initial_params; /* param_bytes: the parameter vector as exported */
 
-    /* Input (already in the arena) to output. */
+    /* Input (already in the arena; it may be overwritten) to output. */
     fg_status (*forward)(const fg_model_state *state);
     /* forward(), then the loss and the prediction against the target. */
-    fg_status (*evaluate)(const fg_model_state *state, const fg_target *target, fg_metrics *metrics);
+    fg_status (*evaluate)(const fg_model_state *state, const fg_target *target,
+                          fg_metrics *metrics);
     /* forward() and the loss; keeps what the update needs in row `row` < batch. */
     fg_status (*accumulate)(const fg_model_state *state, const fg_target *target, uint32_t row,
                             fg_metrics *metrics);
-    /* One update of the parameters from the mean gradient of rows 0 .. rows-1; refreshes the shadow. */
+    /* One update of the parameters from the mean gradient of rows 0 .. rows-1; refreshes the
+     * shadow. */
     fg_status (*apply)(const fg_model_state *state, uint32_t rows, const fg_step *step);
     /* Recomputes the shadow from the parameter vector; call after writing params. */
     fg_status (*refresh)(const fg_model_state *state);

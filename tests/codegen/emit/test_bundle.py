@@ -159,3 +159,22 @@ def test_a_full_disk_leaves_nothing_behind(
     with pytest.raises(BundleWriteError, match="No space left on device"):
         bundle.write(target)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bundle_that_cannot_be_replaced_stays(
+    tmp_path: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "bundle"
+    bundle.write(target)
+    real = Path.rename
+
+    def refuse(path: Path, other: Path) -> Path:
+        if other == target and not path.name.endswith(".old"):
+            raise OSError(5, "Input/output error", str(path))
+        return real(path, other)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(BundleWriteError, match="Input/output error"):
+        bundle.write(target)
+    assert sorted(path.name for path in target.iterdir()) == FILES
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
