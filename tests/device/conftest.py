@@ -5,20 +5,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-from fake_model import DEVICE, HELD_OUT, TRAIN, data_image
-from native_node import NativeNode
-from node_host import Host
 
 from fleetgrad import paths
 from fleetgrad.boards import Board, load_board
 from fleetgrad.errors import ToolError
 from fleetgrad.toolchain import Image, build_image, find_compiler
 from fleetgrad.toolchain.library import Library
+from support.fake_model import DEVICE, FAKE_BUNDLE, HELD_OUT, TRAIN, data_image
+from support.native_node import NativeNode
+from support.node_host import Host
 
-FAKE_BUNDLE = Path(__file__).parent / "fake_bundle"
 # Set where this very suite runs a second time in a process with the sanitizers' runtime.
 SANITIZED = os.environ.get("FLEETGRAD_TEST_SANITIZED") == "1"
 

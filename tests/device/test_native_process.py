@@ -9,17 +9,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake_model import DEVICE, DIGEST, HELD_OUT, TRAIN, Terms, expected_update
-from fake_model import PARAM_BYTES as SIZE
-from node_host import SESSION, round_open
 
 from fleetgrad.boards import Board
 from fleetgrad.toolchain import Image, build_image
 from fleetgrad.wire.framing import DELIMITER, Frame, FrameDecoder, encode_message
-from fleetgrad.wire.messages import SCHEMA_HASH, Ack, Chunk, Hello, HelloRequest, Message
+from fleetgrad.wire.messages import SCHEMA_HASH, Hello, HelloRequest
+from support.fake_model import (
+    DEVICE,
+    DIGEST,
+    FAKE_BUNDLE,
+    HELD_OUT,
+    PARAM_BYTES,
+    TRAIN,
+    Terms,
+    expected_update,
+)
+from support.node_host import SESSION
+from support.socket_line import Line, run_round
 
-FAKE_BUNDLE = Path(__file__).parent / "fake_bundle"
-BASE = bytes(SIZE)
+BASE = bytes(PARAM_BYTES)
 
 
 @pytest.fixture(scope="session")
@@ -32,26 +40,6 @@ def image_file(tmp_path: Path, image: bytes) -> Path:
     path = tmp_path / "image.bin"
     path.write_bytes(image)
     return path
-
-
-class Line:
-    """Messages over a socket."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self.connection = connection
-        self.decoder = FrameDecoder()
-        self.waiting: list[Message] = []
-
-    def send(self, *messages: Message) -> None:
-        self.connection.sendall(b"".join(encode_message(m, SESSION, 0) for m in messages))
-
-    def next(self) -> Message:
-        while not self.waiting:
-            data = self.connection.recv(65536)
-            assert data, "the node closed the line"
-            items = self.decoder.feed(data)
-            self.waiting += [item.message() for item in items if isinstance(item, Frame)]
-        return self.waiting.pop(0)
 
 
 def start(node: Image, *arguments: str | Path) -> tuple[subprocess.Popen[bytes], Line]:
@@ -72,28 +60,12 @@ def running(node: Image, image_file: Path, tmp_path: Path) -> Iterator[Line]:
     assert process.wait(10) == 0
 
 
-def run_round(line: Line, terms: Terms) -> bytes:
-    line.connection.sendall(DELIMITER)
-    line.send(HelloRequest(1, 1, 1024, SCHEMA_HASH))
-    while not isinstance(line.next(), Hello):
-        pass
-    line.send(round_open(terms, BASE), Chunk(1, 0, BASE[:1000]), Chunk(1, 1000, BASE[1000:]))
-    blob = b""
-    expected = len(expected_update(terms, DEVICE, BASE, TRAIN, HELD_OUT))
-    while len(blob) < expected:
-        message = line.next()
-        if isinstance(message, Chunk) and message.offset == len(blob):
-            blob += message.data
-            line.send(Ack(1, len(blob)))
-    return blob
-
-
 def test_a_process_runs_a_round_over_tcp(running: Line) -> None:
     hello = running.next()
     assert isinstance(hello, Hello)
     assert (hello.device_id, hello.model_digest, hello.boot_count) == (DEVICE, DIGEST, 1)
     terms = Terms()
-    assert run_round(running, terms) == expected_update(terms, DEVICE, BASE, TRAIN, HELD_OUT)
+    assert run_round(running, terms, BASE) == expected_update(terms, DEVICE, BASE, TRAIN, HELD_OUT)
 
 
 def test_boots_are_counted_across_processes(node: Image, image_file: Path, tmp_path: Path) -> None:

@@ -8,22 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from fake_model import (
-    BATCH,
-    DEVICE,
-    DIGEST,
-    HELD_OUT,
-    PARAM_BYTES,
-    POISON,
-    TRAIN,
-    Samples,
-    Terms,
-    data_image,
-    expected_update,
-)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from node_host import SESSION, Host, round_open
 
 from fleetgrad.wire.framing import DELIMITER, encode_message
 from fleetgrad.wire.messages import (
@@ -43,6 +29,20 @@ from fleetgrad.wire.messages import (
     UpdateHeader,
     Verdict,
 )
+from support.fake_model import (
+    BATCH,
+    DEVICE,
+    DIGEST,
+    HELD_OUT,
+    PARAM_BYTES,
+    POISON,
+    TRAIN,
+    Samples,
+    Terms,
+    data_image,
+    expected_update,
+)
+from support.node_host import SESSION, Host, round_open
 
 EMPTY = Samples.random(0, seed=0)
 BASE = random.Random(5).randbytes(40) + bytes(PARAM_BYTES - 40)

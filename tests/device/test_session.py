@@ -7,9 +7,6 @@ import random
 from collections.abc import Callable
 
 import pytest
-from fake_model import DEVICE, DIGEST, HELD_OUT, TRAIN, Samples, data_image
-from native_node import NativeNode
-from node_host import SESSION, Host
 
 from fleetgrad.toolchain.library import Library
 from fleetgrad.wire.framing import DELIMITER, Frame, FrameDecoder, encode_frame, encode_message
@@ -28,6 +25,9 @@ from fleetgrad.wire.messages import (
     Status,
     StatusRequest,
 )
+from support.fake_model import DEVICE, DIGEST, HELD_OUT, TRAIN, Samples, data_image
+from support.native_node import NativeNode
+from support.node_host import SESSION, Host
 
 EMPTY = Samples.random(0, seed=0)
 

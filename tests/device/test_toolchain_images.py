@@ -14,8 +14,8 @@ from fleetgrad.boards import Board, load_board
 from fleetgrad.errors import BoardError, BundleError, ToolError
 from fleetgrad.toolchain import build_image, find_compiler
 from fleetgrad.toolchain.sources import headers_of, needed_sources
+from support.fake_model import FAKE_BUNDLE
 
-FAKE_BUNDLE = Path(__file__).parent / "fake_bundle"
 WEIGHTS_OF_FAKE = range(1320, 1500)  # initial parameters, segments, descriptor
 
 

@@ -6,9 +6,6 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass, field
 
-from fake_model import DIGEST, Terms
-from native_node import NativeNode
-
 from fleetgrad.wire.framing import DELIMITER, Frame, FrameDecoder, encode_message
 from fleetgrad.wire.messages import (
     SCHEMA_HASH,
@@ -21,6 +18,8 @@ from fleetgrad.wire.messages import (
     RoundOpen,
     Work,
 )
+from support.fake_model import DIGEST, Terms
+from support.native_node import NativeNode
 
 SESSION = 0x1234ABCD
 

@@ -11,6 +11,8 @@
 
 /* A first byte of the input that makes every entry point fail, as a defective kernel would. */
 #define POISON (-128)
+/* A second byte that makes a chip fault. */
+#define CRASH (-128)
 
 static int32_t *rows_of(const fg_model_state *state) {
     return (int32_t *)(void *)(state->arena + ROWS_AT);
@@ -26,6 +28,11 @@ static fg_status forward(const fg_model_state *state) {
     if (input[0] == POISON) {
         return FG_ERR_ARGUMENT;
     }
+#ifdef __arm__
+    if (input[1] == CRASH) {
+        *(volatile uint32_t *)0xA0000000U = 0U; /* nothing is there */
+    }
+#endif
     for (uint32_t o = 0U; o < FAKE_CLASSES; o++) {
         uint32_t sum = 0U;
         for (uint32_t i = 0U; i < FAKE_INPUTS; i++) {

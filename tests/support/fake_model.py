@@ -9,15 +9,18 @@ import math
 import struct
 import zlib
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
+
+FAKE_BUNDLE = Path(__file__).parent / "fake_bundle"
 
 CLASSES, INPUTS = 10, 64
 WEIGHTS = CLASSES * INPUTS
 PARAM_BYTES = 4 * CLASSES + 2 * WEIGHTS
 BATCH = 4
 DIGEST = bytes.fromhex("FACE010203040506")
-POISON = -128
+POISON = CRASH = -128  # as the first or second value of a sample
 MASK = 0xFFFFFFFF
 
 
