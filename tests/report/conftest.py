@@ -95,6 +95,7 @@ def report() -> Report:
         memory=Memory(2560, 2112, STEPS, TIMELINE),
         firmware=Firmware("mps2_an386", 19800, 9100, 40, 9800, 2048, 4 << 20, 4 << 20),
         instructions_per_step=12345,
+        instructions_per_inference=11000,
         verified_samples=420,
         seconds=63.2,
         page="report.html",

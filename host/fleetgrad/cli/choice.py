@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 from fleetgrad import paths
 from fleetgrad.boards import load_board
@@ -51,11 +52,13 @@ def choose_fleet(config: Config, asked: str | None) -> Choice:
         why = f"there is {missing.what[:1].lower()}{missing.what[1:]} ({missing.hint})"
         words = f"{KINDS['native'].words}, built with {native.kind}"
         return Choice("native", words, why)
-    return Choice("qemu", KINDS["qemu"].words, f"{program} and {compiler.command[0]} are here")
+    return Choice(
+        "qemu", KINDS["qemu"].words, f"{program} and {Path(compiler.command[0]).name} are installed"
+    )
 
 
 def emulator_of(config: Config) -> str:
-    """The path of the program that emulates the configured board.
+    """The program that emulates the configured board.
 
     Raises:
         ToolError: It is missing.
@@ -64,7 +67,6 @@ def emulator_of(config: Config) -> str:
     board = load_board(paths.boards(), config.fleet.board)
     if board.qemu is None:
         raise FleetgradError(f"{board.id} has no emulator")
-    program = shutil.which(board.qemu.program)
-    if program is None:
+    if shutil.which(board.qemu.program) is None:
         raise ToolError(f"no {board.qemu.program}", hint=f"apt install {board.qemu.program}")
-    return program
+    return board.qemu.program

@@ -5,17 +5,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
+from rich.text import Text
 
 from fleetgrad import paths
 from fleetgrad.boards import Board
-from fleetgrad.config import Config, load
+from fleetgrad.config import Config, learning_rate, load
 from fleetgrad.data import DeviceData
 from fleetgrad.federation.model import GlobalModel
 from fleetgrad.report import Report, device_table, render_html, summary_table
@@ -23,7 +25,7 @@ from fleetgrad.results import RunResult
 from fleetgrad.run import execute
 from fleetgrad.store import Store, export
 from fleetgrad.toolchain import build_image
-from fleetgrad.toolchain.bench import TrainingJob, bench_training
+from fleetgrad.toolchain.bench import TrainingJob, bench_forward, bench_training
 
 from .backends import Model
 from .choice import choose_fleet
@@ -78,6 +80,8 @@ def command(ui: Ui, fleet: str | None, seed: int | None) -> None:
     outputs = device_outputs(made, board, out / "check", held_out, version.vector())
     proof = prove(Model.read(learned, config.model_name), outputs, data, run)
 
+    counted = count_instructions(config, made, board, out / "check", data[0])
+
     run = with_labels(run, config)
     report = Report(
         title=TITLE,
@@ -91,9 +95,8 @@ def command(ui: Ui, fleet: str | None, seed: int | None) -> None:
         reference=reference,
         memory=memory_of(made.generated),
         firmware=None if board.hosted else firmware_of(made.image, board),
-        instructions_per_step=None
-        if board.hosted
-        else count_step(config, made, board, out, data[0]),
+        instructions_per_step=counted.step,
+        instructions_per_inference=counted.inference,
         verified_samples=proof.samples,
         seconds=time.monotonic() - started,
         page="report.html",
@@ -127,19 +130,35 @@ def final_version(config: Config) -> GlobalModel:
         return store.model(newest.version)
 
 
-def count_step(config: Config, made: Build, board: Board, out: Path, device: DeviceData) -> int:
-    """Instructions of one training step, forward pass included, on a board booted for that."""
-    image = build_image(made.folder, board, "bench", out / "check")
+@dataclass(frozen=True)
+class Counted:
+    """Instructions of the board's work on one sample; None where nothing counts them."""
+
+    step: int | None = None
+    inference: int | None = None
+
+
+def count_instructions(
+    config: Config, made: Build, board: Board, out: Path, device: DeviceData
+) -> Counted:
+    """Boots a board that counts, and lets it infer and train on some samples."""
+    if board.hosted:
+        return Counted()
+    image = build_image(made.folder, board, "bench", out)
+    samples = device.train_x[:COUNTED_STEPS]
+    labels = labels_of(device.train_y[:COUNTED_STEPS]).astype(np.uint32)
+    mantissa, exponent = learning_rate(config.train.learning_rate)
     job = TrainingJob(
-        steps=COUNTED_STEPS,
+        steps=len(samples),
         rows=1,
-        lr_mantissa=1 << 14,
-        lr_exponent=-3,
+        lr_mantissa=mantissa,
+        lr_exponent=exponent,
         round_key=config.train.seed,
     )
-    labels = labels_of(device.train_y[:COUNTED_STEPS]).astype(np.uint32)
-    result = bench_training(board, image, device.train_x[:COUNTED_STEPS], labels, job)
-    return round(sum(result.instructions) / len(result.instructions))
+    steps = bench_training(board, image, samples, labels, job).instructions
+    size = math.prod(made.bundle.output.shape)
+    inferences = bench_forward(board, image, samples, output_bytes=size).instructions
+    return Counted(round(sum(steps) / len(steps)), round(sum(inferences) / len(inferences)))
 
 
 def with_labels(run: RunResult, config: Config) -> RunResult:
@@ -172,9 +191,9 @@ def describe(sensor: dict[str, Any]) -> str:
     return ", ".join(words[:3])
 
 
-def closing(report: Report, out: Path) -> str:
+def closing(report: Report, out: Path) -> Text:
     """Where everything is."""
-    return (
+    return Text(
         f"learned.tflite gives the boards' outputs bit for bit on all {report.verified_samples}"
         f" held-out samples (LiteRT, reference kernels)\n"
         f"{out / report.page}\n{out / 'result.json'}\n{out / report.exported_model}\n"

@@ -83,38 +83,34 @@ def _label_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
 
 
 def device_bars(devices: Sequence[DeviceReport]) -> str:
-    """Each device's accuracy on its own held-out samples, before and after."""
+    """Each device's accuracy on its own held-out samples, before and after.
+
+    Names stand above their bars, so that none is too long.
+    """
+    height = 0.55 * len(devices) + 0.4
     with svg.style():
-        figure = Figure(figsize=(WIDTH_IN, 0.45 * len(devices) + 0.5))
-        axes = figure.add_axes(
-            (0.24, 0.4 / figure.get_figheight(), 0.66, 1 - 0.45 / figure.get_figheight())
-        )
-        rows = range(len(devices))
+        figure = Figure(figsize=(WIDTH_IN, height))
+        axes = figure.add_axes((0.03, 0.34 / height, 0.9, 1 - 0.38 / height))
         after = [100 * (device.accuracy_after or 0.0) for device in devices]
         before = [100 * (device.accuracy_before or 0.0) for device in devices]
-        axes.barh([row - 0.15 for row in rows], after, height=0.42, color=svg.ACCENT)
-        axes.barh([row + 0.22 for row in rows], before, height=0.22, color=svg.BEFORE)
-        for row, (new, old) in enumerate(zip(after, before, strict=True)):
+        rows = range(len(devices))
+        axes.barh([row + 0.03 for row in rows], after, height=0.26, color=svg.ACCENT)
+        axes.barh([row + 0.25 for row in rows], before, height=0.13, color=svg.BEFORE)
+        for row, device in enumerate(devices):
             axes.annotate(
-                f"{new:.1f} %",
-                (new, row - 0.15),
-                xytext=(6, 0),
-                color=svg.ACCENT,
-                textcoords="offset points",
-                va="center",
-                fontweight="bold",
-            )
+                device.name, (0, row - 0.17), xytext=(0, 1), textcoords="offset points",
+                va="bottom", color=svg.INK,
+            )  # fmt: skip
             axes.annotate(
-                f"{old:.1f} %",
-                (old, row + 0.22),
-                xytext=(6, 0),
-                color=svg.MUTED,
-                textcoords="offset points",
-                va="center",
-                fontsize=8,
-            )
-        axes.set_yticks(list(rows), [device.name for device in devices], color=svg.INK)
-        axes.set_ylim(len(devices) - 0.5, -0.55)
+                f"{after[row]:.1f} %", (after[row], row + 0.03), xytext=(6, 0),
+                textcoords="offset points", va="center", color=svg.ACCENT, fontweight="bold",
+            )  # fmt: skip
+            axes.annotate(
+                f"{before[row]:.1f} %", (before[row], row + 0.26), xytext=(6, 0),
+                textcoords="offset points", va="center", color=svg.MUTED, fontsize=8,
+            )  # fmt: skip
+        axes.set_yticks([])
+        axes.set_ylim(len(devices) - 0.6, -0.5)
         axes.set_xlim(0, 100)
         axes.xaxis.set_major_formatter(PERCENT)
         axes.grid(axis="x")

@@ -46,7 +46,8 @@ def tiles_of(report: Report) -> list[Tile]:
         note = "per trained weight, device and round, framing included"
         tiles.append(Tile("Uplink", f"{report.uplink_per_weight:.2f} B", note))
     if report.instructions_per_step is not None:
-        note = "instructions for the head, one sample"
+        alone = count(report.instructions_per_inference)
+        note = f"instructions for one sample; {alone} to infer only"
         tiles.append(Tile("Training step", count(report.instructions_per_step), note))
     if report.firmware is not None:
         firmware = report.firmware

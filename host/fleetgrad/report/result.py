@@ -112,7 +112,9 @@ class Report:
         reference: The float32 comparison, where it was run.
         memory: The arena's plan.
         firmware: The image's sizes; None where no image was built for a board.
-        instructions_per_step: Of one head training step on the board; None where not counted.
+        instructions_per_step: Of one training step on the board, forward pass included; None where
+            not counted.
+        instructions_per_inference: Of an inference alone, likewise.
         verified_samples: Held-out samples on which the exported model gave the boards' outputs
             bit for bit; None where not checked.
         seconds: Wall time of everything.
@@ -132,6 +134,7 @@ class Report:
     memory: Memory
     firmware: Firmware | None
     instructions_per_step: int | None
+    instructions_per_inference: int | None
     verified_samples: int | None
     seconds: float
     page: str
@@ -175,6 +178,7 @@ class Report:
             "memory": dataclasses.asdict(self.memory),
             "firmware": None if self.firmware is None else self._firmware_json(self.firmware),
             "instructions_per_step": self.instructions_per_step,
+            "instructions_per_inference": self.instructions_per_inference,
             "verified_samples": self.verified_samples,
             "seconds": round(self.seconds, 1),
             "report": self.page,

@@ -107,6 +107,7 @@ def summary_table(report: Report) -> Table:
         table.add_row("  of which code, without weights", kilobytes(firmware.text_bytes))
         table.add_row("RAM, stack included", ram)
     if report.instructions_per_step is not None:
-        table.add_row("instructions per head training step", count(report.instructions_per_step))
+        table.add_row("instructions per training step", count(report.instructions_per_step))
+        table.add_row("  per inference alone", count(report.instructions_per_inference))
     table.add_row("digest of the final model", run.model_digest[:16])
     return table
