@@ -101,6 +101,7 @@ def write_data(path: Path, users: int = 4, samples: int = 12, **arrays: Any) -> 
 
 def project(directory: Path, *overrides: str, **sections: dict[str, Any]) -> Config:
     """Writes data and bundle into `directory`; returns a config for them."""
+    directory.mkdir(parents=True, exist_ok=True)
     if not (directory / "data.npz").exists():
         write_data(directory / "data.npz")
     write_bundle(directory / "bundle")

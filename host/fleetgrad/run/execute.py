@@ -10,6 +10,7 @@ from pathlib import Path
 from fleetgrad.config import Config
 from fleetgrad.device import DeviceSession, Expected, Patience
 from fleetgrad.errors import FleetError
+from fleetgrad.federation.state import Stage
 from fleetgrad.fleet import Fleet
 from fleetgrad.results import Observer, RunResult, RunStarted, SilentObserver
 from fleetgrad.run.conductor import Conductor, Station
@@ -56,8 +57,8 @@ def execute(
     """Runs federated rounds over a fleet, or goes on with a run that was interrupted.
 
     The same config, bundle and data give the same model digest, on every kind of fleet, however
-    often the run was interrupted. A run with these inputs that is complete is not touched: another
-    one begins.
+    often the run was interrupted. Where a run with these inputs has been given back already,
+    another one begins.
 
     Args:
         config: What to do.
@@ -94,13 +95,17 @@ def execute(
                 observer.notice(
                     f"device {data.device} ({data.name}) is left out: it has no samples"
                 )
-        recorder = Recorder(store, run, services.wall)
-        try:
-            stations = _start(fleet, inputs, run, config.run.dir, services)
-            Conductor(state, stations, recorder, observer, services.clock).conduct()
-        finally:
-            fleet.stop()
-        return summarise(store, run.run_id, resumed=resumed)
+        if state.stage is not Stage.FINISHED:
+            recorder = Recorder(store, run, services.wall)
+            try:
+                stations = _start(fleet, inputs, run, config.run.dir, services)
+                Conductor(state, stations, recorder, observer, services.clock).conduct()
+            finally:
+                fleet.stop()
+        result = summarise(store, run.run_id, resumed=resumed)
+        with store.ledger.write(services.wall()) as transaction:
+            transaction.set_state(run.run_id, "reported")
+        return result
 
 
 def _start(

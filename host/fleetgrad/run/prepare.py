@@ -5,7 +5,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fleetgrad import bundle as bundles
@@ -16,7 +16,7 @@ from fleetgrad.data import DeviceData, partition, read, write_image
 from fleetgrad.device import Update, read_update
 from fleetgrad.errors import ConfigError, UsageError
 from fleetgrad.federation.model import Layout, from_vector
-from fleetgrad.federation.state import Plan, Round, State
+from fleetgrad.federation.state import Plan, Round, Stage, State
 from fleetgrad.fleet import Placement
 from fleetgrad.store import DeviceRow, RunRow, Store, Transaction, layout_of
 
@@ -107,7 +107,7 @@ def gather(config: Config, bundle_dir: Path) -> Inputs:
 
 
 def enter(store: Store, inputs: Inputs, fleet: str, now: float) -> tuple[RunRow, bool]:
-    """Finds the interrupted run with the same inputs, or adds a new one, and counts the start.
+    """Finds the unreported run with the same inputs, or adds a new one, and counts the start.
 
     Args:
         store: Open for writing.
@@ -119,10 +119,12 @@ def enter(store: Store, inputs: Inputs, fleet: str, now: float) -> tuple[RunRow,
         The run, and whether it is resumed.
     """
     same = [run for run in store.ledger.runs() if run.fingerprint == inputs.fingerprint]
-    interrupted = [run for run in same if run.state == "open"]
+    interrupted = [run for run in same if run.state != "reported"]
     with store.ledger.write(now) as transaction:
         if interrupted:
             run_id = interrupted[-1].run_id
+            if interrupted[-1].state == "complete":
+                fleet = interrupted[-1].fleet  # no device is needed any more
             transaction.note("resumed", f"run {run_id} goes on", run_id=run_id)
         else:
             run_id = f"{inputs.fingerprint[:8]}-{len(same) + 1}"
@@ -137,6 +139,8 @@ def restore(store: Store, inputs: Inputs, run: RunRow) -> State:
     version = next((r.version for r in reversed(rounds) if r.version is not None), run.base)
     closed = [r.round for r in rounds if r.closed]
     state = State(inputs.plan, store.model(version), next_round=max(closed, default=0) + 1)
+    if run.state != "open":
+        return replace(state, stage=Stage.FINISHED)
     if not rounds or rounds[-1].closed:
         return state
     current = rounds[-1]
@@ -146,7 +150,7 @@ def restore(store: Store, inputs: Inputs, run: RunRow) -> State:
         for row in store.ledger.updates(run.run_id, current.round)
     }
     opened = Round(current.round, current.selected, current.attempt, accepted=accepted)
-    return State(inputs.plan, state.model, current.round, round=opened)
+    return replace(state, next_round=current.round, round=opened)
 
 
 def _add_run(

@@ -108,7 +108,7 @@ class Recorder:
                 if action.kind in ("refused", "empty") and action.round is None and action.device:
                     transaction.bar_device(run_id, action.device, action.text)
             case Finish():
-                transaction.finish_run(run_id)
+                transaction.set_state(run_id, "complete")
                 transaction.note("finished", f"run {run_id} is complete", run_id=run_id)
         return version
 

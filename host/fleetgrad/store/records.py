@@ -46,7 +46,8 @@ class RunRow:
         rounds: Training rounds in all.
         labels: Whether samples have a right answer, so that accuracy means something.
         loss_unit: What 1024 of a device's loss units are, in the units of the reports.
-        state: ``open`` or ``done``.
+        state: ``open``; ``complete`` when its last round is closed; ``reported`` when its caller
+            has been given the result. Only then does the same call begin another run.
         starts: How often it was started; more than once: it was interrupted.
         config: Every key, as JSON.
         at: Seconds since the epoch.

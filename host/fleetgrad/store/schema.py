@@ -39,7 +39,7 @@ CREATE TABLE runs (
     rounds      INTEGER NOT NULL,
     labels      INTEGER NOT NULL,        -- whether accuracy means something
     loss_unit   REAL NOT NULL,           -- what 1024 of a device's loss units are
-    state       TEXT NOT NULL CHECK (state IN ('open', 'done')),
+    state       TEXT NOT NULL CHECK (state IN ('open', 'complete', 'reported')),
     starts      INTEGER NOT NULL,
     config      TEXT NOT NULL,           -- JSON, every key
     at          REAL NOT NULL

@@ -75,9 +75,9 @@ class Transaction:
             "UPDATE runs SET starts = starts + 1, fleet = ? WHERE run_id = ?", (fleet, run_id)
         )
 
-    def finish_run(self, run_id: str) -> None:
-        """Marks a run as done."""
-        self._db.execute("UPDATE runs SET state = 'done' WHERE run_id = ?", (run_id,))
+    def set_state(self, run_id: str, state: str) -> None:
+        """Moves a run on to ``complete`` or ``reported``."""
+        self._db.execute("UPDATE runs SET state = ? WHERE run_id = ?", (state, run_id))
 
     def bar_device(self, run_id: str, device: int, reason: str) -> None:
         """Says why a device takes no part."""

@@ -1,0 +1,407 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whole runs over real sockets and a real ledger, with devices that misbehave."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fleetgrad.config import Config
+from fleetgrad.device import Patience
+from fleetgrad.errors import ConfigError, FleetError, LinkClosed, RoundError, StoreError, UsageError
+from fleetgrad.fleet import Endpoint, Placement
+from fleetgrad.link import SocketLink
+from fleetgrad.results import RoundReport, RunResult, RunStarted
+from fleetgrad.run import Services, execute, summarise
+from fleetgrad.store import Ledger, Store
+from fleetgrad.wire.messages import ErrorCode, RoundOpen
+from support.device_model import Traits
+from support.fedavg_oracle import final_digest
+from support.federation import DIGEST, SEGMENTS, ModelFleet, project, write_bundle, write_data
+
+IMPATIENT = Services(patience=Patience(listen=0.01, answer=0.05, silence=0.1, gone=0.4))
+
+
+class Diary:
+    """An observer that writes everything down."""
+
+    def __init__(self) -> None:
+        self.started: RunStarted | None = None
+        self.ready: list[int] = []
+        self.opened: list[tuple[int, bool]] = []
+        self.accepted: list[tuple[int, int]] = []
+        self.closed: list[RoundReport] = []
+        self.notices: list[str] = []
+
+    def run_started(self, started: RunStarted) -> None:
+        self.started = started
+
+    def device_ready(self, device: int, ready: int, total: int) -> None:
+        self.ready.append(device)
+
+    def round_opened(self, number: int, selected: Sequence[int], evaluation_only: bool) -> None:
+        self.opened.append((number, evaluation_only))
+
+    def update_accepted(self, number: int, device: int) -> None:
+        self.accepted.append((number, device))
+
+    def round_closed(self, report: RoundReport) -> None:
+        self.closed.append(report)
+
+    def notice(self, text: str) -> None:
+        self.notices.append(text)
+
+
+def run(
+    config: Config, fleet: Any = None, services: Services = IMPATIENT, diary: Any = None
+) -> RunResult:
+    bundle = config.data.path.parent / "bundle"
+    return execute(config, bundle, fleet or ModelFleet(), diary, services)
+
+
+def expected(config: Config) -> str:
+    """What the definition gives for four devices that all take part."""
+    terms = RoundOpen(
+        0, DIGEST[:8], 0, 0, 0, config.train.seed, *lr(config), config.train.epochs,
+        config.train.batch, 0, 0,
+    )  # fmt: skip
+    traits = {d: Traits(d, DIGEST[:8], SEGMENTS, 9, 3) for d in (1, 2, 3, 4)}
+    initial = (config.data.path.parent / "bundle" / "params.bin").read_bytes()
+    return final_digest(DIGEST, initial, traits, [[1, 2, 3, 4]] * config.rounds.count, terms)
+
+
+def lr(config: Config) -> tuple[int, int]:
+    from fleetgrad.config import learning_rate
+
+    return learning_rate(config.train.learning_rate)
+
+
+def events(config: Config, run_id: str) -> list[tuple[str, int | None]]:
+    with Store(config.run.dir, writing=False) as store:
+        return [(e.kind, e.device) for e in store.ledger.events(run_id)]
+
+
+# --- Runs that go well ---------------------------------------------------------------------------
+
+
+def test_run_ends_with_the_model_that_the_definition_gives(tmp_path: Path) -> None:
+    config = project(tmp_path)
+    result = run(config)
+    assert result.model_digest == expected(config)
+    assert [r.accepted for r in result.rounds] == [(1, 2, 3, 4)] * 3
+
+
+def test_result_has_the_promised_keys(tmp_path: Path) -> None:
+    document = json.loads(json.dumps(run(project(tmp_path)).to_json()))
+    assert sorted(document) == [
+        "accuracy_after", "accuracy_before", "fleet", "model_digest", "rounds", "run_id",
+    ]  # fmt: skip
+    assert sorted(document["rounds"][0]) == [
+        "accepted", "accuracy", "bytes_down", "bytes_up", "dropped", "loss", "round", "seconds",
+        "selected",
+    ]  # fmt: skip
+
+
+def test_accuracy_of_a_round_is_what_the_next_one_measures(tmp_path: Path) -> None:
+    result = run(project(tmp_path))
+    starts = [r.accuracy_at_start for r in result.rounds]
+    assert result.accuracy_before == starts[0]
+    assert [r.accuracy for r in result.rounds] == [*starts[1:], result.accuracy_after]
+
+
+def test_observer_is_told_in_order(tmp_path: Path) -> None:
+    diary = Diary()
+    result = run(project(tmp_path), diary=diary)
+    assert diary.started == RunStarted(result.run_id, "virtual", 4, 3, 1, resumed=False)
+    assert sorted(diary.ready) == [1, 2, 3, 4]
+    assert diary.opened == [(1, False), (2, False), (3, False), (4, True)]
+    assert [r.round for r in diary.closed] == [1, 2, 3]
+    assert len(diary.accepted) == 16
+    closed = [replace(r, accuracy=None) for r in result.rounds]
+    assert [replace(r, accuracy=None) for r in diary.closed] == closed
+
+
+def test_same_run_again_is_a_new_run_with_the_same_model(tmp_path: Path) -> None:
+    config = project(tmp_path)
+    first, second = run(config), run(config)
+    assert first.model_digest == second.model_digest
+    assert (first.run_id[-2:], second.run_id[-2:]) == ("-1", "-2")
+    assert not second.resumed
+
+
+def test_run_can_start_from_the_current_version(tmp_path: Path) -> None:
+    config = project(tmp_path)
+    first = run(config)
+    second = run(project(tmp_path, "run.start=current"))
+    assert second.accuracy_before == first.accuracy_after
+    assert second.model_digest != first.model_digest
+
+
+def test_only_a_drawn_share_is_asked(tmp_path: Path) -> None:
+    result = run(project(tmp_path, "rounds.fraction=0.5"))
+    assert [len(r.selected) for r in result.rounds] == [2, 2, 2]
+    assert {d.rounds for d in result.devices} != {3}
+
+
+def test_log_of_a_finished_run_can_be_read_later(tmp_path: Path) -> None:
+    config = project(tmp_path)
+    result = run(config)
+    with Store(config.run.dir, writing=False) as store:
+        assert summarise(store, result.run_id) == result
+
+
+def test_empty_device_is_reported_and_left_out(tmp_path: Path) -> None:
+    write_data(tmp_path / "data.npz", test=np.repeat([True, False, False, False], 12))
+    diary = Diary()
+    config = project(tmp_path)
+    result = run(config, diary=diary)
+    assert "left out" in diary.notices[0]
+    assert result.devices[0].left_out == "it has no samples to train on"
+    assert result.rounds[0].selected == (2, 3, 4)
+    assert ("empty", 1) in events(config, result.run_id)
+
+
+# --- Devices that misbehave ----------------------------------------------------------------------
+
+
+class Muted:
+    """A link from which nothing ever comes."""
+
+    def __init__(self, link: SocketLink) -> None:
+        self._link = link
+
+    def fileno(self) -> int:
+        return self._link.fileno()
+
+    def read(self) -> bytes:
+        self._link.read()
+        return b""
+
+    def write(self, data: bytes) -> int:
+        return self._link.write(data)
+
+    def close(self) -> None:
+        self._link.close()
+
+
+class Cut(Muted):
+    """A link that ends after so many reads."""
+
+    def __init__(self, link: SocketLink, reads: int) -> None:
+        super().__init__(link)
+        self._reads = reads
+
+    def read(self) -> bytes:
+        self._reads -= 1
+        if self._reads < 0:
+            raise LinkClosed("the link was closed at the other end")
+        return self._link.read()
+
+
+def only(device: int, **changes: Any) -> Any:
+    return lambda traits: replace(traits, **changes) if traits.device == device else traits
+
+
+def third(wrap: Any) -> Any:
+    """Wraps the third link only."""
+    seen = []
+
+    def maybe(link: SocketLink) -> Any:
+        seen.append(link)
+        return wrap(link) if len(seen) == 3 else link
+
+    return maybe
+
+
+def test_board_that_never_answers_is_dropped_and_named(tmp_path: Path) -> None:
+    config = project(tmp_path, "rounds.timeout_s=1")
+    result = run(config, ModelFleet(wrap=third(Muted)))
+    assert [r.accepted for r in result.rounds] == [(1, 2, 4)] * 3
+    assert "never answered" in result.rounds[0].dropped[0].reason
+    assert ("lost", 3) in events(config, result.run_id)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model_digest": b"otherone"}, "runs the model"),
+        ({"schema_hash": 3}, "schema"),
+        ({"version": 9}, "wire versions"),
+        ({"problem": int(ErrorCode.BAD_IMAGE)}, "bad_image"),
+    ],
+)
+def test_device_that_does_not_fit_is_left_out_with_the_reason(
+    tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    config = project(tmp_path)
+    result = run(config, ModelFleet(bend=only(3, **changes)))
+    assert [r.accepted for r in result.rounds] == [(1, 2, 4)] * 3
+    assert words in result.devices[2].left_out
+    assert ("refused", 3) in events(config, result.run_id)
+
+
+def test_spoilt_update_never_counts(tmp_path: Path) -> None:
+    def spoil(blob: bytes) -> bytes:
+        return blob[:-1] + bytes([blob[-1] ^ 1])
+
+    result = run(project(tmp_path), ModelFleet(bend=only(2, spoil=spoil)))
+    assert [r.accepted for r in result.rounds] == [(1, 3, 4)] * 3
+    assert result.rounds[0].dropped[0].reason == "the update's CRC does not match its bytes"
+
+
+def test_device_whose_process_ends_is_dropped(tmp_path: Path) -> None:
+    config = project(tmp_path)
+    result = run(config, ModelFleet(wrap=third(lambda link: Cut(link, 4))))
+    assert all(3 not in r.accepted for r in result.rounds[1:])
+    assert "closed at the other end" in result.rounds[1].dropped[0].reason
+
+
+def test_too_few_updates_fail_by_name_and_the_next_run_goes_on(tmp_path: Path) -> None:
+    config = project(tmp_path, "rounds.min_updates=4", "rounds.timeout_s=0.6", "rounds.retries=0")
+    refuse = ModelFleet(bend=only(2, refuses=ErrorCode.FAILED))
+    with pytest.raises(
+        RoundError, match=r"round 1 has 3 of the 4(?s:.)*device 2: a kernel"
+    ) as caught:
+        run(config, refuse)
+    assert caught.value.exit_code == 1
+    assert refuse.stopped == 1
+    diary = Diary()
+    result = run(config, diary=diary)
+    assert result.resumed
+    assert [device for number, device in diary.accepted if number == 1] == [2], "three were kept"
+    assert result.model_digest == expected(config)
+
+
+def test_repetition_is_told(tmp_path: Path) -> None:
+    config = project(tmp_path, "rounds.min_updates=4", "rounds.timeout_s=0.4", "rounds.retries=2")
+    with pytest.raises(RoundError):
+        run(config, ModelFleet(bend=only(2, refuses=ErrorCode.FAILED)))
+    with Store(config.run.dir, writing=False) as store:
+        story = store.ledger.events()
+        assert [e.kind for e in story].count("repeated") == 2
+        assert store.ledger.rounds(store.ledger.runs()[0].run_id)[0].attempt == 2
+
+
+def test_no_device_at_all_is_a_named_failure(tmp_path: Path) -> None:
+    config = project(tmp_path, "rounds.timeout_s=1")
+    with pytest.raises(FleetError, match=r"no device answers(?s:.)*never answered"):
+        run(config, ModelFleet(wrap=Muted))
+
+
+# --- Inputs that do not fit ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("override", "changes", "error", "words"),
+    [
+        ("train.batch=5", {}, ConfigError, "more than the firmware collects"),
+        ("rounds.min_updates=5", {}, ConfigError, "can never be reached"),
+        ("train.batch=1", {"loss": "none"}, UsageError, "can only infer"),
+    ],
+)
+def test_inputs_that_do_not_fit_change_nothing(
+    tmp_path: Path, override: str, changes: dict[str, Any], error: type, words: str
+) -> None:
+    config = project(tmp_path, override)
+    write_bundle(tmp_path / "bundle", **changes)
+    with pytest.raises(error, match=words) as caught:
+        run(config)
+    assert caught.value.exit_code == 2
+    assert not config.run.dir.exists()
+
+
+def test_run_directory_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(StoreError, match="File exists while making the run directory"):
+        run(project(tmp_path))
+
+
+# --- Interruptions within the process ------------------------------------------------------------
+
+
+class Stubborn(ModelFleet):
+    """Devices that outlive the host, as boards do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept: dict[int, Any] = {}
+
+    def start(self, placements: Sequence[Placement], directory: Path) -> list[Endpoint]:
+        endpoints = super().start(placements, directory)
+        self.models.update(self._kept)
+        self._kept = self.models
+        return endpoints
+
+
+class StopError(Exception):
+    """The host stops here."""
+
+
+def stopping(at: int, *, after: bool) -> Services:
+    """Services whose ledger stops the host at its n-th commit."""
+
+    class StoppingLedger(Ledger):
+        commits = 0
+
+        def _commit(self) -> None:
+            self.commits += 1
+            if self.commits == at and not after:
+                raise StopError
+            super()._commit()
+            if self.commits == at:
+                raise StopError
+
+    class StoppingStore(Store):
+        def _open_ledger(self, path: Path) -> Ledger:
+            return StoppingLedger(path)
+
+    return replace(IMPATIENT, open_store=lambda d: StoppingStore(d, writing=True))
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_boards_that_outlive_the_host_lose_and_double_nothing(tmp_path: Path, after: bool) -> None:
+    config = project(tmp_path)
+    fleet = Stubborn()
+    at, stops = 1, 0
+    while True:
+        try:
+            result = run(config, fleet, stopping(at, after=after))
+            break
+        except StopError:
+            stops += 1
+            at = 2 if at > 4 else at + 1
+    assert stops > 3
+    assert fleet.stopped >= stops - 1, "every start but those before the fleet's was stopped"
+    assert result.model_digest == expected(config)
+    assert [r.accepted for r in result.rounds] == [(1, 2, 3, 4)] * 3
+
+
+def test_interrupt_stops_the_fleet_and_keeps_the_run(tmp_path: Path) -> None:
+    class Impatient(Diary):
+        def update_accepted(self, number: int, device: int) -> None:
+            if number == 2:
+                raise KeyboardInterrupt
+
+    config = project(tmp_path)
+    fleet = ModelFleet()
+    with pytest.raises(KeyboardInterrupt):
+        run(config, fleet, diary=Impatient())
+    assert fleet.stopped == 1
+    result = run(config)
+    assert result.resumed
+    assert result.model_digest == expected(config)
+
+
+def test_changed_config_begins_a_run_of_its_own(tmp_path: Path) -> None:
+    config = project(tmp_path)
+    with pytest.raises(StopError):
+        run(config, services=stopping(4, after=True))
+    other = run(project(tmp_path, "train.seed=9"))
+    assert not other.resumed
+    assert run(config).resumed
