@@ -19,14 +19,22 @@ extern "C" {
 #define FG_RNG_INLINE static inline
 #endif
 
-/* A bijection of 32-bit words with full avalanche. */
-FG_RNG_INLINE uint32_t fg_mix32(uint32_t x) {
+/* A bijection of 32-bit words with full avalanche. Inner loops pass the multipliers in, so that
+ * they stay in registers. */
+#define FG_MIX_FIRST  0x7feb352dU
+#define FG_MIX_SECOND 0x846ca68bU
+
+FG_RNG_INLINE uint32_t fg_mix32_by(uint32_t x, uint32_t first, uint32_t second) {
     x ^= x >> 16;
-    x *= 0x7feb352dU;
+    x *= first;
     x ^= x >> 15;
-    x *= 0x846ca68bU;
+    x *= second;
     x ^= x >> 16;
     return x;
+}
+
+static inline uint32_t fg_mix32(uint32_t x) {
+    return fg_mix32_by(x, FG_MIX_FIRST, FG_MIX_SECOND);
 }
 
 /* The root of everything random that one device does in one round. */

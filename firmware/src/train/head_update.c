@@ -53,22 +53,35 @@ static FG_INLINE void change_weight(int16_t *restrict master, int8_t *restrict s
                                     int32_t change) {
     int32_t moved = *master - (change >> 16);
     if (FG_UNLIKELY((uint32_t)(moved + FG_MASTER_LIMIT) > 2U * FG_MASTER_LIMIT)) {
-        const int32_t sign = (moved < 0) ? -1 : 0;
-        moved = (FG_MASTER_LIMIT ^ sign) - sign; /* a constant here would cost the usual path */
+        FG_OPAQUE(moved);
+        moved = (moved < 0) ? -FG_MASTER_LIMIT : FG_MASTER_LIMIT;
+        FG_OPAQUE(moved);
     }
     *master = (int16_t)moved;
     *shadow = rounded_master(moved);
 }
 
+/* The multipliers of the hash, in registers. */
+typedef struct mixer {
+    uint32_t first, second;
+} mixer;
+
+static FG_INLINE mixer new_mixer(void) {
+    mixer mix = {FG_MIX_FIRST, FG_MIX_SECOND};
+    FG_OPAQUE(mix.first);
+    FG_OPAQUE(mix.second);
+    return mix;
+}
+
 /* Two weights that share a random word. Inputs at their zero point change nothing: noise alone is
  * less than one unit and rounds down to none, so the hash need not be computed. */
-static FG_INLINE void update_pair(uint32_t word, int32_t coefficient,
+static FG_INLINE void update_pair(mixer mix, uint32_t word, int32_t coefficient,
                                   const int16_t *restrict centred, int16_t *restrict masters,
                                   int8_t *restrict shadow) {
     const int32_t x0 = centred[0];
     const int32_t x1 = centred[1];
     if ((x0 | x1) != 0) {
-        const uint32_t noise = fg_mix32(word);
+        const uint32_t noise = fg_mix32_by(word, mix.first, mix.second);
         change_weight(&masters[0], &shadow[0], coefficient * x0 + (int32_t)(noise & 0xFFFFU));
         change_weight(&masters[1], &shadow[1], coefficient * x1 + (int32_t)(noise >> 16));
     }
@@ -78,23 +91,25 @@ static FG_INLINE void update_pair(uint32_t word, int32_t coefficient,
 static FG_NOINLINE void update_from_row(uint32_t inputs, uint32_t word, int32_t coefficient,
                                         const int16_t *restrict centred, int16_t *restrict masters,
                                         int8_t *restrict shadow) {
-    uint32_t left = inputs;
-    for (; left >= 4U; left -= 4U) {
-        update_pair(word, coefficient, centred, masters, shadow);
-        update_pair(word + 1U, coefficient, centred + 2, masters + 2, shadow + 2);
-        word += 2U;
-        centred += 4;
-        masters += 4;
-        shadow += 4;
+    const mixer mix = new_mixer();
+    for (; inputs >= 8U; inputs -= 8U) {
+        update_pair(mix, word, coefficient, centred, masters, shadow);
+        update_pair(mix, word + 1U, coefficient, centred + 2, masters + 2, shadow + 2);
+        update_pair(mix, word + 2U, coefficient, centred + 4, masters + 4, shadow + 4);
+        update_pair(mix, word + 3U, coefficient, centred + 6, masters + 6, shadow + 6);
+        word += 4U;
+        centred += 8;
+        masters += 8;
+        shadow += 8;
     }
-    if (left >= 2U) {
-        update_pair(word, coefficient, centred, masters, shadow);
+    for (; inputs >= 2U; inputs -= 2U) {
+        update_pair(mix, word, coefficient, centred, masters, shadow);
         word++;
         centred += 2;
         masters += 2;
         shadow += 2;
     }
-    if ((left & 1U) != 0U) {
+    if (inputs != 0U) {
         const uint32_t noise = fg_mix32(word);
         change_weight(masters, shadow, coefficient * *centred + (int32_t)(noise & 0xFFFFU));
     }
