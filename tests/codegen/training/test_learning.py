@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Integers learn as well as float32: same plan, same sample order, each at its best learning rate."""
+"""Integers learn as well as float32: same plan, same order, each at its best learning rate."""
 
 from __future__ import annotations
 
