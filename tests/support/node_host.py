@@ -12,10 +12,13 @@ from fleetgrad.wire.messages import (
     WIRE_VERSION,
     Ack,
     Chunk,
+    Error,
     Hello,
     HelloRequest,
     Message,
     RoundOpen,
+    Status,
+    StatusRequest,
     Work,
 )
 from support.fake_model import DIGEST, Terms
@@ -119,3 +122,16 @@ class Host:
                 return blob
             waiting = self.send(Ack(number & 0xFFFF, len(blob)))
         raise AssertionError("the update never ends")
+
+
+def status_of(host: Host) -> Status:
+    (answer,) = [m for m in host.send(StatusRequest()) if isinstance(m, Status)]
+    return answer
+
+
+def acks(messages: list[Message]) -> list[int]:
+    return [m.next_offset for m in messages if isinstance(m, Ack)]
+
+
+def errors(messages: list[Message]) -> list[int]:
+    return [m.code for m in messages if isinstance(m, Error)]

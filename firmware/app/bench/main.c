@@ -38,7 +38,7 @@ enum { JOB_WORDS = 12, TRAILER_WORDS = 8, STEP_WORDS = 3 };
 
 extern const uint8_t fg_job_start[];
 extern uint32_t fg_stack_bottom[];
-extern uint32_t fg_stack_top[];
+extern const uint8_t fg_stack_bytes[]; /* its address is the size */
 
 static _Alignas(FG_ALIGNMENT) uint8_t arena[AT_LEAST_ONE(FG_MODEL_ARENA_BYTES)];
 static _Alignas(FG_ALIGNMENT) uint8_t params[AT_LEAST_ONE(FG_MODEL_PARAM_BYTES)];
@@ -176,11 +176,12 @@ static void paint_stack(void) {
 }
 
 static uint32_t stack_used(void) {
-    const uint32_t *word = fg_stack_bottom;
-    while (word < fg_stack_top && *word == STACK_PAINT) {
-        word++;
+    const uint32_t words = (uint32_t)(uintptr_t)fg_stack_bytes / 4U;
+    uint32_t free_words = 0U;
+    while (free_words < words && fg_stack_bottom[free_words] == STACK_PAINT) {
+        free_words++;
     }
-    return (uint32_t)(fg_stack_top - word) * 4U;
+    return (words - free_words) * 4U;
 }
 
 void fg_app_run(void) {

@@ -5,9 +5,10 @@
 #include "fleetgrad/fg_image.h"
 #include "mps2.h"
 
-/* Set by the linker script: the flash that the loader fills with the board's data image. */
+/* Set by the linker script: the flash that the loader fills with the board's data image. The
+ * address of the size is the size. */
 extern const uint8_t fg_image_start[];
-extern const uint8_t fg_image_end[];
+extern const uint8_t fg_image_bytes[];
 
 /* At 115200 baud this holds 89 ms of bytes, more than one sample takes to train on. Power of two.
  */
@@ -121,7 +122,7 @@ uint32_t fg_port_boot_count(void) {
 }
 
 const uint8_t *fg_port_image(size_t *bytes) {
-    *bytes = (size_t)(fg_image_end - fg_image_start);
+    *bytes = (size_t)fg_image_bytes;
     return fg_image_start;
 }
 

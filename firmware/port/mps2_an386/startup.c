@@ -10,13 +10,13 @@
 #include "fleetgrad/fg_port.h"
 #include "mps2.h"
 
-/* Set by the linker script. */
+/* Set by the linker script; the address of a size is the size. */
 extern uint32_t fg_stack_top[];
 extern uint8_t fg_data_start[];
-extern uint8_t fg_data_end[];
 extern const uint8_t fg_data_load[];
+extern const uint8_t fg_data_bytes[];
 extern uint8_t fg_bss_start[];
-extern uint8_t fg_bss_end[];
+extern const uint8_t fg_bss_bytes[];
 
 void Reset_Handler(void);
 void Fault_Handler(void);
@@ -38,8 +38,8 @@ void Reset_Handler(void) {
     /* Before anything else: the compiler may use the FPU's registers for plain copies. */
     ARM_SCB_CPACR |= ARM_CPACR_FPU;
     __asm volatile("dsb\n isb" ::: "memory");
-    memcpy(fg_data_start, fg_data_load, (size_t)(fg_data_end - fg_data_start));
-    memset(fg_bss_start, 0, (size_t)(fg_bss_end - fg_bss_start));
+    memcpy(fg_data_start, fg_data_load, (size_t)fg_data_bytes);
+    memset(fg_bss_start, 0, (size_t)fg_bss_bytes);
     fg_app_run();
     restart();
 }
