@@ -22,7 +22,7 @@ from fleetgrad.toolchain.library import Library, NativeModel
 from .backends import Model
 from .firmware import Build
 from .float_fleet import labels_of
-from .litert import run_litert
+from .oracles import run_litert
 
 
 class ProofError(FleetgradError):
@@ -82,7 +82,7 @@ def prove(
     """
     samples = np.concatenate([device.eval_x for device in devices])
     shape = exported.device.tensors[exported.device.inputs[0]].shape[1:]
-    found = run_litert(exported.content, samples.reshape(-1, *shape))[0]
+    found = run_litert(exported.content, samples.reshape(-1, *shape))
     wanted = exported.leave(outputs).reshape(found.shape)
     differ = np.flatnonzero((found != wanted).reshape(len(found), -1).any(axis=1))
     if len(differ):

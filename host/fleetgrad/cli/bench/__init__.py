@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`fleetgrad bench`: the benchmarks behind docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import click
+
+from .accuracy import accuracy
+from .kernels import kernels
+from .memory import memory
+
+
+@click.group()
+def command() -> None:
+    """Measures what docs/benchmarks.md tells; each bench prints its targets beside its figures."""
+
+
+command.add_command(kernels)
+command.add_command(accuracy)
+command.add_command(memory)
