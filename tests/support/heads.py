@@ -109,3 +109,20 @@ HEADS: dict[str, tuple[Callable[[np.random.Generator], bytes], Loss]] = {
     "autoencoder": (autoencoder, Loss.SQUARED_ERROR),
 }
 """By name: what makes the model, and a loss that fits it."""
+
+
+def classifier(rng: np.random.Generator, inputs: int = 64, classes: int = 10) -> bytes:
+    """A head and nothing else: fully connected, softmax."""
+    made = ModelBuilder()
+    source = made.tensor((1, inputs), 0.02, -128)
+    weights = made.tensor(
+        (classes, inputs), 0.006, data=rng.integers(-127, 128, (classes, inputs), np.int8)
+    )
+    bias = made.tensor(
+        (classes,), 0.02 * 0.006, dtype="int32", data=rng.integers(-99, 99, classes, np.int32)
+    )
+    logits = made.tensor((1, classes), 0.1, 3)
+    made.op("FULLY_CONNECTED", (source, weights, bias), (logits,))
+    output = made.tensor((1, classes), 1 / 256, -128)
+    made.op("SOFTMAX", (logits,), (output,), beta=1.0)
+    return made.build((source,), (output,))

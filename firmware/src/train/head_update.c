@@ -120,16 +120,29 @@ static FG_NOINLINE void update_from_rows(uint32_t inputs, uint32_t word, uint32_
                                          const int32_t *restrict coefficients,
                                          const int16_t *restrict centred, int16_t *restrict masters,
                                          int8_t *restrict shadow) {
-    uint32_t noise = 0;
-    for (uint32_t i = 0; i < inputs; i++) {
-        const int16_t *column = centred + i;
-        int32_t change = 0;
-        for (uint32_t row = 0; row < rows; row++) {
-            change += coefficients[row] * *column;
-            column += inputs;
+    const int32_t *const end = coefficients + rows;
+    const mixer mix = new_mixer();
+    for (uint32_t left = inputs; left > 0U;) {
+        const uint32_t next = (left > 1U) ? 1U : 0U; /* none: the last column twice */
+        const uint32_t width = 1U + next;
+        const int16_t *columns = centred;
+        int32_t change0 = 0;
+        int32_t change1 = 0;
+        for (const int32_t *coefficient = coefficients; coefficient != end; coefficient++) {
+            change0 += *coefficient * columns[0];
+            change1 += *coefficient * columns[next];
+            columns += inputs;
         }
-        noise = ((i & 1U) == 0U) ? fg_mix32(word++) : noise >> 16;
-        change_weight(&masters[i], &shadow[i], change + (int32_t)(noise & 0xFFFFU));
+        const uint32_t noise = fg_mix32_by(word, mix.first, mix.second);
+        change_weight(&masters[0], &shadow[0], change0 + (int32_t)(noise & 0xFFFFU));
+        if (next != 0U) {
+            change_weight(&masters[1], &shadow[1], change1 + (int32_t)(noise >> 16));
+        }
+        word++;
+        centred += width;
+        masters += width;
+        shadow += width;
+        left -= width;
     }
 }
 
