@@ -24,6 +24,10 @@ ALLOWED = {
     "link": (),  # bytes: it knows no messages
     "device": ("wire",),  # sans-I/O: it never sees the link that its shell moves bytes over
     "federation": ("results", "wire", "device"),  # rounds: it never sees a link
+    "bundle": (),
+    "data": ("bundle", "config"),
+    "store": ("bundle", "federation"),  # what survives: it knows neither devices nor links
+    "fleet": ("boards", "data", "link", "toolchain"),  # devices that run: it knows no rounds
     "report": ("results",),
 }
 
