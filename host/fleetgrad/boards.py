@@ -63,7 +63,7 @@ class Board:
         compiler: How to compile for it.
         flash_bytes: Room for code and weights.
         ram_bytes: Room for everything that changes, stack included.
-        stack_bytes: Reserved for the stack; 0 where an operating system provides it.
+        stack_bytes: The most that the stack may need; 0 where an operating system provides it.
         image_address: Where the data image lies in flash.
         image_bytes: How large it may be; 0 where it is a file.
         qemu: How to emulate it; None when QEMU cannot.

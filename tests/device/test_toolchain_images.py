@@ -39,8 +39,8 @@ def bundle(tmp_path: Path) -> Path:
 def test_sizes_tell_code_from_model(chip: Board, tmp_path: Path, app: str) -> None:
     image = build_image(FAKE_BUNDLE, chip, app, tmp_path)
     assert image.weights_bytes in WEIGHTS_OF_FAKE
-    assert image.stack_reserved_bytes == chip.stack_bytes
     assert 0 < image.stack_bytes <= chip.stack_bytes
+    assert 0 <= image.stack_reserved_bytes - image.stack_bytes < 8
     assert image.stack_path[0] == "Reset_Handler"
     assert image.stack_path[-1] == "forward"  # through the model's descriptor
     assert image.ram_bytes == image.data_bytes + image.bss_bytes + image.stack_reserved_bytes
@@ -50,7 +50,7 @@ def test_a_node_is_small(chip: Board, tmp_path: Path) -> None:
     image = build_image(FAKE_BUNDLE, chip, "node", tmp_path)
     assert image.text_bytes < 10_000
     model = 2 * 1320 + 640 + 128
-    assert image.ram_bytes - model <= 5_400
+    assert image.ram_bytes - model <= 4_000
 
 
 def test_two_builds_are_the_same_byte_for_byte(

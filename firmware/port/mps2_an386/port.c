@@ -10,9 +10,9 @@
 extern const uint8_t fg_image_start[];
 extern const uint8_t fg_image_bytes[];
 
-/* At 115200 baud this holds 89 ms of bytes, more than one sample takes to train on. Power of two.
- */
-#define RX_RING_BYTES 1024U
+/* At 115200 baud this holds 44 ms of bytes. While a board computes, the host asks short questions
+ * at most; whatever does not fit is lost like any damaged frame, and repeated. Power of two. */
+#define RX_RING_BYTES 512U
 
 #define TICKS_PER_MS (MPS2_CLOCK_HZ / 1000U)
 

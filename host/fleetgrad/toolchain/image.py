@@ -41,7 +41,7 @@ class Image:
         data_bytes: Initialised variables.
         bss_bytes: Zeroed and uninitialised variables, without the stack.
         stack_bytes: Bound of the stack over all paths; 0 where an operating system provides it.
-        stack_reserved_bytes: What the linker set aside for it.
+        stack_reserved_bytes: What the linker set aside for it: the bound, rounded up to 8 bytes.
         stack_path: The calls that need that much.
         digest: SHA-256, hex, of the file.
         firmware_hash: What HELLO reports: the first 4 bytes of the SHA-256 of all sources.
@@ -97,17 +97,9 @@ def build_image(
     compiler = find_compiler(board.compiler.family)
     units, firmware_hash = _units(bundle_dir, board, app, sanitize=sanitize)
     objects = compile_all(compiler, units, paths.cache())
-    path = _link(compiler, board, app, objects, out_dir, sanitize=sanitize)
     model = Elf(next(obj.path for obj in objects if obj.path.stem == "model"))
-    stack = _bound(board, objects, model) if not board.hosted else StackBound(0, ())
-    if stack.bytes > board.stack_bytes:
-        path.unlink()
-        raise ToolError(
-            f"the {app} firmware may need {stack.bytes} bytes of stack",
-            where=" -> ".join(stack.path),
-            expected=f"at most the {board.stack_bytes} bytes that {board.id} reserves",
-            hint=f"raise memory.stack_bytes in {board.folder / 'board.toml'}",
-        )
+    stack = StackBound(0, ()) if board.hosted else _bound_stack(board, app, objects, model)
+    path = _link(compiler, board, app, objects, out_dir, stack_bytes=stack.bytes, sanitize=sanitize)
     sizes = _sizes(path, model, hosted=board.hosted)
     return Image(
         path=path,
@@ -179,6 +171,7 @@ def _link(
     objects: list[Object],
     out_dir: Path,
     *,
+    stack_bytes: int,
     sanitize: bool,
 ) -> Path:
     name = f"fleetgrad-{app}" + (".so" if app == "library" else "" if board.hosted else ".elf")
@@ -192,7 +185,7 @@ def _link(
         sizes = {
             "FG_FLASH_BYTES": flash,  # the bench has no data image: more room for weights
             "FG_RAM_BYTES": board.ram_bytes,
-            "FG_STACK_BYTES": board.stack_bytes,
+            "FG_STACK_BYTES": (stack_bytes + 7) // 8 * 8,
             "FG_IMAGE_ADDRESS": board.image_address,
             "FG_IMAGE_BYTES": board.image_bytes,
             "FG_JOB_ADDRESS": board.qemu.job_address if board.qemu else 0,
@@ -231,7 +224,12 @@ def _overflow(error: ToolError, board: Board) -> ToolError | BoardError:
     )
 
 
-def _bound(board: Board, objects: list[Object], model: Elf) -> StackBound:
+def _bound_stack(board: Board, app: str, objects: list[Object], model: Elf) -> StackBound:
+    """The bound, which is also what gets reserved.
+
+    Raises:
+        ToolError: When it cannot be computed, or is more than the board allows.
+    """
     graph = CallGraph(
         read_callgraphs(obj.callgraph for obj in objects if obj.callgraph is not None),
         model.pointers(_DESCRIPTOR),
@@ -241,7 +239,15 @@ def _bound(board: Board, objects: list[Object], model: Elf) -> StackBound:
         vectors += Elf(obj.path).pointers(_VECTORS)
     entry = "Reset_Handler"
     handlers = [name for name in dict.fromkeys(vectors) if name not in (entry, "fg_stack_top")]
-    return bound_stack(graph, entry, handlers, board.compiler.exception_frame_bytes)
+    stack = bound_stack(graph, entry, handlers, board.compiler.exception_frame_bytes)
+    if stack.bytes > board.stack_bytes:
+        raise ToolError(
+            f"the {app} firmware may need {stack.bytes} bytes of stack",
+            where=" -> ".join(stack.path),
+            expected=f"at most the {board.stack_bytes} bytes that {board.id} allows",
+            hint=f"raise memory.stack_bytes in {board.folder / 'board.toml'}",
+        )
+    return stack
 
 
 def _sizes(path: Path, model: Elf, *, hosted: bool) -> dict[str, int]:
