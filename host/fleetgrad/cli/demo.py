@@ -47,14 +47,15 @@ COUNTED_STEPS = 64
 @click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), help="Of the run; by default the plan's."
 )
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder; build/demo else.")
 @verb
-def command(ui: Ui, fleet: str | None, seed: int | None) -> None:
+def command(ui: Ui, fleet: str | None, seed: int | None, output: Path | None) -> None:
     """Trains a digit classifier over eight boards, each with data that it keeps to itself.
 
-    Leaves report.html, result.json and learned.tflite in build/demo.
+    Leaves report.html, result.json and learned.tflite behind.
     """
     started = time.monotonic()
-    out = paths.home() / "build" / "demo"
+    out = (output or paths.home() / "build" / "demo").absolute()
     config = load(
         paths.home() / "examples" / "digits" / "fleetgrad.toml", [f"run.dir={out / 'run'}"]
     )
