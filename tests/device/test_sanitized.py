@@ -46,6 +46,7 @@ def test_sessions_and_rounds_are_clean_under_the_sanitizers(native_board: Board)
             "no:cacheprovider",
             "-p",
             "no:xdist",
+            str(folder / "test_data_image.py"),
             str(folder / "test_session.py"),
             str(folder / "test_rounds.py"),
             str(folder / "test_rounds_interrupted.py"),
