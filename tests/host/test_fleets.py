@@ -15,13 +15,18 @@ from pathlib import Path
 
 import pytest
 
+from fleetgrad import bundle as bundles
 from fleetgrad.boards import Board
 from fleetgrad.config import Config
-from fleetgrad.errors import FleetError
+from fleetgrad.data import partition, read
+from fleetgrad.errors import FleetError, ToolError
 from fleetgrad.fleet import Endpoint, NativeFleet, Placement, QemuFleet, VirtualFleet
 from fleetgrad.results import SilentObserver
 from fleetgrad.run import execute
 from fleetgrad.store import Store
+from fleetgrad_codegen.frontend.tflite import read_model
+from fleetgrad_codegen.ops import interpret
+from fleetgrad_codegen.ops.boundary import split_boundary
 
 SCRIPT = Path(__file__).resolve().parents[1] / "support" / "run_digits.py"
 
@@ -108,6 +113,24 @@ def test_interrupted_run_goes_on_over_another_kind_of_fleet(
     assert resumed.model_digest == undisturbed.model_digest
 
 
+def test_exported_model_computes_what_the_devices_evaluated(
+    digits: Config, digits_bundle: Path, library: Path
+) -> None:
+    result = execute(digits, digits_bundle, VirtualFleet(library))
+    with Store(digits.run.dir, writing=False) as store:
+        learned = store.export(result.version)
+        counted = {u.device: u for u in store.ledger.updates(result.run_id, 3)}
+    _, graph, _ = split_boundary(read_model(learned, "learned"))
+    bundle = bundles.load(digits_bundle)
+    for part in partition(read(digits.data.path), digits.data, bundle, devices=3):
+        right = 0
+        for sample, label in zip(part.eval_x, part.eval_y, strict=True):
+            (output,) = interpret(graph, [sample.reshape(bundle.input.shape)])
+            right += int(output.argmax()) == label[0]
+        row = counted[part.device]
+        assert (row.eval_correct, row.eval_samples) == (right, len(part.eval_x))
+
+
 # --- Processes -----------------------------------------------------------------------------------
 
 
@@ -122,6 +145,11 @@ def accepted(run_dir: Path) -> set[tuple[int, int]]:
     with Store(run_dir, writing=False) as store:
         runs = store.ledger.runs()
         return {(u.round, u.device) for run in runs for u in store.ledger.updates(run.run_id)}
+
+
+def await_updates(run_dir: Path, process: subprocess.Popen[str], count: int) -> None:
+    """Returns once so many updates are in the ledger, or the process has ended."""
+    wait_until(lambda: len(accepted(run_dir)) >= count or process.poll() is not None)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
@@ -142,20 +170,21 @@ def test_killed_over_native_devices_it_ends_with_the_model_of_an_undisturbed_run
     rounds = 12
     undisturbed, _ = start(digits_bundle, node, tmp_path / "u", rounds).communicate(timeout=60)
     dice = random.Random(4)
+    run_dir = tmp_path / "k"
     kills = 0
     for _ in range(40):
-        before = accepted(tmp_path / "k")
-        process = start(digits_bundle, node, tmp_path / "k", rounds)
-        time.sleep(dice.uniform(0.5, 1.0))
+        before = accepted(run_dir)
+        process = start(digits_bundle, node, run_dir, rounds)
+        await_updates(run_dir, process, len(before) + dice.randint(1, 40))
         process.kill()
         printed, _ = process.communicate(timeout=60)
-        assert before <= accepted(tmp_path / "k"), "an accepted update was lost"
+        assert before <= accepted(run_dir), "an accepted update was lost"
         if process.returncode == 0:
             break
         kills += 1
     assert kills >= 1
     assert printed == undisturbed
-    with Store(tmp_path / "k", writing=False) as store:
+    with Store(run_dir, writing=False) as store:
         (run,) = store.ledger.runs()
         assert run.starts <= kills + 1  # a kill may come before the start
         assert len(store.ledger.updates(run.run_id)) == 8 * (rounds + 1)
@@ -191,7 +220,7 @@ def test_devices_started_before_a_failure_are_stopped(node: Path, tmp_path: Path
 
 def test_library_that_is_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.so").write_bytes(b"not a library")
-    with pytest.raises(Exception, match="does not load"):
+    with pytest.raises(ToolError, match="does not load"):
         VirtualFleet(tmp_path / "x.so").start(placement(), tmp_path)
 
 

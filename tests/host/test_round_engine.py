@@ -122,6 +122,14 @@ def test_empty_fleet_fails_by_name() -> None:
     assert "device 2: it runs another" in str(error.error)
 
 
+def test_fleet_too_small_for_any_round_fails_at_once() -> None:
+    run = Run(min_updates=3)
+    made = run.take(joined(1), joined(2), Refused(3, "model", "it runs another"))
+    error = made[-1]
+    assert isinstance(error, Fail)
+    assert error.error.what == "only 2 of 3 devices can take part"
+
+
 def test_device_without_samples_is_left_out_and_named() -> None:
     run = Run()
     actions = run.take(joined(1), joined(2), joined(3, train_samples=0))

@@ -306,10 +306,16 @@ def _no_fleet(state: State, able: int) -> FleetError:
     reasons = {**state.lost, **state.barred}
     told = [f"device {d}: {reasons.get(d, 'it never answered')}" for d in state.plan.roster]
     shown = "; ".join(sorted(set(told))[:8]) + ("; ..." if len(told) > 8 else "")
+    count = len(state.plan.roster)
+    what = "no device answers"
+    if able < state.plan.min_updates:
+        what = (
+            f"only {able} of {count} devices can take part" if able else "no device can take part"
+        )
     return FleetError(
-        "no device answers" if able else "no device can take part",
+        what,
         where=shown,
-        expected=f"at least {state.plan.min_updates} of {len(state.plan.roster)} devices",
+        expected=f"at least {state.plan.min_updates} of {count} devices",
         hint="fleetgrad log shows what each device said",
     )
 
