@@ -7,6 +7,8 @@ import random
 from collections.abc import Callable
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from fleetgrad.toolchain.library import Library
 from fleetgrad.wire.framing import DELIMITER, Frame, FrameDecoder, encode_frame, encode_message
@@ -25,9 +27,18 @@ from fleetgrad.wire.messages import (
     Status,
     StatusRequest,
 )
-from support.fake_model import DEVICE, DIGEST, HELD_OUT, TRAIN, Samples, data_image
+from support.fake_model import (
+    DEVICE,
+    DIGEST,
+    HELD_OUT,
+    PARAM_BYTES,
+    TRAIN,
+    Samples,
+    Terms,
+    data_image,
+)
 from support.native_node import NativeNode
-from support.node_host import SESSION, Host
+from support.node_host import SESSION, Host, round_open
 
 EMPTY = Samples.random(0, seed=0)
 
@@ -220,3 +231,38 @@ def test_sizes_that_overflow_are_a_bad_image(boot: Callable[..., Host], image: b
         header[at : at + 4] = b"\xff\xff\xff\xff"
         bad = bytes(header) + zlib.crc32(header).to_bytes(4, "little") + image[64:]
         assert boot(bad).greet().problem == ErrorCode.BAD_IMAGE
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    frames=st.lists(
+        st.tuples(
+            st.sampled_from([HelloRequest.ID, 0x04, 0x10, 0x11, 0x12, 0x13, 0x14, 0x02, 0x7F]),
+            st.binary(max_size=60),
+            st.integers(0, 40),
+        ),
+        max_size=30,
+    ),
+    opened=st.booleans(),
+)
+def test_no_sequence_of_intact_frames_confuses_it(
+    boot: Callable[..., Host],
+    image: bytes,
+    frames: list[tuple[int, bytes, int]],
+    opened: bool,
+) -> None:
+    """Payloads of any content and length, to an idle device and into a round."""
+    host = boot(image)
+    host.greet()
+    terms = round_open(Terms(), bytes(PARAM_BYTES)).pack()
+    if opened:
+        host.raw(encode_frame(Frame(0x10, SESSION, 0, terms)))
+    for kind, payload, keep in frames:
+        # Half right: the beginning of good terms makes some frames pass the first checks.
+        mixed = terms[:keep] + payload if kind == 0x10 else payload
+        host.raw(encode_frame(Frame(kind, SESSION, 0, mixed)))
+    assert host.greet().device_id == DEVICE
+    host.send(Abort(1))
+    assert isinstance(host.send(StatusRequest())[-1], Status)
