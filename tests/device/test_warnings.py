@@ -24,9 +24,6 @@ CHIP = [
     *sorted((FIRMWARE / "port/mps2_an386").glob("*.c")),
     *sorted((FIRMWARE / "app").rglob("*.c")),
 ]
-    *sorted((FIRMWARE / "port/mps2_an386").glob("*.c")),
-    *sorted((FIRMWARE / "app").rglob("*.c")),
-]
 HOSTED = [
     *sorted((FIRMWARE / "port/native").glob("*.c")),
     *sorted((FIRMWARE / "port/virtual").glob("*.c")),
