@@ -3,22 +3,33 @@
 
 from __future__ import annotations
 
+import random
 import struct
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fleetgrad import bundle as bundles
+from fleetgrad.config import DataConfig
+from fleetgrad.data import partition, read, write_image
 from fleetgrad.device import Printed, Rebooted
 from fleetgrad.federation.actions import Assign, SendReceipt
 from fleetgrad.federation.model import Layout, from_vector
 from fleetgrad.federation.selection import select
 from fleetgrad.federation.state import Plan, Stage, State
+from fleetgrad.store import layout_of
+from fleetgrad.toolchain.library import Library
 from fleetgrad.wire.messages import Verdict
-from support.device_model import Traits
+from support.device_model import DeviceModel, Traits
 from support.fedavg_oracle import final_digest
 from support.federation import DIGEST, SEGMENTS
+from support.native_node import NativeNode
 from support.simulator import Faults, Simulation
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "digits"
 
 INITIAL = struct.pack("<3i24h", -5, 0, 2**30, *range(-12, 12))
 LAYOUT = Layout(DIGEST, SEGMENTS)
@@ -51,7 +62,10 @@ def fleet(devices: int) -> dict[int, Traits]:
 
 def run(faults: Faults, seed: int, devices: int = 3, **changes: object) -> Simulation:
     state = State(plan(devices, **changes), from_vector(LAYOUT, INITIAL))
-    simulation = Simulation(state, fleet(devices), faults, seed)
+    traits = fleet(devices)
+    simulation = Simulation(
+        state, SEGMENTS, lambda device, boots: DeviceModel(traits[device], boots), faults, seed
+    )
     simulation.run()
     return simulation
 
@@ -124,3 +138,70 @@ def test_boot_logs_between_frames_are_shown_and_skipped() -> None:
     printed = [event.text for event in simulation.events if isinstance(event, Printed)]
     assert any("ets Jun" in text for text in printed)
     assert simulation.state.model.digest.hex() == expected(simulation)
+
+
+# --- The firmware itself -------------------------------------------------------------------------
+
+
+class Board:
+    """The firmware's node, of which any number run in this process."""
+
+    def __init__(self, library: Library, image: bytes, boots: int) -> None:
+        self._node = NativeNode(library, image, boot_count=boots + 1)
+        self._more = True
+
+    def receive(self, data: bytes, now_ms: int) -> None:
+        self._node.receive(data)
+        self._more = True
+
+    def take(self, now_ms: int) -> bytes:
+        # A few samples at a time, so that faults find it in the middle of its work.
+        data, self._more = self._node.run(now_ms, pieces=8)
+        return data
+
+    def wait(self, now_ms: int) -> int | None:
+        return 0 if self._more else self._node.wait_ms(now_ms)
+
+
+@pytest.fixture(scope="module")
+def boards(digits_bundle: Path, library: Path) -> Callable[[Faults, int], Simulation]:
+    """Runs two rounds on three boards of the digits example."""
+    bundle = bundles.load(digits_bundle)
+    data = read(EXAMPLE / "digits.npz")
+    parts = partition(data, DataConfig(limit=24), bundle, devices=3)
+    images = {part.device: write_image(part) for part in parts}
+    firmware = Library(library)
+    layout = layout_of(bundle)
+
+    def simulate(faults: Faults, seed: int) -> Simulation:
+        terms = plan(3, rounds=2, model_digest=bundle.digest[:8], lr_exponent=-4)
+        state = State(terms, from_vector(layout, bundle.initial_params))
+        simulation = Simulation(
+            state,
+            layout.segments,
+            lambda device, boots: Board(firmware, images[device], boots),
+            faults,
+            seed,
+        )
+        simulation.run()
+        return simulation
+
+    return simulate
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_firmware_on_bad_lines_learns_what_it_learns_on_good_ones(
+    boards: Callable[[Faults, int], Simulation], seed: int
+) -> None:
+    quiet = boards(Faults(), 0)
+    dice = random.Random(seed)
+    faults = Faults(
+        lose=dice.uniform(0, 0.06),
+        flip=dice.uniform(0, 0.05),
+        garbage=dice.uniform(0, 0.2),
+        reboot=dice.choice([0.0, 0.001]),
+    )
+    noisy = boards(faults, seed)
+    assert noisy.error is None
+    assert len(noisy.records()) == len(set(noisy.records())) == 9
+    assert noisy.state.model.digest == quiet.state.model.digest

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from fleetgrad.device import DeviceEvent, DeviceSession, Expected, Patience
 from fleetgrad.federation.actions import Action, Assign, Dismiss, Fail, Record, SendReceipt
 from fleetgrad.federation.engine import start, step
 from fleetgrad.federation.state import Stage, State
-from support.device_model import DeviceModel, Traits
 
 
 @dataclass(frozen=True)
@@ -37,34 +37,54 @@ class Faults:
     delay_ms: int = 3
 
 
+class Device(Protocol):
+    """What the simulator drives: a model of a device, or the firmware itself."""
+
+    def receive(self, data: bytes, now_ms: int) -> None:
+        """Takes bytes from the line."""
+
+    def take(self, now_ms: int) -> bytes:
+        """Works; returns the bytes to send."""
+
+    def wait(self, now_ms: int) -> int | None:
+        """Milliseconds until `take` has something without new bytes; None: never."""
+
+
 class Simulation:
     """One run.
 
     Args:
         state: The engine's state, not started.
-        traits: Every device.
+        segments: Of the trained tensors.
+        power_up: Makes a device that has just been switched on, of its id and earlier boots.
         faults: Of every line.
         seed: Of the faults.
     """
 
     def __init__(
-        self, state: State, traits: Mapping[int, Traits], faults: Faults, seed: int
+        self,
+        state: State,
+        segments: tuple[tuple[str, int], ...],
+        power_up: Callable[[int, int], Device],
+        faults: Faults,
+        seed: int,
     ) -> None:
         self._random = random.Random(seed)
         self._faults = faults
-        self._traits = traits
+        self._power_up = power_up
+        roster = state.plan.roster
         self.now_ms = 0
         self.state = start(state, 0.0)
-        self.models = {d: DeviceModel(t) for d, t in traits.items()}
-        self.boots = dict.fromkeys(traits, 0)
+        self.models = {device: power_up(device, 0) for device in roster}
+        self.boots = dict.fromkeys(roster, 0)
         self.sessions = {
-            d: DeviceSession(
-                Expected(d, t.model_digest, t.segments),
-                session=1000 + d,
+            device: DeviceSession(
+                Expected(device, state.plan.model_digest, segments),
+                session=1000 + device,
                 now=0.0,
                 patience=Patience(gone=60.0),
             )
-            for d, t in traits.items()
+            for device in roster
         }
         self.actions: list[Action] = []
         self.events: list[DeviceEvent] = []
@@ -125,7 +145,7 @@ class Simulation:
             self.models[device].receive(data, self.now_ms)
             if self._random.random() < self._faults.reboot:
                 self.boots[device] += 1
-                self.models[device] = DeviceModel(self._traits[device], self.boots[device])
+                self.models[device] = self._power_up(device, self.boots[device])
         return events
 
     def _send(self, device: int, *, to_host: bool, data: bytes) -> None:

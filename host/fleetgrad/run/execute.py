@@ -119,13 +119,14 @@ def _start(
             f"cannot make the devices' folder: {error.strerror}", where=str(directory)
         ) from error
     layout = layout_of(inputs.bundle)
+    digest = inputs.bundle.digest[:8]
     endpoints = fleet.start(inputs.placements(run.starts), directory)
     now = services.clock()
     return [
         Station(
             endpoint,
             DeviceSession(
-                Expected(endpoint.device, inputs.plan.model_digest, layout.segments),
+                Expected(endpoint.device, digest, layout.segments),
                 services.session_id(),
                 now,
                 services.patience,

@@ -112,12 +112,13 @@ def _devices(
     """Before: a device's first measurement of the base version; after: of the final one."""
     first = rounds[0].round if rounds else 0
     final = rounds[-1].round if rounds and rounds[-1].evaluation else None
+    by_device: dict[int, dict[int, list[UpdateRow]]] = {}
+    for number, rows in updates.items():
+        for row in rows:
+            by_device.setdefault(row.device, {})[number] = [row]
     reports = []
     for device in store.ledger.devices(run.run_id):
-        mine = {
-            number: [u for u in rows if u.device == device.device]
-            for number, rows in updates.items()
-        }
+        mine = by_device.get(device.device, {})
         reports.append(
             DeviceReport(
                 device=device.device,
@@ -125,7 +126,7 @@ def _devices(
                 train_samples=device.train_samples,
                 eval_samples=device.eval_samples,
                 accuracy_before=_accuracy(run, mine.get(first, [])),
-                accuracy_after=None if final is None else _accuracy(run, mine[final]),
+                accuracy_after=None if final is None else _accuracy(run, mine.get(final, [])),
                 rounds=sum(len(rows) for number, rows in mine.items() if number != final),
                 bytes_up=device.bytes_up,
                 bytes_down=device.bytes_down,
