@@ -25,7 +25,6 @@ from .files import write_text
 from .project import configured_for_a_model
 from .ui import Ui, verb
 
-
 # Of the kernels on a Cortex-M4, all in all: `fleetgrad bench kernels` finds 3 (large layers) to 9
 # (small ones). Good enough to tell milliseconds from minutes before anything is built.
 INSTRUCTIONS_PER_MAC: Final = 5
@@ -98,7 +97,7 @@ def table_of(rows: list[dict[str, Any]], board: Board) -> Table:
             f"{row['ram_bytes']:,} B",
             f"{row['flash_bytes']:,} B",
             f"{row['forward_macs']:,} + {row['backward_macs']:,}",
-            f"about {row['instructions_estimate']:,}",
+            f"~{row['instructions_estimate']:,}",
             fits,
         )
     table.add_section()
