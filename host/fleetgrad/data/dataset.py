@@ -86,10 +86,15 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
             return {name: loaded[name] for name in loaded.files if name in ARRAYS}
     except DataError:
         raise
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DataError(f"cannot read the data set: {reason}", where=str(path)) from error
+    except (ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise DataError(
-            f"cannot read the data set: {reason}", where=str(path), expected="an .npz file"
+            "cannot read the data set: it is not an .npz of plain arrays, or it is damaged",
+            where=str(path),
+            expected="an .npz file with x, y and perhaps user and test",
+            hint="write it with numpy.savez",
         ) from error
 
 
