@@ -146,7 +146,7 @@ def find(start: Path) -> Path:
     raise ConfigError(
         f"no {FILE_NAME} here or in any folder above",
         where=str(start),
-        hint="fleetgrad new DIR makes a project; or change into one",
+        hint="name one with --config, or change into the folder of a project",
     )
 
 
