@@ -41,7 +41,7 @@ def test_file_is_found_in_a_folder_above(tmp_path: Path) -> None:
 
 
 def test_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no fleetgrad\.toml(?s:.)*fleetgrad new"):
+    with pytest.raises(ConfigError, match=r"no fleetgrad\.toml(?s:.)*--config"):
         configs.find(tmp_path)
 
 
