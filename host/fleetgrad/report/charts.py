@@ -212,7 +212,9 @@ def _label(block: MemoryBlock, arena: int, *, characters: int) -> str:
     """The most that fits into a block: name over size, both in a line, size, or nothing."""
     if block.size < arena * 0.045:
         return ""
-    name, size = block.name.rsplit("/", 1)[-1], f"{block.size:,} B"
+    # Converters write model/layer/Operation;other/names: the layer says most.
+    parts = block.name.split(";")[0].split("/")
+    name, size = parts[-2] if len(parts) > 1 else parts[-1], f"{block.size:,} B"
     if len(name) <= characters and block.size > arena * 0.12:
         return f"{name}\n{size}"
     for text in (f"{name}  {size}", size):
