@@ -196,9 +196,12 @@ def closing(report: Report, out: Path) -> Text:
     """What was proven, and where everything is."""
     here = Path.cwd()
     shown = out.relative_to(here) if out.is_relative_to(here) else out
-    lines = [
+    proof = (
         f"learned.tflite gives the boards' outputs bit for bit on all {report.verified_samples}"
-        " held-out samples (LiteRT, reference kernels)",
+        " held-out samples (LiteRT, reference kernels)"
+    )
+    lines = [
+        proof,
         *(str(shown / name) for name in (report.page, "result.json", report.exported_model)),
         f"took {report.seconds:.0f} s",
     ]
