@@ -42,7 +42,7 @@ static void hello_request(fg_node *node, const fg_frame *frame) {
                                 ? request.max_payload
                                 : (uint16_t)FG_NODE_PAYLOAD_MAX;
     } else {
-        node->payload_max = FG_WIRE_PAYLOAD_DEFAULT;
+        node->payload_max = FG_NODE_PAYLOAD_DEFAULT;
     }
     if (node->session != frame->session) {
         /* Replies to the session before mean nothing in this one. */
