@@ -37,15 +37,17 @@ def at(config: Config, place: Path) -> Config:
 
 
 def children(pid: int) -> list[int]:
-    """Processes whose parent is `pid`."""
+    """Devices whose parent is `pid`; other tests may keep an interpreter there."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             try:
                 fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+                command = (entry / "cmdline").read_bytes().split(b"\0")[0]
             except OSError:
                 continue
-            if int(fields[1]) == pid and fields[0] != "Z":
+            is_device = b"python" not in command and fields[0] != "Z"
+            if int(fields[1]) == pid and is_device:
                 found.append(int(entry.name))
     return found
 
