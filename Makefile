@@ -41,8 +41,9 @@ format: setup-test
 	$(BIN)/ruff format .
 	$(if $(C_SOURCES),$(BIN)/clang-format -i $(C_SOURCES))
 
-bench: setup
-	$(BIN)/fleetgrad bench $(ARGS)
+bench: setup-test
+	$(if $(ARGS),$(BIN)/fleetgrad bench $(ARGS),\
+	$(BIN)/fleetgrad bench kernels && $(BIN)/fleetgrad bench accuracy && $(BIN)/fleetgrad bench memory)
 
 lock:
 	$(PYTHON) tools/lock.py

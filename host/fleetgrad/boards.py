@@ -40,12 +40,14 @@ class QemuSpec:
     Attributes:
         program: Its executable.
         machine: Its name of the board.
+        timer_hz: Rate of the clock that the bench firmware reads.
         job_address: Where the bench firmware finds its job.
         job_bytes: How large a job may be.
     """
 
     program: str
     machine: str
+    timer_hz: int
     job_address: int
     job_bytes: int
 
@@ -236,6 +238,7 @@ def _read(path: Path) -> Board:
         else QemuSpec(
             program=qemu.take("program", str),
             machine=qemu.take("machine", str),
+            timer_hz=qemu.size("timer_hz"),
             job_address=qemu.size("job_address"),
             job_bytes=qemu.size("job_bytes"),
         ),

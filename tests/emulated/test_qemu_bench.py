@@ -82,6 +82,21 @@ def test_counts_are_of_single_instructions(mps2: Board, bench: Image, tmp_path: 
     assert counts[2] - counts[0] == 1000
 
 
+def test_long_runs_are_counted_too(mps2: Board, bench: Image, tmp_path: Path) -> None:
+    """More ticks than the 32-bit timer has."""
+    loops = 90_000_000
+    source = (FAKE_BUNDLE / "model.c").read_text()
+    head = "static fg_status forward(const fg_model_state *state) {\n"
+    loop = r'__asm volatile("1: subs %0, #1\n bne 1b" : "+l"(left));'
+    body = f"    uint32_t left = {loops}U;\n    {loop}\n"
+    (tmp_path / "model.c").write_text(source.replace(head, head + body))
+    (tmp_path / "model.h").write_text((FAKE_BUNDLE / "model.h").read_text())
+    image = build_image(tmp_path, mps2, "bench", tmp_path / "out")
+    (long,) = bench_forward(mps2, image, SAMPLES.x[:1], output_bytes=10).instructions
+    (short,) = bench_forward(mps2, bench, SAMPLES.x[:1], output_bytes=10).instructions
+    assert 0 <= long - short - 2 * loops <= 4  # loading the counter
+
+
 def test_the_static_stack_bound_holds(mps2: Board, bench: Image) -> None:
     result = bench_training(mps2, bench, SAMPLES.x, SAMPLES.y.astype(np.uint32), JOB)
     assert 0 < result.stack_bytes <= bench.stack_bytes

@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleetgrad import config as configs
@@ -112,6 +112,7 @@ def test_fingerprint_ignores_places_and_follows_decisions(tmp_path: Path) -> Non
         assert load(tmp_path, MINIMAL, other).fingerprint() != base, other
 
 
+@settings(deadline=None)
 @given(st.floats(min_value=2.0**-30, max_value=1024.0))
 def test_learning_rate_keeps_fifteen_bits(rate: float) -> None:
     mantissa, exponent = configs.learning_rate(rate)
@@ -120,6 +121,7 @@ def test_learning_rate_keeps_fifteen_bits(rate: float) -> None:
     assert abs(value / Fraction(rate) - 1) <= Fraction(1, 1 << 15)
 
 
+@settings(deadline=None)
 @given(st.integers(1 << 14, (1 << 15) - 1), st.integers(-20, 10))
 def test_learning_rate_of_fifteen_bits_is_exact(mantissa: int, exponent: int) -> None:
     assert configs.learning_rate(math.ldexp(mantissa, exponent - 15)) == (mantissa, exponent)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleetgrad import bundle as bundles
@@ -188,6 +188,7 @@ def test_real_numbers_are_rounded_half_away_from_zero(value: float, expected: in
     assert quantise_input(x, SPEC, where="x").tolist() == [[expected] * 4]
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-40, 40, width=32), min_size=4, max_size=4))
 def test_quantising_is_the_operator_of_the_model_format(values: list[float]) -> None:
     x = np.array([values], np.float32)

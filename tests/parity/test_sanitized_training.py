@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import train_native as native
+
+from support import train_native as native
 
 HERE = Path(__file__).parent
 SANITIZED = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")

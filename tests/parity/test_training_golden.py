@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import train_native as native
 
 from fleetgrad_codegen.program import Loss
 from fleetgrad_codegen.training import rng
@@ -17,6 +16,7 @@ from fleetgrad_codegen.training.fixed_point import LearningRate
 from fleetgrad_codegen.training.head import HeadShape, make_head
 from fleetgrad_codegen.training.loss import cross_entropy
 from fleetgrad_codegen.training.update import shadow_of, update
+from support import train_native as native
 
 SPEC = (native.ROOT / "SPEC.md").read_text(encoding="utf-8")
 BLOCKS = [tomllib.loads(part.split("```", 1)[0]) for part in SPEC.split("```toml\n")[1:]]

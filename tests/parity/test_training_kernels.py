@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import train_native as native
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from fleetgrad_codegen.training.fixed_point import LearningRate
 from fleetgrad_codegen.training.head import Head, HeadShape, make_head
 from fleetgrad_codegen.training.loss import loss_and_gradient
 from fleetgrad_codegen.training.update import shadow_of, update
+from support import train_native as native
 
 RELAXED = settings(
     deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150

@@ -7,11 +7,11 @@ import ctypes
 
 import numpy as np
 import pytest
-import train_native as native
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fleetgrad_codegen.training import delta, rng
+from support import train_native as native
 
 RELAXED = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 WORD = st.integers(0, 2**32 - 1)

@@ -85,12 +85,12 @@ def update(
 
     steps = np.empty((rows, head.outputs), np.int64)
     bias_steps = np.empty((rows, head.outputs), np.int64)
-    for o in range(head.outputs):
-        entry = o if len(head.rate) > 1 else 0
-        pace = pace_of(head.rate[entry], rate, samples, WEIGHT_BITS)
-        steps[:, o] = coefficients(g[:, o], pace, CHANGE_LIMIT // (255 * rows))
-        pace = pace_of(head.bias_rate[entry], rate, samples, BIAS_BITS)
-        bias_steps[:, o] = coefficients(g[:, o], pace, CHANGE_LIMIT // rows)
+    for o, (weight_scale, bias_scale) in enumerate(zip(head.rate, head.bias_rate, strict=True)):
+        columns = slice(o, o + 1) if len(head.rate) > 1 else slice(None)
+        pace = pace_of(weight_scale, rate, samples, WEIGHT_BITS)
+        steps[:, columns] = coefficients(g[:, columns], pace, CHANGE_LIMIT // (255 * rows))
+        pace = pace_of(bias_scale, rate, samples, BIAS_BITS)
+        bias_steps[:, columns] = coefficients(g[:, columns], pace, CHANGE_LIMIT // rows)
 
     # float64 is exact: the sums stay below 2**31.
     change = (steps.astype(np.float64).T @ x.astype(np.float64)).astype(np.int64)

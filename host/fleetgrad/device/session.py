@@ -137,6 +137,8 @@ class DeviceSession:
         if silent >= self._patience.gone:
             self._lost = True
             self._probed = None
+            if self._greet_at is None:  # it may come back unnoticed: go on asking, now and then
+                self._greet_at = now + self._patience.silence
             what = "no answer" if self._hello else "it never answered"
             return [Lost(self.device, f"{what} for {silent:.0f} s")]
         if self._hello and self._working and now >= self._next_probe():
@@ -264,6 +266,7 @@ class DeviceSession:
         if not self._lost or not self._hello:
             return []
         self._lost = False
+        self._greet_at = None
         return [self._joined(self._hello)]
 
     def _announced(self, hello: Hello, session: int, now: float) -> list[DeviceEvent]:

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import tempfile
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from fleetgrad.boards import Board
 from fleetgrad.errors import DataError, ToolError
-from fleetgrad.toolchain.emulator import bench_command
+from fleetgrad.toolchain.emulator import ICOUNT_SHIFT, bench_command
 from fleetgrad.toolchain.image import Image
 
 _JOB_MAGIC, _RESULT_MAGIC, _VERSION = 0x4A424746, 0x52424746, 1
@@ -179,16 +180,16 @@ def bench_training(
 
 @dataclass(frozen=True)
 class _Rate:
-    """How ticks become instructions."""
+    """How ticks become instructions: ``ticks`` of the clock go by in ``instructions``."""
 
-    loop_ticks: int
-    loop_instructions: int
+    ticks: int
+    instructions: int
     overhead_ticks: int
 
     def count(self, ticks: int, readings: int = 1) -> int:
         """Instructions between pairs of clock readings, without the readings themselves."""
         own = ticks - readings * self.overhead_ticks
-        return round(own * self.loop_instructions / self.loop_ticks)
+        return round(Fraction(own * self.instructions, self.ticks))
 
 
 def _expect(found: int, wanted: int, image: Image) -> None:
@@ -244,5 +245,19 @@ def _run(board: Board, image: Image, job: bytes, timeout_s: float) -> tuple[byte
         raise ToolError("the bench firmware wrote no result", where=str(image.path))
     if status != 0:
         raise ToolError(f"the firmware reports {status} on {board.id}", where=str(image.path))
-    rate = _Rate(loop, _INSTRUCTIONS_PER_ROUND * rounds, overhead)
-    return data[: -_TRAILER.size], rate, stack
+    return data[: -_TRAILER.size], _rate(board, loop, rounds, overhead), stack
+
+
+def _rate(board: Board, loop_ticks: int, rounds: int, overhead_ticks: int) -> _Rate:
+    """The clock's exact rate, and a look whether the board really counts that way."""
+    timer_hz = board.qemu.timer_hz if board.qemu else 0
+    rate = Fraction(timer_hz * 2**ICOUNT_SHIFT, 10**9)
+    expected = rate * _INSTRUCTIONS_PER_ROUND * rounds
+    if abs(loop_ticks - expected) > 2:
+        raise ToolError(
+            f"a loop of known length took {loop_ticks} ticks: instructions cannot be counted",
+            where=board.id,
+            expected=f"{float(expected):.1f} ticks",
+            hint="is qemu.timer_hz of the board right, and this QEMU one with -icount?",
+        )
+    return _Rate(rate.numerator, rate.denominator, overhead_ticks)
