@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -31,9 +32,11 @@ from fleetgrad.wire.messages import (
     HelloRequest,
     Phase,
     Receipt,
+    RoundOpen,
     Status,
     StatusRequest,
 )
+from fleetgrad_codegen.bundle import generate
 from support.fake_model import (
     DEVICE,
     DIGEST,
@@ -46,6 +49,7 @@ from support.fake_model import (
     data_image,
     expected_update,
 )
+from support.models import small_cnn
 from support.native_node import NativeNode
 from support.node_host import SESSION, Host, round_open
 
@@ -275,6 +279,21 @@ def test_no_sequence_of_intact_frames_confuses_it(
     assert host.greet().device_id == DEVICE
     host.send(Abort(1))
     assert isinstance(host.send(StatusRequest())[-1], Status)
+
+
+@pytest.mark.parametrize("terms", [Terms(), Terms(evaluate=False), Terms(train=False)], ids=str)
+def test_a_model_that_does_not_train_refuses_every_round(
+    native_board: Board, tmp_path: Path, terms: Terms
+) -> None:
+    bundle = generate(small_cnn(np.random.default_rng(1), classes=10), "still")
+    bundle.write(tmp_path / "bundle")
+    sanitize = bool(os.environ.get("FLEETGRAD_TEST_SANITIZED"))
+    made = build_image(tmp_path / "bundle", native_board, "library", tmp_path, sanitize=sanitize)
+    host = Host(NativeNode(Library(made.path), data_image(TRAIN, HELD_OUT)))
+    host.settle()
+    assert host.greet().problem == 0
+    (refusal,) = host.send(round_open(terms, b"", bundle.digest[:8]))
+    assert refusal == Error(ErrorCode.UNSUPPORTED, RoundOpen.ID, 0)
 
 
 def test_a_device_of_small_frames_never_sends_larger_ones_not_even_to_a_host_of_another_schema(

@@ -84,6 +84,9 @@ typedef struct fg_model {
     const fg_segment *segments;
     const uint8_t *initial_params; /* param_bytes: the parameter vector as exported */
 
+    /* All entry points exist. Without a loss, evaluate(), accumulate() and apply() do nothing but
+     * return FG_ERR_UNSUPPORTED. */
+
     /* Input (already in the arena; it may be overwritten) to output. */
     fg_status (*forward)(const fg_model_state *state);
     /* forward(), then the loss and the prediction against the target. */
