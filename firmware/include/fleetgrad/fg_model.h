@@ -27,7 +27,7 @@ typedef enum fg_loss {
 } fg_loss;
 
 typedef enum fg_segment_kind {
-    FG_SEGMENT_BIAS = 0,  /* int32, in units of s_x * s_w */
+    FG_SEGMENT_BIAS = 0,  /* int32, in units of s_x * s_w; within +-2^30 */
     FG_SEGMENT_WEIGHT = 1 /* int16 masters: 1/256 of the unit of the int8 weight */
 } fg_segment_kind;
 
