@@ -17,6 +17,11 @@ extern "C" {
 /* Raised whenever generated code and runtime must change together. */
 #define FG_MODEL_ABI 1U
 
+/* The parameter vector is little-endian on the line and used in place. */
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "parameters are little-endian: this machine is not"
+#endif
+
 /* Alignment, in bytes, of every buffer the caller hands over. */
 #define FG_ALIGNMENT 8U
 
