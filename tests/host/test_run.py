@@ -424,8 +424,8 @@ def stopping(at: int, *, after: bool) -> Services:
                 raise StopError
 
     class StoppingStore(Store):
-        def _open_ledger(self, path: Path) -> Ledger:
-            return StoppingLedger(path)
+        def _open_ledger(self, path: Path, *, writing: bool) -> Ledger:
+            return StoppingLedger(path, writing=writing)
 
     return replace(IMPATIENT, open_store=lambda d: StoppingStore(d, writing=True))
 

@@ -135,6 +135,7 @@ def enter(store: Store, inputs: Inputs, fleet: str, now: float) -> Entry:
     interrupted = [run for run in same if run.state != "reported"]
     warnings = () if interrupted else (*_left(store, inputs), *_unfounded(store, inputs))
     with store.ledger.write(now) as transaction:
+        store.keep_bundle(transaction, inputs.bundle)
         if interrupted:
             run_id = interrupted[-1].run_id
             if interrupted[-1].state == "complete":
@@ -199,7 +200,7 @@ def _add_run(
     store: Store, transaction: Transaction, inputs: Inputs, run_id: str, fleet: str
 ) -> None:
     bundle = inputs.bundle
-    key = store.keep_bundle(transaction, bundle)
+    key = bundle.digest.hex()
     base = _base(store, transaction, inputs, key)
     labels = bundle.loss == "softmax_cross_entropy"
     run = RunRow(

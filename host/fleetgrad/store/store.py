@@ -55,14 +55,16 @@ class Store:
             )
         self.blobs = Blobs(directory / "blobs")
         try:
-            self.ledger = self._open_ledger(directory / LEDGER)
+            if writing:
+                self.blobs.tidy()
+            self.ledger = self._open_ledger(directory / LEDGER, writing=writing)
         except BaseException:
             self._unlock()
             raise
 
-    def _open_ledger(self, path: Path) -> Ledger:
+    def _open_ledger(self, path: Path, *, writing: bool) -> Ledger:
         """Replaced by tests that stop the process around a commit."""
-        return Ledger(path)
+        return Ledger(path, writing=writing)
 
     def __enter__(self) -> Self:
         return self
@@ -85,17 +87,15 @@ class Store:
             os.close(self._lock)  # closing releases the lock
             self._lock = None
 
-    def keep_bundle(self, transaction: Transaction, bundle: Bundle) -> str:
-        """Keeps all that exporting will need, so that the build folder may go; returns the key."""
-        key = bundle.digest.hex()
+    def keep_bundle(self, transaction: Transaction, bundle: Bundle) -> None:
+        """Keeps all that exporting will need, so that the build folder may go."""
         transaction.add_bundle(
-            key,
+            bundle.digest.hex(),
             bundle.name,
             self.blobs.put(bundle.manifest),
             self.blobs.put(bundle.initial_params),
             self.blobs.put(bundle.model),
         )
-        return key
 
     def keep_model(self, model: GlobalModel) -> str:
         """Keeps a version's parameters; returns the blob's name."""
