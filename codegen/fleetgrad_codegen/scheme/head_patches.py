@@ -16,8 +16,10 @@ from fleetgrad_codegen.training.update import BIAS_LIMIT
 LARGEST_WEIGHT = 127
 _SEEDED_WEIGHT = 4
 """Largest first weight of a seeded new head, in units of the int8 weight."""
+_PLAIN_HEADROOM = 4.0
+"""Headroom at which a new head has the range of the old one."""
 _LEAST_LOGIT = 8.0
-"""Logits of a new head reach at least this far, times their headroom."""
+"""Logits of a new head reach at least this far."""
 _LOGIT_ZERO_POINT = -64
 """Three quarters of the range for positive logits: a clipped loser harms nobody, a clipped winner
 ties with the next best."""
@@ -58,8 +60,9 @@ def replace_head(
 ) -> list[TensorPatch]:
     """A new layer for another number of classes, and the shapes of everything behind it.
 
-    Scales follow from the old layer, which was trained on the same features: its largest weight
-    scale times the headroom, and room for logits beyond what the old ones reached.
+    Scales follow from the old layer, which was trained on the same features. Its weights had
+    reached their size and get room beyond it; those of the new layer start from nothing, and the
+    default headroom gives them the old one's range.
 
     Args:
         site: The layer to replace.
@@ -71,11 +74,12 @@ def replace_head(
         Patches for weights, bias, and all tensors behind the layer.
     """
     old = quantization_of(site.weights)
-    scale = float(np.float32(max(old.scale) * headroom))
+    room = headroom / _PLAIN_HEADROOM
+    scale = float(np.float32(max(old.scale) * room))
     count = classes if old.per_channel else 1
     shape = (classes, *site.weights.shape[1:])
     weights = _first_weights(shape, seed)
-    logits = _logit_quantization(site, headroom, max(_reach(site), _LEAST_LOGIT))
+    logits = _logit_quantization(site, room, max(_reach(site), _LEAST_LOGIT))
     bias = np.full(classes, _first_bias(site, scale, logits), np.int32)
     patches = _layer(site, (scale,) * count, weights, bias)
     patches.extend(_behind(site, classes, logits))

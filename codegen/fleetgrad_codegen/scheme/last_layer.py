@@ -25,7 +25,9 @@ class LastLayer:
     """Trains the last fully connected layer or 1x1 convolution.
 
     Attributes:
-        headroom: How much larger than now weights can grow: factor on their scale, 1 to 16.
+        headroom: How much larger than now weights can grow: factor on their scale, 1 to 16. A new
+            layer, which starts small, gets the range of the old one at 4, and more or less of it in
+            proportion.
         classes: Puts a new layer for so many classes in place of the old one; None keeps it.
         seed: Of a new layer's small random weights; None starts from zeros.
     """

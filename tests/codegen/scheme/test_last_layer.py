@@ -14,7 +14,7 @@ from fleetgrad_codegen.frontend.tflite import read_model
 from fleetgrad_codegen.ops import interpret
 from fleetgrad_codegen.ops.boundary import split_boundary
 from fleetgrad_codegen.program import Entry, Loss, SegmentKind
-from fleetgrad_codegen.scheme import LastLayer, device_head, find_head
+from fleetgrad_codegen.scheme import HeadSite, LastLayer, device_head, find_head
 from fleetgrad_codegen.training.fixed_point import LearningRate
 from fleetgrad_codegen.training.local import LocalPlan, Parameters, train
 from support.heads import (
@@ -101,6 +101,24 @@ def test_a_new_head_runs_in_litert_and_starts_undecided(make, classes: int) -> N
         np.testing.assert_array_equal(oracle.run(adapted, [x])[0], made)
     finally:
         oracle.close()
+
+
+@pytest.mark.parametrize(("headroom", "room"), [(4.0, 1.0), (16.0, 4.0), (1.0, 0.25)])
+def test_a_new_head_has_by_default_the_range_of_the_old_one(headroom: float, room: float) -> None:
+    old = find_head(read_model(_model(), "m"))
+    new = find_head(read_model(LastLayer(headroom, classes=3).adapt(_model(), "m"), "m"))
+    assert new.weights.quantization.scale[0] == pytest.approx(
+        room * max(old.weights.quantization.scale)
+    )
+    before, after = _reach(old), _reach(new)
+    assert after == pytest.approx(max(1, 0.75 * room) * max(8, before))
+
+
+def _reach(site: HeadSite) -> float:
+    """The largest logit."""
+    found = site.logits.quantization
+    assert found is not None
+    return (127 - found.zero_point[0]) * found.scale[0]
 
 
 def test_a_seeded_new_head_is_small_and_repeatable() -> None:
