@@ -214,6 +214,13 @@ class Cut(Muted):
         return self._link.read()
 
 
+class Noisy(Muted):
+    """A link on which a boot log comes again and again, between the frames."""
+
+    def read(self) -> bytes:
+        return b"ets Jun  8 2016, rst cause 2\r\n\0" * 100 + self._link.read()
+
+
 def only(device: int, **changes: Any) -> Any:
     return lambda traits: replace(traits, **changes) if traits.device == device else traits
 
@@ -235,6 +242,15 @@ def test_board_that_never_answers_is_dropped_and_named(tmp_path: Path) -> None:
     assert [r.accepted for r in result.rounds] == [(1, 2, 4)] * 3
     assert "never answered" in result.rounds[0].dropped[0].reason
     assert ("lost", 3) in events(config, result.run_id)
+
+
+def test_boot_logs_between_frames_disturb_nothing_and_are_told_with_measure(tmp_path: Path) -> None:
+    config = project(tmp_path)
+    diary = Diary()
+    assert run(config, ModelFleet(wrap=third(Noisy)), diary=diary).model_digest == expected(config)
+    assert diary.notices[0] == "device 3 printed: ets Jun  8 2016, rst cause 2"
+    assert diary.notices[-1] == "device 3 prints on; the rest is not shown"
+    assert len(diary.notices) == 33
 
 
 @pytest.mark.parametrize(
