@@ -18,6 +18,7 @@ from fleetgrad.store.records import Version
 from fleetgrad.store.transaction import Transaction
 
 LEDGER = "ledger.sqlite"
+LOCK = "lock"
 
 
 def layout_of(bundle: Bundle) -> Layout:
@@ -44,7 +45,7 @@ class Store:
         if writing:
             try:
                 directory.mkdir(parents=True, exist_ok=True)
-                self._lock = _lock(directory / "lock")
+                self._lock = _lock(directory / LOCK)
             except OSError as error:
                 raise storage_error(error, directory, "making the run directory") from error
         elif not (directory / LEDGER).is_file():
@@ -183,6 +184,16 @@ class Store:
                 expected=f"bundle {first.bundle[:16]}, not {second.bundle[:16]}",
             )
         return diff(self.bundle(first.bundle), self.model(old), self.model(new))
+
+
+def refuse_if_in_use(directory: Path) -> None:
+    """For work that comes before a run is entered, such as building into its directory.
+
+    Raises:
+        StoreError: Another process is writing there.
+    """
+    if (directory / LOCK).exists():
+        os.close(_lock(directory / LOCK))
 
 
 def _lock(path: Path) -> int:
