@@ -16,7 +16,7 @@ from typing import Any
 
 from fleetgrad import settings
 from fleetgrad.errors import ConfigError
-from fleetgrad.settings import Choice, NonEmpty, Range
+from fleetgrad.settings import Choice, FileName, NonEmpty, Range
 
 FILE_NAME = "fleetgrad.toml"
 
@@ -29,7 +29,7 @@ class ModelConfig:
     """The model that learns."""
 
     path: Path = field(default=Path(), metadata={"check": NonEmpty("a .tflite file")})
-    name: str = ""  # empty: the file's stem
+    name: str = field(default="", metadata={"check": FileName()})  # empty: the file's stem
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def find(start: Path) -> Path:
     raise ConfigError(
         f"no {FILE_NAME} here or in any folder above",
         where=str(start),
-        hint="fleetgrad new DIR makes a project; or change into one",
+        hint="name one with --config, or change into the folder of a project",
     )
 
 

@@ -390,14 +390,20 @@ def svdf(rng: np.random.Generator, dtype: str, headroom: float = 2.0) -> bytes:
     return made.build([source], [target])
 
 
-def lstm(rng: np.random.Generator, *, coupled: bool | None = None) -> bytes:
-    """Any sizes, with or without an input gate of its own and a limit of the cell."""
+def lstm(rng: np.random.Generator, *, coupled: bool | None = None, calm: bool = False) -> bytes:
+    """Any sizes, with or without an input gate of its own and a limit of the cell.
+
+    Neither the cell nor the output of a calm one saturates.
+    """
     steps, inputs, cells = (random_size(rng, n) for n in (6, 12, 11))
     coupled = not rng.integers(4) if coupled is None else coupled
     made = ModelBuilder()
     source_scale = random_scale(rng)
     source = made.tensor((1, steps, inputs), source_scale, random_zero(rng))
     hidden_scale, hidden_zero = float32(rng.uniform(1 / 256, 1 / 64)), random_zero(rng)
+    exponent = int(rng.integers(-15, -8))
+    if calm:
+        hidden_scale, hidden_zero, exponent = 1 / 128, 0, -11
     places = [-1] * 24
     places[0] = source
     for gate in range(1 if coupled else 0, 4):
@@ -411,7 +417,6 @@ def lstm(rng: np.random.Generator, *, coupled: bool | None = None) -> bytes:
                     data=rng.integers(-5000, 5000, cells, np.int32),
                 )  # fmt: skip
     places[18] = made.tensor((1, cells), hidden_scale, hidden_zero, variable=True)
-    exponent = int(rng.integers(-15, -8))
     places[19] = made.tensor((1, cells), 2.0**exponent, 0, dtype="int16", variable=True)
     between = [made.tensor((0,), dtype="float32") for _ in range(4)]
     between.append(made.tensor((0,), hidden_scale, hidden_zero))

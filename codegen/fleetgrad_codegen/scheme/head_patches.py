@@ -75,9 +75,10 @@ def replace_head(
     count = classes if old.per_channel else 1
     shape = (classes, *site.weights.shape[1:])
     weights = _first_weights(shape, seed)
-    patches = _layer(site, (scale,) * count, weights, np.zeros(classes, np.int32))
-    reach = max(_reach(site), _LEAST_LOGIT)
-    patches.extend(_behind(site, classes, _logit_quantization(site, headroom, reach)))
+    logits = _logit_quantization(site, headroom, max(_reach(site), _LEAST_LOGIT))
+    bias = np.full(classes, _first_bias(site, scale, logits), np.int32)
+    patches = _layer(site, (scale,) * count, weights, bias)
+    patches.extend(_behind(site, classes, logits))
     return patches
 
 
@@ -135,6 +136,14 @@ def _first_weights(shape: tuple[int, ...], seed: int | None) -> Array:
     span = 2 * _SEEDED_WEIGHT + 1
     values = (words % np.uint32(span)).astype(np.int64) - _SEEDED_WEIGHT
     return values.astype(np.int8).reshape(shape)
+
+
+def _first_bias(site: HeadSite, scale: float, logits: Quantization) -> int:
+    """Zero; under a RELU the middle of the logits' range, since at zero no gradient passes."""
+    if site.activation is not Activation.RELU:
+        return 0
+    middle = (127 - logits.zero_point[0]) / 2 * logits.scale[0]
+    return min(round(middle / (quantization_of(site.source).scale[0] * scale)), BIAS_LIMIT)
 
 
 def _reach(site: HeadSite) -> float:

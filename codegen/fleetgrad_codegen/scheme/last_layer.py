@@ -69,6 +69,8 @@ class LastLayer:
         """
         graph = read_model(model, name)
         site = find_head(graph)
+        if self.classes is not None or site.softmax is not None:
+            _check_classes(site)
         if self.classes is None:
             return patch_model(model, widen(site, self.headroom))
         if site.positions > 1 and not site.pooled:
@@ -154,6 +156,19 @@ def _check_layer(site: HeadSite) -> None:
         )
 
 
+def _check_classes(site: HeadSite) -> None:
+    """Whatever follows the layer keeps its outputs side by side, in the last dimension."""
+    for op in site.after:
+        shape = site.graph.tensors[op.outputs[0]].shape
+        if shape[-1:] != (site.outputs,):
+            raise SchemeError(
+                f"the last layer's {site.outputs} outputs become shape {shape}: no row of classes",
+                site.graph.where(op),
+                f"{site.outputs} in the last dimension",
+                "leave that RESHAPE to whoever reads the output",
+            )
+
+
 def _check_loss(site: HeadSite, loss: Loss) -> None:
     where = site.graph.where(site.op)
     if loss is Loss.NONE:
@@ -164,6 +179,7 @@ def _check_loss(site: HeadSite, loss: Loss) -> None:
                 "squared error on a model that ends in SOFTMAX", where, "softmax_cross_entropy"
             )
         return
+    _check_classes(site)
     if site.positions > 1 and not site.pooled:
         raise SchemeError(
             f"cross-entropy over {site.positions} positions",

@@ -208,6 +208,12 @@ def invalid_gigantic_activation() -> bytes:
     return made.build([0], [3])
 
 
+def invalid_zero_point_beyond_int8() -> bytes:
+    made = dense()
+    made.graph.tensors[0].quantization.zeroPoint = [128]
+    return made.build([0], [3])
+
+
 UNSUPPORTED: list[tuple[Callable[[], bytes], tuple[str, ...]]] = [
     (invalid_float_model, ("float model", "representative_dataset", "TFLITE_BUILTINS_INT8")),
     (invalid_hybrid_model, ("hybrid", "int8 weights", "representative_dataset")),
@@ -234,6 +240,7 @@ MALFORMED: list[tuple[Callable[[], bytes], tuple[str, ...]]] = [
     (invalid_missing_scale, ("no scale", "op 0")),
     (invalid_negative_scale, ("positive", "tensor 3")),
     (invalid_not_a_number_scale, ("positive", "tensor 3")),
+    (invalid_zero_point_beyond_int8, ("zero point 128", "tensor 0", "-128 to 127")),
     (invalid_number_of_scales, ("2 scales", "tensor 1")),
     (invalid_tensor_index, ("tensor 77", "op 0")),
     (invalid_operator_without_inputs, ("0 inputs", "op 0")),

@@ -25,7 +25,7 @@ from fleetgrad_codegen.training.float_reference import (
 )
 from fleetgrad_codegen.training.local import LocalPlan
 from support.heads import HEADS
-from support.single_ops import SINGLE_OPS, svdf
+from support.single_ops import SINGLE_OPS, lstm, svdf
 
 CE = Loss.SOFTMAX_CROSS_ENTROPY
 REAL = ("mlperf_ic_pretrainedResnet_quant", "mlperf_ad01_int8")
@@ -33,6 +33,7 @@ REAL = ("mlperf_ic_pretrainedResnet_quant", "mlperf_ad01_int8")
 
 CALM = {  # whose state never saturates, as it cannot in float
     **SINGLE_OPS,
+    "lstm": lambda dice: lstm(dice, calm=True),
     "svdf8": lambda dice: svdf(dice, "int8", headroom=16),
     "svdf16": lambda dice: svdf(dice, "int16", headroom=16),
 }
