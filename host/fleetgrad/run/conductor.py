@@ -164,7 +164,8 @@ class Conductor:
                 case Assign() | SendReceipt() | Dismiss():
                     events += self._instruct(action)
                 case OpenRound():
-                    self._begin_count()
+                    if action.attempt == 0:  # a repetition is part of its round
+                        self._begin_count()
                     self._observer.round_opened(
                         action.round, action.selected, action.evaluation_only
                     )
