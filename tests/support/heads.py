@@ -9,7 +9,7 @@ import numpy as np
 
 from fleetgrad_codegen.program import Loss
 from support.models import ModelBuilder, small_cnn, unpack
-from support.single_ops import lstm
+from support.stateful_ops import lstm
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,12 +5,30 @@ TFLite hands such a variable to its operator as one more input. An interpreter f
 zeros when it is made, and keeps it from one run to the next.
 """
 
-from fleetgrad_codegen.ir import DType, Graph, Op, Quantization
+import numpy as np
+
+from fleetgrad_codegen.ir import DType, Graph, Op, Quantization, Tensor
 from fleetgrad_codegen.ops.base import Operator
 
 
 class Stateful(Operator):
     """An operator that names inputs in ``state``."""
+
+    def _float32_factor(
+        self, graph: Graph, op: Op, product: tuple[Tensor, Tensor], divisor: float
+    ) -> float:
+        """Scale * scale / divisor, rounded to float32 after each step as the reference does."""
+        scales = [self._check_quantized(graph, op, tensor).scale[0] for tensor in product]
+        with np.errstate(over="ignore", under="ignore"):
+            factor = float(np.float32(scales[0]) * np.float32(scales[1]) / np.float32(divisor))
+        if not np.isfinite(factor):
+            self._unsupported(
+                graph,
+                op,
+                f"scales {scales[0]:g} * {scales[1]:g} / {divisor:g} leave float32",
+                "scales of a calibrated model",
+            )
+        return factor
 
     def _check_state(
         self, graph: Graph, op: Op, position: int, size: int, dtypes: tuple[DType, ...]

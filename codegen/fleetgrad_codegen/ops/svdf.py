@@ -58,13 +58,13 @@ class Svdf(Stateful):
     def multipliers(self, graph: Graph, op: Op) -> tuple[Multiplier, Multiplier]:
         """From features to state, and from sums over time to output; factors are float32."""
         source, feature, time, state = (
-            np.float32(self._check_quantized(graph, op, self._input(graph, op, i)).scale[0])
-            for i in (0, _FEATURE, _TIME, _STATE)
+            self._input(graph, op, i) for i in (0, _FEATURE, _TIME, _STATE)
         )
-        output = np.float32(self._check_quantized(graph, op, self._output(graph, op)).scale[0])
+        into = self._check_quantized(graph, op, state).scale[0]
+        out = self._check_quantized(graph, op, self._output(graph, op)).scale[0]
         return (
-            quantize_multiplier(float(source * feature / state)),
-            quantize_multiplier(float(state * time / output)),
+            quantize_multiplier(self._float32_factor(graph, op, (source, feature), into)),
+            quantize_multiplier(self._float32_factor(graph, op, (state, time), out)),
         )
 
     def check(self, graph: Graph, op: Op) -> None:

@@ -34,7 +34,7 @@ _BEYOND = {
     **dict.fromkeys((20, 21, 22, 23), "layer normalisation"),
 }
 _TANH = 4
-_Q3_12 = np.float32(2.0**-12)
+_Q3_12 = 2.0**-12
 """Scale of what goes into the gates' functions."""
 
 
@@ -95,16 +95,12 @@ class UnidirectionalSequenceLstm(Stateful):
             for start, factor in ((_INPUT_WEIGHTS, source), (_RECURRENT_WEIGHTS, hidden)):
                 tensor = self._input(graph, op, start + place)
                 weights = self._constant(graph, op, start + place, "weights")
-                scales = [
-                    np.float32(self._check_quantized(graph, op, one).scale[0])
-                    for one in (tensor, factor)
-                ]
+                scale = self._float32_factor(graph, op, (tensor, factor), _Q3_12)
                 zero = c_structs.zero_point(factor)
                 bias = -zero * weights.astype(np.int64).sum(axis=1)
                 if factor is source:
                     bias = bias + self._constant(graph, op, _BIAS + place, "bias values")
-                multiplier = quantize_multiplier(float(scales[0] * scales[1] / _Q3_12))
-                parts.append(_Part(weights, bias, multiplier))
+                parts.append(_Part(weights, bias, quantize_multiplier(scale)))
             made[name] = (parts[0], parts[1])
         return made
 
@@ -125,8 +121,8 @@ class UnidirectionalSequenceLstm(Stateful):
     def clip(self, graph: Graph, op: Op) -> int:
         """Largest magnitude of the quantised cell; 0 for no limit."""
         scale = np.float32(self._check_quantized(graph, op, self._input(graph, op, _CELL)).scale[0])
-        limit = np.float32(cast("LstmOptions", op.options).cell_clip) / scale
-        return int(min(max(float(limit), 0.0), 32767.0))
+        limit = float(np.float32(cast("LstmOptions", op.options).cell_clip) / scale)
+        return int(min(limit, 32767.0)) if limit > 0 else 0
 
     def hidden_multiplier(self, graph: Graph, op: Op) -> Multiplier:
         """From output gate times tanh(cell) to the output; the factor is a float32."""

@@ -17,7 +17,7 @@ from fleetgrad_codegen.ops.fully_connected import FullyConnected
 from fleetgrad_codegen.verify import reference_outputs
 from support.agreement import checked
 from support.models import pack, unpack
-from support.single_ops import lstm, svdf
+from support.stateful_ops import lstm, svdf
 from support.strategies import generators, int8s
 
 if TYPE_CHECKING:

@@ -25,7 +25,8 @@ from fleetgrad_codegen.training.float_reference import (
 )
 from fleetgrad_codegen.training.local import LocalPlan
 from support.heads import HEADS
-from support.single_ops import SINGLE_OPS, lstm, svdf
+from support.single_ops import SINGLE_OPS
+from support.stateful_ops import lstm, svdf
 
 CE = Loss.SOFTMAX_CROSS_ENTROPY
 REAL = ("mlperf_ic_pretrainedResnet_quant", "mlperf_ad01_int8")
