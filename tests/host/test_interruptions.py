@@ -12,15 +12,13 @@ from typing import Any
 import pytest
 
 from fleetgrad.fleet import Endpoint, Placement
-from fleetgrad.run import Services
-from fleetgrad.store import Ledger, Store
 from support.federation import (
     ModelFleet,
     manifest,
     project,
     write_data,
 )
-from support.runs import IMPATIENT, Diary, events, expected, run
+from support.runs import Diary, StopError, events, expected, run, stopping
 
 
 class Stubborn(ModelFleet):
@@ -36,31 +34,6 @@ class Stubborn(ModelFleet):
         self.models.update(self._kept)
         self._kept = self.models
         return endpoints
-
-
-class StopError(Exception):
-    """The host stops here."""
-
-
-def stopping(at: int, *, after: bool) -> Services:
-    """Services whose ledger stops the host at its n-th commit."""
-
-    class StoppingLedger(Ledger):
-        commits = 0
-
-        def _commit(self) -> None:
-            self.commits += 1
-            if self.commits == at and not after:
-                raise StopError
-            super()._commit()
-            if self.commits == at:
-                raise StopError
-
-    class StoppingStore(Store):
-        def _open_ledger(self, path: Path, *, writing: bool) -> Ledger:
-            return StoppingLedger(path, writing=writing)
-
-    return replace(IMPATIENT, open_store=lambda d: StoppingStore(d, writing=True))
 
 
 @pytest.mark.parametrize("after", [False, True])

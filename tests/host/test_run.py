@@ -24,7 +24,7 @@ from support.federation import (
     write_bundle,
     write_data,
 )
-from support.runs import Diary, events, expected, run
+from support.runs import Diary, StopError, events, expected, run, stopping
 
 EVEN = np.arange(48) % 2 == 0
 

@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from fleetgrad.config import Config, learning_rate
 from fleetgrad.device import Patience
 from fleetgrad.results import RoundReport, RunResult, RunStarted
 from fleetgrad.run import Services, execute
-from fleetgrad.store import Store
+from fleetgrad.store import Ledger, Store
 from fleetgrad.wire.messages import RoundOpen
 from support.device_model import Traits
 from support.fedavg_oracle import final_digest
@@ -74,3 +76,28 @@ def lr(config: Config) -> tuple[int, int]:
 def events(config: Config, run_id: str) -> list[tuple[str, int | None]]:
     with Store(config.run.dir, writing=False) as store:
         return [(e.kind, e.device) for e in store.ledger.events(run_id)]
+
+
+class StopError(Exception):
+    """The host stops here."""
+
+
+def stopping(at: int, *, after: bool) -> Services:
+    """Services whose ledger stops the host at its n-th commit."""
+
+    class StoppingLedger(Ledger):
+        commits = 0
+
+        def _commit(self) -> None:
+            self.commits += 1
+            if self.commits == at and not after:
+                raise StopError
+            super()._commit()
+            if self.commits == at:
+                raise StopError
+
+    class StoppingStore(Store):
+        def _open_ledger(self, path: Path, *, writing: bool) -> Ledger:
+            return StoppingLedger(path, writing=writing)
+
+    return replace(IMPATIENT, open_store=lambda d: StoppingStore(d, writing=True))
