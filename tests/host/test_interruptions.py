@@ -12,13 +12,16 @@ from typing import Any
 import pytest
 
 from fleetgrad.fleet import Endpoint, Placement
+from fleetgrad.results import RunResult
+from fleetgrad.run import execute
+from fleetgrad.store import Store
 from support.federation import (
     ModelFleet,
     manifest,
     project,
     write_data,
 )
-from support.runs import Diary, StopError, events, expected, run, stopping
+from support.runs import IMPATIENT, Diary, StopError, events, expected, run, stopping
 
 
 class Stubborn(ModelFleet):
@@ -102,3 +105,19 @@ def test_start_from_a_current_version_that_is_not_there_is_told(tmp_path: Path) 
     model = ModelFleet(bend=lambda traits: replace(traits, model_digest=bytes(range(1, 9))))
     run(config, model, diary=diary)
     assert "starts from the factory" in diary.notices[0]
+
+
+def test_run_whose_result_was_not_delivered_is_delivered_again(tmp_path: Path) -> None:
+    def broken(_: RunResult) -> None:
+        raise StopError
+
+    config = project(tmp_path, "run.start=current")
+    bundle = tmp_path / "bundle"
+    with pytest.raises(StopError):
+        execute(config, bundle, ModelFleet(), services=IMPATIENT, deliver=broken)
+    delivered: list[RunResult] = []
+    execute(config, bundle, ModelFleet(), services=IMPATIENT, deliver=delivered.append)
+    with Store(config.run.dir, writing=False) as store:
+        (row,) = store.ledger.runs()
+    assert [result.run_id for result in delivered] == [row.run_id]
+    assert delivered[0].resumed
