@@ -53,6 +53,7 @@ def execute(
     fleet: Fleet,
     observer: Observer | None = None,
     services: Services | None = None,
+    *,
     deliver: Callable[[RunResult], None] | None = None,
 ) -> RunResult:
     """Runs federated rounds over a fleet, or goes on with a run that was interrupted.
