@@ -29,7 +29,7 @@ static const fg_conv2d_params op0_params = {
     .in_channels = 1,
     .out_channels = 4,
     .input_zero = -3,
-    .scale = {.value = op0_scale, .shift = op0_shift},
+    .scale = {.value = op0_scale, .shift = op0_shift, .small = true},
     .output = {.low = 0, .high = 255, .zero_point = -128},
 };
 
@@ -151,7 +151,7 @@ static fg_status refresh(const fg_model_state *state) {
 
 const fg_model fg_generated_model = {
     .abi = FG_MODEL_ABI,
-    .digest = {0x3b, 0xbb, 0x91, 0xf4, 0x29, 0x98, 0x24, 0x7b},
+    .digest = {0x5c, 0x7b, 0x6d, 0xb3, 0x72, 0xd0, 0x1e, 0x55},
     .arena_bytes = FG_MODEL_ARENA_BYTES,
     .param_bytes = FG_MODEL_PARAM_BYTES,
     .shadow_bytes = FG_MODEL_SHADOW_BYTES,
