@@ -7,11 +7,25 @@
 
 #include <stdint.h>
 
+#include "fg_target.h"
 #include "fleetgrad/fg_kernels.h"
+
+#if FG_DSP
+#include "dsp/fg_dsp.h"
+#endif
 
 /* a * b / 2^31 to nearest, ties up. One of the two must not be INT32_MIN. */
 static inline int32_t fg_doubling_high_mul(int32_t a, int32_t b) {
     return (int32_t)(((int64_t)a * b + (1LL << 30)) >> 31);
+}
+
+/* The same for |a| < 2^30, which some processors compute at once. */
+static inline int32_t fg_half_high_mul(int32_t a, int32_t b) {
+#if FG_DSP
+    return fg_high_mul(a * 2, b);
+#else
+    return fg_doubling_high_mul(a, b);
+#endif
 }
 
 /* x / 2^exponent to nearest, ties away from zero; 1 <= exponent <= 31, INT32_MIN < x < INT32_MAX.

@@ -13,6 +13,7 @@
 #define FG_DSP 0
 #endif
 
+/* Inner loops are inlined, and the loops themselves are not, even when optimising for size. */
 #if defined(__GNUC__)
 #define FG_INLINE   inline __attribute__((always_inline))
 #define FG_NOINLINE __attribute__((noinline))

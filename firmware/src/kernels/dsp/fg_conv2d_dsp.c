@@ -21,18 +21,18 @@ typedef struct layer {
 static FG_NOINLINE void multiply(const layer *of, int32_t channel, int32_t next, fg_block *result) {
     const int32_t taps = of->taps;
     const int32_t rest = taps & 3;
-    const uint32_t *const end = of->words + (taps - rest);
+    const int32_t most = taps - rest;
+    const uint32_t *const end = of->words + most;
     const int8_t *first = of->weights + channel * taps;
     const int8_t *second = first + next * taps;
     const int32_t *bias = of->bias + channel;
     fg_block sums = fg_block_of(bias[0], bias[next]);
-    if (taps != rest) {
+    if (most != 0) {
         fg_add_quads(&sums, of->words, end, first, second);
     }
     if (rest != 0) {
-        first += taps - rest;
-        second += taps - rest;
-        fg_add_quad(&sums, end, fg_load_some(first, rest), fg_load_some(second, rest));
+        fg_add_quad(&sums, end, fg_load_rest(first + most, rest, most),
+                    fg_load_rest(second + most, rest, most));
     }
     *result = sums;
 }

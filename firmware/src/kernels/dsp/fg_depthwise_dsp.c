@@ -152,69 +152,77 @@ static FG_NOINLINE void write_any(const strip *of, const uint32_t sums[LANES], i
     fg_requantize(scale, &of->params->output, of->channel, of->count, whole, output);
 }
 
-/* One row of outputs; `filter` begins with the row that belongs to the band's first slot. */
-static FG_INLINE void convolve_row(const strip *of, const uint32_t *filter, int32_t kernel_w,
-                                   int32_t dilation, bool usual, int8_t *output) {
-    const int32_t kernel_h = of->params->window.kernel_h;
+/* Adds one row of a window. */
+static FG_INLINE void add_row(uint32_t sums[LANES], const uint32_t *taps, const uint32_t *factors,
+                              int32_t kernel_w, int32_t dilation) {
+    for (int32_t kx = kernel_w / 2; kx > 0; --kx) {
+        const uint32_t left = taps[0];
+        const uint32_t right = taps[dilation];
+        const uint32_t lower = fg_lower_halves(left, right);
+        const uint32_t upper = fg_upper_halves(left, right);
+        const uint32_t factor0 = factors[0];
+        const uint32_t factor1 = factors[1];
+        sums[0] = fg_dot_pair(fg_even_bytes(lower), factor0, sums[0]);
+        sums[1] = fg_dot_pair(fg_odd_bytes(lower), factor1, sums[1]);
+        const uint32_t factor2 = factors[2];
+        const uint32_t factor3 = factors[3];
+        sums[2] = fg_dot_pair(fg_even_bytes(upper), factor2, sums[2]);
+        sums[3] = fg_dot_pair(fg_odd_bytes(upper), factor3, sums[3]);
+        taps += 2 * dilation;
+        factors += 4;
+    }
+    if (kernel_w % 2 != 0) {
+        const uint32_t even = fg_even_bytes(taps[0]);
+        const uint32_t odd = fg_odd_bytes(taps[0]);
+        const uint32_t factor02 = factors[0];
+        const uint32_t factor13 = factors[1];
+        sums[0] = fg_dot_lower(even, factor02, sums[0]);
+        sums[1] = fg_dot_lower(odd, factor13, sums[1]);
+        sums[2] = fg_dot_upper(even, factor02, sums[2]);
+        sums[3] = fg_dot_upper(odd, factor13, sums[3]);
+    }
+}
+
+/* One row of outputs as usual; `filter` begins with the row that belongs to the band's first slot.
+ * Windows of 3 x 3 without gaps. */
+static FG_NOINLINE void convolve_3_by_3(const strip *of, const uint32_t *filter, int8_t *output) {
     const int32_t stride = of->params->window.stride_w;
     const int32_t channels = of->params->in_channels;
     const int32_t zero = of->params->output.zero_point;
-    const int32_t next_row = of->band_pitch - kernel_w / 2 * 2 * dilation;
-    const uint32_t *from = of->band;
-    const uint32_t *const end = from + of->params->window.out_w * stride;
-    while (from != end) {
+    const int32_t pitch = of->band_pitch;
+    const uint32_t *taps = of->band;
+    const uint32_t *const end = taps + of->params->window.out_w * stride;
+    while (taps != end) {
         uint32_t sums[LANES] = {of->bias[0], of->bias[1], of->bias[2], of->bias[3]};
-        const uint32_t *taps = from;
-        const uint32_t *factors = filter;
-        int32_t ky = kernel_h;
-        do {
-            for (int32_t kx = kernel_w / 2; kx > 0; --kx) {
-                const uint32_t left = taps[0];
-                const uint32_t right = taps[dilation];
-                const uint32_t lower = fg_lower_halves(left, right);
-                const uint32_t upper = fg_upper_halves(left, right);
-                sums[0] = fg_dot_pair(fg_even_bytes(lower), factors[0], sums[0]);
-                sums[1] = fg_dot_pair(fg_odd_bytes(lower), factors[1], sums[1]);
-                sums[2] = fg_dot_pair(fg_even_bytes(upper), factors[2], sums[2]);
-                sums[3] = fg_dot_pair(fg_odd_bytes(upper), factors[3], sums[3]);
-                taps += 2 * dilation;
-                factors += 4;
-            }
-            if (kernel_w % 2 != 0) {
-                const uint32_t even = fg_even_bytes(taps[0]);
-                const uint32_t odd = fg_odd_bytes(taps[0]);
-                sums[0] = fg_dot_lower(even, factors[0], sums[0]);
-                sums[1] = fg_dot_lower(odd, factors[1], sums[1]);
-                sums[2] = fg_dot_upper(even, factors[0], sums[2]);
-                sums[3] = fg_dot_upper(odd, factors[1], sums[3]);
-                factors += 2;
-            }
-            taps += next_row;
-        } while (--ky > 0);
-        if (usual) {
-            write_usual(of, sums, zero, output);
-        } else {
-            write_any(of, sums, output);
-        }
-        from += stride;
+        add_row(sums, taps, filter, 3, 1);
+        add_row(sums, taps + pitch, filter + 6, 3, 1);
+        add_row(sums, taps + 2 * pitch, filter + 12, 3, 1);
+        write_usual(of, sums, zero, output);
+        taps += stride;
         output += channels;
     }
 }
 
-static FG_NOINLINE void convolve_usual_row_of_3(const strip *of, const uint32_t *filter,
-                                                int8_t *output) {
-    convolve_row(of, filter, 3, 1, true, output);
-}
-
-static FG_NOINLINE void convolve_usual_row(const strip *of, const uint32_t *filter,
-                                           int8_t *output) {
+/* Any windows and outputs. */
+static FG_NOINLINE void convolve_row(const strip *of, const uint32_t *filter, bool usual,
+                                     int8_t *output) {
     const fg_window *window = &of->params->window;
-    convolve_row(of, filter, window->kernel_w, window->dilation_w, true, output);
-}
-
-static FG_NOINLINE void convolve_any_row(const strip *of, const uint32_t *filter, int8_t *output) {
-    const fg_window *window = &of->params->window;
-    convolve_row(of, filter, window->kernel_w, window->dilation_w, false, output);
+    for (int32_t column = 0; column < window->out_w; ++column) {
+        uint32_t sums[LANES] = {of->bias[0], of->bias[1], of->bias[2], of->bias[3]};
+        const uint32_t *taps = of->band + column * window->stride_w;
+        const uint32_t *factors = filter;
+        for (int32_t ky = window->kernel_h; ky > 0; --ky) {
+            add_row(sums, taps, factors, window->kernel_w, window->dilation_w);
+            taps += of->band_pitch;
+            factors += of->filter_pitch;
+        }
+        if (usual) {
+            write_usual(of, sums, of->params->output.zero_point, output);
+        } else {
+            write_any(of, sums, output);
+        }
+        output += of->params->in_channels;
+    }
 }
 
 static FG_NOINLINE void convolve_strip(const strip *of, const int8_t *input, int8_t *output) {
@@ -222,16 +230,15 @@ static FG_NOINLINE void convolve_strip(const strip *of, const int8_t *input, int
     const int32_t kernel_h = window->kernel_h;
     const int32_t kept = window->dilation_h == 1 ? kernel_h - window->stride_h : 0;
     const bool usual = is_usual(of);
+    const bool three = kernel_h == 3 && window->kernel_w == 3 && window->dilation_w == 1;
     int32_t begin = 0; /* slot of the window's first row */
     for (int32_t row = 0; row < window->out_h; ++row) {
         fill_band(of, input, fg_window_top(window, row), begin, row == 0 || kept < 0 ? 0 : kept);
         const uint32_t *filter = of->filter + (kernel_h - begin) % kernel_h * of->filter_pitch;
-        if (!usual) {
-            convolve_any_row(of, filter, output);
-        } else if (window->kernel_w == 3 && window->dilation_w == 1) {
-            convolve_usual_row_of_3(of, filter, output);
+        if (usual && three) {
+            convolve_3_by_3(of, filter, output);
         } else {
-            convolve_usual_row(of, filter, output);
+            convolve_row(of, filter, usual, output);
         }
         output += window->out_w * of->params->in_channels;
         begin = (begin + window->stride_h) % kernel_h;

@@ -150,6 +150,12 @@ static FG_INLINE int32_t fg_to_int8(int32_t x) {
 #define FG_DSP_LOOPS 0
 #endif
 
+static FG_INLINE uint32_t fg_load_pair(const int16_t *halves) {
+    uint32_t pair;
+    memcpy(&pair, halves, sizeof pair);
+    return pair;
+}
+
 /* Four bytes from anywhere. */
 static FG_INLINE uint32_t fg_load_quad(const int8_t *bytes) {
     uint32_t quad;
@@ -164,6 +170,14 @@ static FG_INLINE uint32_t fg_load_some(const int8_t *bytes, int32_t count) {
         quad = quad << 8 | (uint8_t)bytes[index - 1];
     }
     return quad;
+}
+
+/* The last 1 .. 3 bytes of `bytes`, then zeros; `before` says how many bytes precede them. */
+static FG_INLINE uint32_t fg_load_rest(const int8_t *bytes, int32_t count, int32_t before) {
+    if (before < 4) {
+        return fg_load_some(bytes, count);
+    }
+    return fg_load_quad(bytes + count - 4) >> (32 - 8 * count);
 }
 
 #endif
