@@ -163,6 +163,9 @@ def _check_ends(graph: Graph) -> None:
         if len(indices) != 1:
             names = ", ".join(graph.tensors[index].name for index in indices)
             raise UnsupportedError(f"the model has {len(indices)} {what}: {names}", expected="one")
+    if not any(graph.inputs[0] in op.inputs for op in graph.ops):
+        name = graph.tensors[graph.inputs[0]].name
+        raise UnsupportedError(f'nothing reads input "{name}"', expected="a model of its input")
 
 
 def _replace_directory(directory: Path, files: Mapping[str, bytes]) -> None:

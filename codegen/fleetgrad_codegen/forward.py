@@ -77,10 +77,16 @@ def _leader(
 
 
 def _unique_names(graph: Graph, leaders: Collection[int]) -> dict[int, str]:
+    """Short names, with the tensor's index where that is not unique.
+
+    All other regions have a space in their names (``op3 patch``), as has everything with an index;
+    a tensor's own name is taken as it is only if it has none.
+    """
     names: dict[int, str] = {}
     for leader in sorted(leaders):
         name = short_name(graph, leader)
-        names[leader] = name if name not in names.values() else f"{name} ({leader})"
+        plain = " " not in name and name not in names.values()
+        names[leader] = name if plain else f"{name} ({leader})"
     return names
 
 

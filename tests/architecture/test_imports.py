@@ -82,7 +82,9 @@ def test_only_the_command_line_joins_host_and_codegen() -> None:
 def test_nothing_imports_the_command_line() -> None:
     assert not violations(
         lambda importer, imported: (
-            not within(importer, "fleetgrad.cli") and within(imported, "fleetgrad.cli")
+            not within(importer, "fleetgrad.cli")
+            and importer != "fleetgrad.__main__"  # the command by another name
+            and within(imported, "fleetgrad.cli")
         )
     )
 

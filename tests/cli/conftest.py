@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from fleetgrad.cli import main
@@ -10,8 +12,11 @@ from support.outcome import Outcome, Run
 
 
 @pytest.fixture
-def fleetgrad(capfd: pytest.CaptureFixture[str]) -> Run:
-    """Call with the arguments of the command line."""
+def fleetgrad(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Run:
+    """Call with the arguments of the command line; runs where no fleetgrad.toml is about."""
+    monkeypatch.chdir(tmp_path)
 
     def run(*arguments: object) -> Outcome:
         capfd.readouterr()

@@ -3,28 +3,18 @@
 
 from __future__ import annotations
 
-import wave
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+
+from support.wav import write_wav
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import ModuleType
 
 SCALE, ZERO_POINT = 0.5847029089927673, 83  # input of MLPerf Tiny's kws_ref_model
-
-
-def write_wav(
-    path: Path, samples: np.ndarray, *, rate: int = 16000, channels: int = 1, width: int = 2
-) -> Path:
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(channels)
-        file.setsampwidth(width)
-        file.setframerate(rate)
-        file.writeframes(samples.astype("<i2").tobytes())
-    return path
 
 
 def rounding_of(stored: np.ndarray) -> np.ndarray:

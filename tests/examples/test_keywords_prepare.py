@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from test_keywords_features import write_wav
+
+from support.wav import write_wav
 
 if TYPE_CHECKING:
     from collections.abc import Callable

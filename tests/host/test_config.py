@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleetgrad import config as configs
@@ -41,7 +41,7 @@ def test_file_is_found_in_a_folder_above(tmp_path: Path) -> None:
 
 
 def test_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no fleetgrad\.toml(?s:.)*fleetgrad new"):
+    with pytest.raises(ConfigError, match=r"no fleetgrad\.toml(?s:.)*--config"):
         configs.find(tmp_path)
 
 
@@ -112,6 +112,7 @@ def test_fingerprint_ignores_places_and_follows_decisions(tmp_path: Path) -> Non
         assert load(tmp_path, MINIMAL, other).fingerprint() != base, other
 
 
+@settings(deadline=None)
 @given(st.floats(min_value=2.0**-30, max_value=1024.0))
 def test_learning_rate_keeps_fifteen_bits(rate: float) -> None:
     mantissa, exponent = configs.learning_rate(rate)
@@ -120,6 +121,7 @@ def test_learning_rate_keeps_fifteen_bits(rate: float) -> None:
     assert abs(value / Fraction(rate) - 1) <= Fraction(1, 1 << 15)
 
 
+@settings(deadline=None)
 @given(st.integers(1 << 14, (1 << 15) - 1), st.integers(-20, 10))
 def test_learning_rate_of_fifteen_bits_is_exact(mantissa: int, exponent: int) -> None:
     assert configs.learning_rate(math.ldexp(mantissa, exponent - 15)) == (mantissa, exponent)
@@ -129,3 +131,15 @@ def test_learning_rate_of_fifteen_bits_is_exact(mantissa: int, exponent: int) ->
 def test_learning_rate_must_be_positive_and_finite(rate: float) -> None:
     with pytest.raises(ConfigError, match="no rate"):
         configs.learning_rate(rate)
+
+
+@pytest.mark.parametrize("path", ["~nobody-of-this-name/d.npz", "a\\u0000b"])
+def test_path_that_is_none_is_refused(tmp_path: Path, path: str) -> None:
+    with pytest.raises(ConfigError, match=r"data\.path is no path"):
+        load(tmp_path, f'[model]\npath = "m.tflite"\n[data]\npath = "{path}"')
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", ".."])
+def test_name_may_not_lead_elsewhere(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=r"model\.name(?s:.)*without a slash"):
+        load(tmp_path, MINIMAL, f"model.name={name}")

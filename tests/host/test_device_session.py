@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
+from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleetgrad.device import (
@@ -31,6 +32,7 @@ from fleetgrad.wire.messages import (
     Abort,
     Ack,
     ErrorCode,
+    Phase,
     RoundOpen,
     StatusRequest,
     UpdateHeader,
@@ -232,6 +234,32 @@ def test_lost_device_that_is_heard_again_goes_on_where_it_was() -> None:
     assert len(bench.of(Joined)) == 2
 
 
+def idle(device: DeviceModel) -> DeviceModel:
+    device.phase = Phase.IDLE
+    return device
+
+
+def rebooted(device: DeviceModel) -> DeviceModel:
+    fresh = DeviceModel(device.traits, boots=1)
+    fresh.take(0)  # its HELLO goes nowhere
+    return fresh
+
+
+@pytest.mark.parametrize("comes_back", [idle, rebooted])
+def test_lost_device_that_came_back_without_a_word_is_found(
+    comes_back: Callable[[DeviceModel], DeviceModel],
+) -> None:
+    bench = Bench(dataclasses.replace(TRAITS, work_ms=200)).run().open().run(50)
+    kept, bench.device = bench.device, None
+    bench.run(25_000)
+    assert len(bench.of(Lost)) == 1
+    assert kept
+    bench.device = comes_back(kept)
+    bench.run(8000)
+    assert len(bench.of(Joined)) == 2
+    assert len(bench.of(Arrived)) == 1
+
+
 def test_link_that_ends_loses_the_device_for_good() -> None:
     bench = Bench().run()
     assert bench.session.hang_up("gone") == [Lost(7, "gone")]
@@ -278,6 +306,7 @@ def test_frames_of_other_sessions_and_unknown_messages_are_passed_over() -> None
     assert len(bench.run().of(Arrived)) == 1
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_garbage_never_harms(data: bytes) -> None:
     bench = Bench().run().open()

@@ -7,7 +7,7 @@ import struct
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleetgrad.device import Update
@@ -43,6 +43,7 @@ def update(samples: int, exponents: tuple[int, ...], deltas: list[int]) -> Updat
     return Update(1, 0, samples, 0, 0, 0, 0, exponents, np.array(deltas, np.int8), b"")
 
 
+@settings(deadline=None)
 @given(values, updates)
 def test_average_is_the_weighted_mean_rounded_half_away(
     numbers: list[int], parts: list[tuple[int, tuple[int, ...], list[int]]]
@@ -51,6 +52,7 @@ def test_average_is_the_weighted_mean_rounded_half_away(
     assert made.values.tolist() == fedavg_oracle.average(numbers, SEGMENTS, parts)
 
 
+@settings(deadline=None)
 @given(values, updates, st.randoms())
 def test_order_of_arrival_does_not_matter(numbers, parts, shuffler) -> None:  # type: ignore[no-untyped-def]
     arrived = {i: update(*part) for i, part in enumerate(parts)}
@@ -60,6 +62,7 @@ def test_order_of_arrival_does_not_matter(numbers, parts, shuffler) -> None:  # 
     assert first.digest == second.digest
 
 
+@settings(deadline=None)
 @given(values)
 def test_broadcast_rounds_half_up_and_clamps(numbers: list[int]) -> None:
     assert model(numbers).vector() == fedavg_oracle.vector(numbers, SEGMENTS)
@@ -70,6 +73,7 @@ def test_broadcast_of_a_fresh_model_is_what_it_was_made_from() -> None:
     assert from_vector(LAYOUT, vector).vector() == vector
 
 
+@settings(deadline=None)
 @given(values)
 def test_digest_is_that_of_the_definition_and_survives_storing(numbers: list[int]) -> None:
     made = model(numbers)
@@ -97,6 +101,7 @@ def test_sum_that_would_leave_64_bits_is_refused_not_wrapped() -> None:
 # --- Drawing -------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(
     st.sets(st.integers(1, 10**6), min_size=1, max_size=40),
     st.integers(1, 100),

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from fleetgrad import bundle as bundles
-from fleetgrad.boards import Board
+from fleetgrad import paths
+from fleetgrad.boards import Board, load_board
 from fleetgrad.config import Config
 from fleetgrad.data import partition, read
 from fleetgrad.errors import FleetError, ToolError
@@ -36,15 +37,17 @@ def at(config: Config, place: Path) -> Config:
 
 
 def children(pid: int) -> list[int]:
-    """Processes whose parent is `pid`."""
+    """Devices whose parent is `pid`; other tests may keep an interpreter there."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             try:
                 fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+                command = (entry / "cmdline").read_bytes().split(b"\0")[0]
             except OSError:
                 continue
-            if int(fields[1]) == pid and fields[0] != "Z":
+            is_device = b"python" not in command and fields[0] != "Z"
+            if int(fields[1]) == pid and is_device:
                 found.append(int(entry.name))
     return found
 
@@ -200,6 +203,15 @@ def placement(image: bytes = bytes(64)) -> list[Placement]:
 def test_missing_program_is_named(tmp_path: Path) -> None:
     with pytest.raises(FleetError, match=r"cannot start a device(?s:.)*no-such-node"):
         NativeFleet(tmp_path / "no-such-node").start(placement(), tmp_path)
+
+
+def test_missing_emulator_is_named_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ToolError, match="no emulator for mps2_an386") as caught:
+        QemuFleet(load_board(paths.boards(), "mps2_an386"), tmp_path / "node.elf")
+    assert "--fleet native" in caught.value.hint
 
 
 def test_program_that_ends_at_once_is_told_with_its_last_words(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,11 +21,20 @@ from fleetgrad.link import SocketLink
 from fleetgrad.results import RoundReport, RunResult, RunStarted
 from fleetgrad.run import Services, execute, summarise
 from fleetgrad.store import Ledger, Store
-from fleetgrad.wire.messages import ErrorCode, RoundOpen
+from fleetgrad.wire.messages import ErrorCode, RoundOpen, UpdateHeader
 from support.device_model import Traits
 from support.fedavg_oracle import final_digest
-from support.federation import DIGEST, SEGMENTS, ModelFleet, project, write_bundle, write_data
+from support.federation import (
+    DIGEST,
+    SEGMENTS,
+    ModelFleet,
+    manifest,
+    project,
+    write_bundle,
+    write_data,
+)
 
+EVEN = np.arange(48) % 2 == 0
 IMPATIENT = Services(patience=Patience(listen=0.01, answer=0.05, silence=0.1, gone=0.4))
 
 
@@ -204,6 +214,13 @@ class Cut(Muted):
         return self._link.read()
 
 
+class Noisy(Muted):
+    """A link on which a boot log comes again and again, between the frames."""
+
+    def read(self) -> bytes:
+        return b"ets Jun  8 2016, rst cause 2\r\n\0" * 100 + self._link.read()
+
+
 def only(device: int, **changes: Any) -> Any:
     return lambda traits: replace(traits, **changes) if traits.device == device else traits
 
@@ -227,6 +244,15 @@ def test_board_that_never_answers_is_dropped_and_named(tmp_path: Path) -> None:
     assert ("lost", 3) in events(config, result.run_id)
 
 
+def test_boot_logs_between_frames_disturb_nothing_and_are_told_with_measure(tmp_path: Path) -> None:
+    config = project(tmp_path)
+    diary = Diary()
+    assert run(config, ModelFleet(wrap=third(Noisy)), diary=diary).model_digest == expected(config)
+    assert diary.notices[0] == "device 3 printed: ets Jun  8 2016, rst cause 2"
+    assert diary.notices[-1] == "device 3 prints on; the rest is not shown"
+    assert len(diary.notices) == 33
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -244,6 +270,46 @@ def test_device_that_does_not_fit_is_left_out_with_the_reason(
     assert [r.accepted for r in result.rounds] == [(1, 2, 4)] * 3
     assert words in result.devices[2].left_out
     assert ("refused", 3) in events(config, result.run_id)
+
+
+def test_device_refused_by_an_interrupted_run_is_told_and_has_another_chance(
+    tmp_path: Path,
+) -> None:
+    config = project(tmp_path)
+    with pytest.raises(StopError):
+        run(config, services=stopping(4, after=True))
+    with pytest.raises(StopError):
+        run(config, ModelFleet(bend=only(3, schema_hash=3)), stopping(4, after=True))
+    with Store(config.run.dir, writing=False) as store:
+        (row,) = store.ledger.runs()
+        assert "schema" in store.ledger.devices(row.run_id)[2].left_out
+    assert run(config).devices[2].left_out == ""
+
+
+def test_users_without_held_out_samples_are_not_asked_to_evaluate(tmp_path: Path) -> None:
+    write_data(tmp_path / "data.npz", test=np.repeat([False, False, True, False], 12) & EVEN)
+    diary = Diary()
+    result = run(project(tmp_path), diary=diary)
+    assert diary.notices == []
+    assert [r.accepted for r in result.rounds] == [(1, 2, 3, 4)] * 3
+    assert result.accuracy_after is not None
+    write_data(tmp_path / "data.npz", test=np.zeros(48, bool))
+    result = run(project(tmp_path), diary=diary)
+    assert diary.notices == []
+    assert result.accuracy_after is None
+    assert len(result.model_digest) == 64
+
+
+def test_update_that_claims_more_samples_than_there_are_never_counts(tmp_path: Path) -> None:
+    def boast(blob: bytes) -> bytes:
+        header = replace(UpdateHeader.unpack(blob[: UpdateHeader.BYTES]), samples=65535)
+        rest = header.pack()[4:] + blob[UpdateHeader.BYTES :]
+        return zlib.crc32(rest).to_bytes(4, "little") + rest
+
+    result = run(project(tmp_path), ModelFleet(bend=only(2, spoil=boast)))
+    assert [r.accepted for r in result.rounds] == [(1, 3, 4)] * 3
+    reason = result.rounds[0].dropped[0].reason
+    assert reason == "an update from 65535 training samples of a device that holds 9"
 
 
 def test_spoilt_update_never_counts(tmp_path: Path) -> None:
@@ -286,6 +352,21 @@ def test_repetition_is_told(tmp_path: Path) -> None:
         story = store.ledger.events()
         assert [e.kind for e in story].count("repeated") == 2
         assert store.ledger.rounds(store.ledger.runs()[0].run_id)[0].attempt == 2
+
+
+def test_traffic_of_a_repeated_round_is_all_counted(tmp_path: Path) -> None:
+    config = project(tmp_path, "rounds.min_updates=4")
+    fleet = ModelFleet(bend=only(2, refuses=ErrorCode.FAILED))
+
+    class Healer(Diary):
+        def notice(self, text: str) -> None:
+            if "it is repeated" in text:
+                fleet.models[2].traits = replace(fleet.models[2].traits, refuses=None)
+
+    first, second, _ = run(config, fleet, diary=Healer()).rounds
+    assert first.accepted == (1, 2, 3, 4)
+    assert first.bytes_up >= second.bytes_up
+    assert first.bytes_down >= second.bytes_down
 
 
 def test_no_device_at_all_is_a_named_failure(tmp_path: Path) -> None:
@@ -359,8 +440,8 @@ def stopping(at: int, *, after: bool) -> Services:
                 raise StopError
 
     class StoppingStore(Store):
-        def _open_ledger(self, path: Path) -> Ledger:
-            return StoppingLedger(path)
+        def _open_ledger(self, path: Path, *, writing: bool) -> Ledger:
+            return StoppingLedger(path, writing=writing)
 
     return replace(IMPATIENT, open_store=lambda d: StoppingStore(d, writing=True))
 
@@ -403,6 +484,31 @@ def test_changed_config_begins_a_run_of_its_own(tmp_path: Path) -> None:
     config = project(tmp_path)
     with pytest.raises(StopError):
         run(config, services=stopping(4, after=True))
-    other = run(project(tmp_path, "train.seed=9"))
+    diary = Diary()
+    other = run(project(tmp_path, "train.seed=9"), diary=diary)
     assert not other.resumed
+    (warning,) = diary.notices
+    assert "is unfinished and does not go on: train.seed = 9, not 0" in warning
+    assert ("warning", None) in events(config, other.run_id)
     assert run(config).resumed
+
+
+def test_changed_data_begin_a_run_of_their_own(tmp_path: Path) -> None:
+    with pytest.raises(StopError):
+        run(project(tmp_path), services=stopping(4, after=True))
+    write_data(tmp_path / "data.npz", samples=11)
+    diary = Diary()
+    assert not run(project(tmp_path), diary=diary).resumed
+    assert "the model or the data are other ones" in diary.notices[0]
+
+
+def test_start_from_a_current_version_that_is_not_there_is_told(tmp_path: Path) -> None:
+    diary = Diary()
+    run(project(tmp_path, "run.start=current"), diary=diary)
+    assert diary.notices == [], "an empty store has nothing else to start from"
+    config = project(tmp_path, "run.start=current")
+    tree = manifest(digest=bytes(range(1, 33)).hex())
+    (tmp_path / "bundle" / "manifest.json").write_text(json.dumps(tree))
+    model = ModelFleet(bend=lambda traits: replace(traits, model_digest=bytes(range(1, 9))))
+    run(config, model, diary=diary)
+    assert "starts from the factory" in diary.notices[0]

@@ -6,8 +6,9 @@ from __future__ import annotations
 import shutil
 
 import pytest
-import wire_native
 from hypothesis import settings
+
+from support import wire_native
 
 # How long one example takes says nothing here: the first call of a function loads it.
 settings.register_profile("wire", deadline=None)

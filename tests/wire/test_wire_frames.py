@@ -11,7 +11,6 @@ import pytest
 from cobs import cobs
 from hypothesis import example, given
 from hypothesis import strategies as st
-from wire_native import NativeWire
 
 from fleetgrad.wire.errors import MessageError
 from fleetgrad.wire.framing import (
@@ -25,6 +24,7 @@ from fleetgrad.wire.framing import (
     unstuff,
 )
 from fleetgrad.wire.messages import PAYLOAD_MAX
+from support.wire_native import NativeWire
 
 # Long runs without a zero, and zeros at every distance, are where byte stuffing goes wrong.
 runs = st.lists(

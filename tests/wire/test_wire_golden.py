@@ -9,12 +9,12 @@ import zlib
 from typing import Any
 
 import pytest
-import wire_native
-from wire_native import NativeWire
 
 from fleetgrad.wire import messages
 from fleetgrad.wire.framing import Frame, FrameDecoder, encode_frame
 from fleetgrad.wire.messages import UpdateHeader
+from support import wire_native
+from support.wire_native import NativeWire
 
 SPEC = (wire_native.ROOT / "SPEC.md").read_text(encoding="utf-8")
 BLOCKS = [tomllib.loads(part.split("```", 1)[0]) for part in SPEC.split("```toml\n")[1:]]

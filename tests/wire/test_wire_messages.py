@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import wire_native
 from hypothesis import given
 from hypothesis import strategies as st
-from wire_native import NativeWire
 
 from fleetgrad.wire import messages
 from fleetgrad.wire.errors import MessageError
 from fleetgrad.wire.framing import Frame, FrameDecoder, encode_message
 from schema import SCALAR_BYTES, Record, SchemaError, load
+from support import wire_native
+from support.wire_native import NativeWire
 
 SCHEMA = wire_native.schema()
 RECORDS = SCHEMA.messages + SCHEMA.records

@@ -12,11 +12,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import wire_native
 
 from fleetgrad.wire import messages
 from fleetgrad.wire.framing import DELIMITER, Frame, encode_frame, encode_message
 from fleetgrad.wire.messages import Ack, Chunk, StatusRequest
+from support import wire_native
 
 HARNESS = wire_native.ROOT / "tests/fuzz/fuzz_wire.c"
 SANITIZERS = ["-g", "-O1", "-fno-sanitize-recover=all"]

@@ -8,7 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wire_native import (
+
+from fleetgrad.wire.errors import TransferError
+from fleetgrad.wire.messages import PAYLOAD_MIN, Ack, Chunk
+from fleetgrad.wire.transfer import TIMEOUT_MAX_MS, TIMEOUT_MS, Receiver, Sender, transfer_id
+from support.wire_native import (
     FG_ERR_SIZE,
     FG_ERR_STATE,
     FG_OK,
@@ -16,10 +20,6 @@ from wire_native import (
     NativeSender,
     NativeWire,
 )
-
-from fleetgrad.wire.errors import TransferError
-from fleetgrad.wire.messages import PAYLOAD_MIN, Ack, Chunk
-from fleetgrad.wire.transfer import TIMEOUT_MAX_MS, TIMEOUT_MS, Receiver, Sender, transfer_id
 
 BLOB = bytes(index * 7 & 0xFF for index in range(3000))
 

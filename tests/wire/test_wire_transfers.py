@@ -10,10 +10,10 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wire_line import AnyReceiver, AnySender, Faults, Line
-from wire_native import NativeReceiver, NativeSender, NativeWire
 
 from fleetgrad.wire.transfer import Receiver, Sender
+from support.wire_line import AnyReceiver, AnySender, Faults, Line
+from support.wire_native import NativeReceiver, NativeSender, NativeWire
 
 MINUTE_MS = 60_000
 LINES = {

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The C of one entry point while it is written, and the constants it needs."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from fleetgrad_codegen.emit.constants import Constants
 from fleetgrad_codegen.ir import Array
 from fleetgrad_codegen.plan.buffers import Layout, Region
+
+_NOT_PLAIN = re.compile(r"[^ -~]|\?")
+"""Control characters, whatever is not ASCII, and what trigraphs are made of."""
 
 
 class Trained(Protocol):
@@ -102,8 +106,9 @@ class Body:
         self._constants.include(header)
 
     def comment(self, text: str) -> None:
-        """One line of comment."""
-        self._lines.append(f"/* {text.replace('*/', '* /')} */")
+        """One line of comment; what could end it, or upset a compiler, is replaced."""
+        plain = _NOT_PLAIN.sub("_", text).replace("*/", "* /").replace("/*", "/ *")
+        self._lines.append(f"/* {plain} */")
 
     def call(self, function: str, *arguments: str | int) -> None:
         """A call of a function that cannot fail."""

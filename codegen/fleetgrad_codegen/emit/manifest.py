@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 from fleetgrad_codegen.emit.model import ABI, shadow_bytes
-from fleetgrad_codegen.frontend.offsets import constant_span
+from fleetgrad_codegen.frontend.patch import buffer_location
 from fleetgrad_codegen.ir import Graph, Tensor
 from fleetgrad_codegen.ops import REGISTRY
 from fleetgrad_codegen.plan import MemoryPlan
@@ -108,7 +108,7 @@ def _segment(graph: Graph, segment: Segment, model: bytes) -> dict[str, object]:
     source = graph.tensors[segment.tensor].source
     if source is None:
         raise ValueError(f"{segment.name} is not a tensor of the model file")
-    offset, nbytes = constant_span(model, source)
+    offset, nbytes = buffer_location(model, source)
     itemsize = 4 if segment.kind is SegmentKind.BIAS else 1
     if nbytes != segment.count * itemsize:
         raise ValueError(f"{segment.name} has {nbytes} bytes in the model file")

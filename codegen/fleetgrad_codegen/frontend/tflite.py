@@ -31,6 +31,7 @@ _DTYPES = {
     7: DType.INT16,
     9: DType.INT8,
 }
+_ZERO_POINTS = {DType.INT8: (-128, 127), DType.UINT8: (0, 255)}
 _OTHER_DTYPES = {1: "float16", 5: "string", 10: "float64", 15: "uint32", 16: "uint16", 17: "int4"}
 _CUSTOM = 32
 _BY_CODE = {operator.code: operator for operator in REGISTRY.values()}
@@ -137,11 +138,16 @@ def _tensor(file: _File, index: int, table: Table) -> Tensor:
         raise UnsupportedError("a sparse tensor", where, "dense tensors")
     dtype = _DTYPES[code]
     shape = _shape(table, where)
+    quantization = _quantization(table, shape, where)
+    low, high = _ZERO_POINTS.get(dtype, (-(2**31), 2**31 - 1))
+    for zero in quantization.zero_point if quantization else ():
+        if not low <= zero <= high:
+            raise ModelFormatError(f"zero point {zero} of {dtype}", where, f"{low} to {high}")
     return Tensor(
         name=name,
         shape=shape,
         dtype=dtype,
-        quantization=_quantization(table, shape, where),
+        quantization=quantization,
         data=_data(file, table, shape, dtype, where),
         source=index,
     )
@@ -180,8 +186,6 @@ def _quantization(table: Table, shape: tuple[int, ...], where: str) -> Quantizat
         raise ModelFormatError(
             f"{zero_points.size} zero points for {scales.size} scales", where, "as many as scales"
         )
-    if np.abs(zero_points).max(initial=0) > 2**31:
-        raise ModelFormatError("a zero point beyond 32 bits", where)
     zeros = tuple(int(z) for z in zero_points) or (0,)
     if len(zeros) != scales.size:
         zeros *= scales.size

@@ -14,32 +14,48 @@ from fleetgrad_codegen.ir import ABSENT, Array, Graph, Op
 from fleetgrad_codegen.ops.add import Add
 from fleetgrad_codegen.ops.average_pool_2d import AveragePool2D
 from fleetgrad_codegen.ops.base import Operator
+from fleetgrad_codegen.ops.concatenation import Concatenation
 from fleetgrad_codegen.ops.conv_2d import Conv2D
 from fleetgrad_codegen.ops.depthwise_conv_2d import DepthwiseConv2D
 from fleetgrad_codegen.ops.dequantize import Dequantize
 from fleetgrad_codegen.ops.fully_connected import FullyConnected
+from fleetgrad_codegen.ops.log_softmax import LogSoftmax
+from fleetgrad_codegen.ops.logistic import Logistic
 from fleetgrad_codegen.ops.max_pool_2d import MaxPool2D
 from fleetgrad_codegen.ops.mean import Mean
+from fleetgrad_codegen.ops.mul import Mul
 from fleetgrad_codegen.ops.pad import Pad
 from fleetgrad_codegen.ops.quantize import Quantize
 from fleetgrad_codegen.ops.reshape import Reshape
+from fleetgrad_codegen.ops.resize_nearest_neighbor import ResizeNearestNeighbor
 from fleetgrad_codegen.ops.softmax import Softmax
+from fleetgrad_codegen.ops.sub import Sub
+from fleetgrad_codegen.ops.tanh import Tanh
+from fleetgrad_codegen.ops.transpose import Transpose
 
 __all__ = ["REGISTRY", "Operator", "check_op", "interpret", "run_ops"]
 
 _OPERATORS: tuple[Operator, ...] = (
     Add(),
     AveragePool2D(),
+    Concatenation(),
     Conv2D(),
     DepthwiseConv2D(),
     Dequantize(),
     FullyConnected(),
+    LogSoftmax(),
+    Logistic(),
     MaxPool2D(),
     Mean(),
+    Mul(),
     Pad(),
     Quantize(),
     Reshape(),
+    ResizeNearestNeighbor(),
     Softmax(),
+    Sub(),
+    Tanh(),
+    Transpose(),
 )
 
 REGISTRY: Mapping[str, Operator] = MappingProxyType({o.kind: o for o in _OPERATORS})

@@ -67,6 +67,13 @@ class Operator(ABC):
             One array per output, likewise.
         """
 
+    def on_host(self, graph: Graph, op: Op) -> bool:  # noqa: ARG002
+        """Whether this use takes or gives something other than int8.
+
+        At an end of the model the host runs it; anywhere else the model is refused.
+        """
+        return False
+
     def macs(self, graph: Graph, op: Op) -> int:  # noqa: ARG002
         """Multiply-accumulates of one forward run; additions alone, as in a mean, do not count."""
         return 0

@@ -110,16 +110,33 @@ typedef struct fg_mean_params {
 
 void fg_mean(const fg_mean_params *params, const int8_t *input, int8_t *output);
 
+/* Two inputs element by element, of which either may be repeated along some dimensions. */
+typedef struct fg_broadcast {
+    int32_t size[3];    /* of the output, outermost first */
+    int32_t step[2][3]; /* per input: elements to the next position, 0 where it is repeated */
+} fg_broadcast;
+
 typedef struct fg_add_params {
-    int32_t count;
+    fg_broadcast shape;
+    int8_t sign; /* of the second input: 1 adds it, -1 subtracts it */
     int8_t input_zero[2];
     fg_tensor_scale input_scale[2]; /* to the sum's unit, from values shifted left by 20 */
     fg_tensor_scale scale;          /* from the sum to the output */
     fg_output output;
 } fg_add_params;
 
-/* `output` may be one of the inputs. */
+/* `output` may be one of the inputs, unless that one is repeated. */
 void fg_add(const fg_add_params *params, const int8_t *first, const int8_t *second, int8_t *output);
+
+typedef struct fg_mul_params {
+    fg_broadcast shape;
+    int8_t input_zero[2];
+    fg_tensor_scale scale; /* from the product to the output */
+    fg_output output;
+} fg_mul_params;
+
+/* `output` may be one of the inputs, unless that one is repeated. */
+void fg_mul(const fg_mul_params *params, const int8_t *first, const int8_t *second, int8_t *output);
 
 typedef struct fg_pad_params {
     int32_t input[3], before[3], output[3]; /* elements per dimension, outermost first */
@@ -146,6 +163,29 @@ typedef struct fg_quantize_params {
 
 /* From one int8 quantisation to another. `output` may be `input`. */
 void fg_quantize(const fg_quantize_params *params, const int8_t *input, int8_t *output);
+
+/* Any function of one value, from a table of its values at -128 to 127. `output` may be `input`. */
+void fg_lookup(const int8_t table[256], const int8_t *input, int32_t count, int8_t *output);
+
+typedef struct fg_transpose_params {
+    int32_t size[4]; /* of the output, outermost first */
+    int32_t step[4]; /* elements of the input to the next position */
+} fg_transpose_params;
+
+void fg_transpose(const fg_transpose_params *params, const int8_t *input, int8_t *output);
+
+/* Copies `rows` rows of `width` values into some columns of a wider matrix; `pitch` is the width of
+ * that one, `output` where the first row begins in it. */
+void fg_copy_columns(const int8_t *input, int32_t rows, int32_t width, int8_t *output,
+                     int32_t pitch);
+
+typedef struct fg_resize_params {
+    int16_t out_h, out_w, in_w, channels;
+    const int16_t *rows;    /* of the input, per row of the output */
+    const int16_t *columns; /* likewise */
+} fg_resize_params;
+
+void fg_resize_nearest(const fg_resize_params *params, const int8_t *input, int8_t *output);
 
 #ifdef __cplusplus
 }

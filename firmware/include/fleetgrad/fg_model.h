@@ -17,6 +17,11 @@ extern "C" {
 /* Raised whenever generated code and runtime must change together. */
 #define FG_MODEL_ABI 1U
 
+/* The parameter vector is little-endian on the line and used in place. */
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "parameters are little-endian: this machine is not"
+#endif
+
 /* Alignment, in bytes, of every buffer the caller hands over. */
 #define FG_ALIGNMENT 8U
 
@@ -27,7 +32,7 @@ typedef enum fg_loss {
 } fg_loss;
 
 typedef enum fg_segment_kind {
-    FG_SEGMENT_BIAS = 0,  /* int32, in units of s_x * s_w */
+    FG_SEGMENT_BIAS = 0,  /* int32, in units of s_x * s_w; within +-2^30 */
     FG_SEGMENT_WEIGHT = 1 /* int16 masters: 1/256 of the unit of the int8 weight */
 } fg_segment_kind;
 
@@ -83,6 +88,9 @@ typedef struct fg_model {
     uint32_t segment_count;
     const fg_segment *segments;
     const uint8_t *initial_params; /* param_bytes: the parameter vector as exported */
+
+    /* All entry points exist. Without a loss, evaluate(), accumulate() and apply() do nothing but
+     * return FG_ERR_UNSUPPORTED. */
 
     /* Input (already in the arena; it may be overwritten) to output. */
     fg_status (*forward)(const fg_model_state *state);

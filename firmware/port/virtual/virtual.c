@@ -104,9 +104,6 @@ int32_t fg_virtual_evaluate(void *memory, const int8_t *input, uint32_t label, c
                             fg_metrics *metrics) {
     const fg_model_state state = state_of(memory);
     const fg_target target = {label, values};
-    if (model->evaluate == NULL) {
-        return FG_ERR_UNSUPPORTED;
-    }
     memcpy(state.arena + model->input_offset, input, model->input_bytes);
     return model->evaluate(&state, &target, metrics);
 }
@@ -115,16 +112,13 @@ int32_t fg_virtual_accumulate(void *memory, const int8_t *input, uint32_t label,
                               const int8_t *values, uint32_t row, fg_metrics *metrics) {
     const fg_model_state state = state_of(memory);
     const fg_target target = {label, values};
-    if (model->accumulate == NULL) {
-        return FG_ERR_UNSUPPORTED;
-    }
     memcpy(state.arena + model->input_offset, input, model->input_bytes);
     return model->accumulate(&state, &target, row, metrics);
 }
 
 int32_t fg_virtual_apply(void *memory, uint32_t rows, const fg_step *step) {
     const fg_model_state state = state_of(memory);
-    return model->apply == NULL ? FG_ERR_UNSUPPORTED : model->apply(&state, rows, step);
+    return model->apply(&state, rows, step);
 }
 
 void fg_virtual_get_params(const void *memory, uint8_t *params) {

@@ -193,10 +193,16 @@ def describe(sensor: dict[str, Any]) -> str:
 
 
 def closing(report: Report, out: Path) -> Text:
-    """Where everything is."""
-    return Text(
+    """What was proven, and where everything is."""
+    here = Path.cwd()
+    shown = out.relative_to(here) if out.is_relative_to(here) else out
+    proof = (
         f"learned.tflite gives the boards' outputs bit for bit on all {report.verified_samples}"
-        f" held-out samples (LiteRT, reference kernels)\n"
-        f"{out / report.page}\n{out / 'result.json'}\n{out / report.exported_model}\n"
-        f"took {report.seconds:.0f} s"
+        " held-out samples (LiteRT, reference kernels)"
     )
+    lines = [
+        proof,
+        *(str(shown / name) for name in (report.page, "result.json", report.exported_model)),
+        f"took {report.seconds:.0f} s",
+    ]
+    return Text("\n".join(lines))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 from rich.table import Table
@@ -15,7 +15,7 @@ from fleetgrad import paths
 from fleetgrad.boards import Board, load_board
 from fleetgrad.config import Config
 from fleetgrad.report import Memory, MemoryBlock, Tile, render_plan
-from fleetgrad.report.units import kilobytes
+from fleetgrad.report.units import kilobytes, millions
 from fleetgrad_codegen.bundle import Bundle
 from fleetgrad_codegen.errors import BudgetError
 from fleetgrad_codegen.plan import check_budget
@@ -24,6 +24,10 @@ from .bundles import SCHEMES, budget_of, make_bundle
 from .files import write_text
 from .project import configured_for_a_model
 from .ui import Ui, verb
+
+# Of the kernels on a Cortex-M4, all in all: `fleetgrad bench kernels` finds 3 (large layers) to 9
+# (small ones). Good enough to tell milliseconds from minutes before anything is built.
+INSTRUCTIONS_PER_MAC: Final = 5
 
 
 def memory_of(bundle: Bundle) -> Memory:
@@ -59,6 +63,8 @@ def figures_of(bundle: Bundle, scheme: str, problem: BudgetError | None) -> dict
         "flash_bytes": memory.weights_flash_bytes,
         "forward_macs": cost["forward_macs"],
         "backward_macs": cost["backward_macs"],
+        "instructions_estimate": INSTRUCTIONS_PER_MAC
+        * (cost["forward_macs"] + cost["backward_macs"]),
         "fits": problem is None,
         "problem": "" if problem is None else str(problem),
     }
@@ -78,7 +84,7 @@ def table_of(rows: list[dict[str, Any]], board: Board) -> Table:
     budget = budget_of(board)
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("scheme")
-    for heading in ("arena", "lower bound", "parameters", "RAM", "flash", "forward", "backward"):
+    for heading in ("arena", "lower bound", "params", "RAM", "flash", "MACs", "instructions"):
         table.add_column(heading, justify="right")
     table.add_column("")
     for row in rows:
@@ -90,8 +96,8 @@ def table_of(rows: list[dict[str, Any]], board: Board) -> Table:
             f"{row['params_ram_bytes']:,} B",
             f"{row['ram_bytes']:,} B",
             f"{row['flash_bytes']:,} B",
-            f"{row['forward_macs']:,} MACs",
-            f"{row['backward_macs']:,} MACs",
+            f"{row['forward_macs']:,} + {row['backward_macs']:,}",
+            f"~{row['instructions_estimate']:,}",
             fits,
         )
     table.add_section()
@@ -150,8 +156,8 @@ def page_of(bundle: Bundle, row: dict[str, Any], name: str, board: Board) -> str
         Tile("Parameters", kilobytes(row["params_ram_bytes"]), "trained, their base, int8 shadow"),
         Tile("RAM", kilobytes(row["ram_bytes"]), "arena and parameters"),
         Tile("Flash", kilobytes(row["flash_bytes"]), "weights and initial parameters"),
-        Tile("Forward", f"{row['forward_macs']:,}", "multiply-accumulates"),
-        Tile("Backward", f"{row['backward_macs']:,}", "multiply-accumulates"),
+        Tile("Forward", millions(row["forward_macs"]), "multiply-accumulates"),
+        Tile("Backward", millions(row["backward_macs"]), "multiply-accumulates"),
     ]
     fits = "fits" if row["fits"] else "does not fit"
     summary = f"The model {trains}; it {fits} {board.name}."

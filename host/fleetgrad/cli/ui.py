@@ -80,7 +80,7 @@ class Ui:
     def result(self, document: Mapping[str, Any], *shown: RenderableType) -> None:
         """Prints the verb's result: the document with --json, else the tables."""
         if self.as_json:
-            print(json.dumps(document, indent=2))
+            print(json.dumps(document, indent=2), flush=True)  # the verb may go on for long
             return
         for renderable in shown:
             self.out.print(renderable)
@@ -138,16 +138,17 @@ def _bar(console: Console) -> Progress:
 
 
 def _plain_progress(ui: Ui, what: str, total: int) -> Advance:
-    """A line when a unit is finished, and then only if the last line is a while ago."""
+    """A line at the moment a unit is finished, unless the last line is only just out."""
     last_time = time.monotonic() - PLAIN_INTERVAL_S
-    last_done = 0
+    seen = 0
 
     def advance(done: int, note: str = "") -> None:
-        nonlocal last_time, last_done
+        nonlocal last_time, seen
         now = time.monotonic()
-        if done > last_done and (done >= total or now - last_time >= PLAIN_INTERVAL_S):
-            last_time, last_done = now, done
+        if done > seen and (done >= total or now - last_time >= PLAIN_INTERVAL_S):
+            last_time = now
             ui.note(f"{what}: {done}/{total}{'  ' + note if note else ''}")
+        seen = max(seen, done)
 
     return advance
 

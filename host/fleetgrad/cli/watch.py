@@ -64,7 +64,7 @@ class Watcher:
         """Moves the bar on, with the accuracy that the round found."""
         self._closed += 1
         found = report.accuracy_at_start
-        self._last = "" if found is None else f"accuracy {percent(found)}, "
+        self._last = "" if found is None else f"started at {percent(found)}, "
         if self._advance is not None:
             dropped = f", {len(report.dropped)} dropped" if report.dropped else ""
             self._advance(self._closed, f"{self._last}{len(report.accepted)} updates{dropped}")

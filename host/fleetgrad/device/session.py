@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass
 
-from fleetgrad.device.checks import UNABLE, Expected, check
+from fleetgrad.device.checks import UNABLE, Expected, boast, check
 from fleetgrad.device.events import (
     Arrived,
     DeviceEvent,
@@ -137,6 +137,8 @@ class DeviceSession:
         if silent >= self._patience.gone:
             self._lost = True
             self._probed = None
+            if self._greet_at is None:  # it may come back unnoticed: go on asking, now and then
+                self._greet_at = now + self._patience.silence
             what = "no answer" if self._hello else "it never answered"
             return [Lost(self.device, f"{what} for {silent:.0f} s")]
         if self._hello and self._working and now >= self._next_probe():
@@ -264,6 +266,7 @@ class DeviceSession:
         if not self._lost or not self._hello:
             return []
         self._lost = False
+        self._greet_at = None
         return [self._joined(self._hello)]
 
     def _announced(self, hello: Hello, session: int, now: float) -> list[DeviceEvent]:
@@ -314,14 +317,17 @@ class DeviceSession:
         ack, blob = exchange.accept(chunk)
         if ack is not None:
             self._send(ack)
-        if blob is None:
+        if blob is None or self._hello is None:
             return []
         exchange.finish()
         number = exchange.terms.round
         try:
-            return [Arrived(self.device, number, exchange.read(blob))]
+            update = exchange.read(blob)
         except FleetgradError as error:
             return [Spoiled(self.device, number, error.what)]
+        if claim := boast(update, self._hello):
+            return [Spoiled(self.device, number, claim)]
+        return [Arrived(self.device, number, update)]
 
     def _status(self, status: Status) -> None:
         """A living device that is not at our round, or has nothing left to do, needs the terms."""

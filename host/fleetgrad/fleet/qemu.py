@@ -8,7 +8,7 @@ from fleetgrad.boards import Board
 from fleetgrad.errors import FleetError
 from fleetgrad.fleet.base import Endpoint, Placement
 from fleetgrad.fleet.dialled import DialledFleet, Site
-from fleetgrad.toolchain.emulator import qemu_command
+from fleetgrad.toolchain.emulator import find_emulator, qemu_command
 
 
 class QemuFleet(DialledFleet):
@@ -17,11 +17,16 @@ class QemuFleet(DialledFleet):
     Args:
         board: A board that QEMU emulates.
         elf: The node firmware built for it.
+
+    Raises:
+        ToolError: When QEMU is missing, so that no run begins without it.
+        BoardError: When it does not emulate this board.
     """
 
     kind = "qemu"
 
     def __init__(self, board: Board, elf: Path) -> None:
+        find_emulator(board)
         self._board = board
         self._elf = elf
         super().__init__(self._arguments)

@@ -90,7 +90,7 @@ def device_bars(devices: Sequence[DeviceReport]) -> str:
     height = 0.55 * len(devices) + 0.4
     with svg.style():
         figure = Figure(figsize=(WIDTH_IN, height))
-        axes = figure.add_axes((0.03, 0.34 / height, 0.9, 1 - 0.38 / height))
+        axes = figure.add_axes((0.03, 0.34 / height, 0.87, 1 - 0.38 / height))
         after = [100 * (device.accuracy_after or 0.0) for device in devices]
         before = [100 * (device.accuracy_before or 0.0) for device in devices]
         rows = range(len(devices))
@@ -194,13 +194,8 @@ def _draw_block(axes: Axes, block: MemoryBlock, arena: int, steps: int) -> None:
             linewidth=1.2 if block.size > arena * 0.02 else 0,
         )
     )
-    characters = int(width / steps * 118)
-    if block.size < arena * 0.045 or characters < 4:
-        return
-    text = f"{block.name}  {block.size:,} B"
-    if len(text) > characters:
-        text = f"{block.size:,} B"
-    if len(text) <= characters:
+    text = _label(block, arena, characters=int(width / steps * 118))
+    if text:
         axes.text(
             block.first + width / 2,
             block.offset + block.size / 2,
@@ -209,4 +204,20 @@ def _draw_block(axes: Axes, block: MemoryBlock, arena: int, steps: int) -> None:
             va="center",
             fontsize=8,
             color=svg.INK,
+            linespacing=1.4,
         )
+
+
+def _label(block: MemoryBlock, arena: int, *, characters: int) -> str:
+    """The most that fits into a block: name over size, both in a line, size, or nothing."""
+    if block.size < arena * 0.045:
+        return ""
+    # Converters write model/layer/Operation;other/names: the layer says most.
+    parts = block.name.split(";")[0].split("/")
+    name, size = parts[-2] if len(parts) > 1 else parts[-1], f"{block.size:,} B"
+    if len(name) <= characters and block.size > arena * 0.12:
+        return f"{name}\n{size}"
+    for text in (f"{name}  {size}", size):
+        if len(text) <= characters:
+            return text
+    return ""

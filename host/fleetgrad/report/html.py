@@ -12,7 +12,7 @@ import jinja2
 
 from . import charts
 from .result import Firmware, Memory, Report
-from .units import count, gain, kilobytes, number, percent
+from .units import count, gain, kilobytes, millions, number, percent
 
 STYLE: Final = resources.files("fleetgrad.report") / "style.css"
 
@@ -48,7 +48,7 @@ def tiles_of(report: Report) -> list[Tile]:
     if report.instructions_per_step is not None:
         alone = count(report.instructions_per_inference)
         note = f"instructions for one sample; {alone} to infer only"
-        tiles.append(Tile("Training step", count(report.instructions_per_step), note))
+        tiles.append(Tile("Training step", millions(report.instructions_per_step), note))
     if report.firmware is not None:
         firmware = report.firmware
         tiles.append(Tile("RAM", kilobytes(firmware.ram_bytes), "in all, stack included"))

@@ -35,6 +35,11 @@ def count(value: float | None) -> str:
     return DASH if value is None else f"{value:,.0f}"
 
 
+def millions(value: float) -> str:
+    """2656768 becomes 2.66 M; small figures stay whole."""
+    return count(value) if value < 1e6 else f"{value / 1e6:,.2f} M"
+
+
 def number(value: float | None) -> str:
     """0.12345 becomes 0.123."""
     return DASH if value is None else f"{value:.3f}"

@@ -78,7 +78,8 @@ def execute(
     services = services or Services()
     inputs = gather(config, bundle_dir)
     with services.open_store(config.run.dir) as store:
-        run, resumed = enter(store, inputs, fleet.kind, services.wall())
+        entry = enter(store, inputs, fleet.kind, services.wall())
+        run = entry.run
         state = restore(store, inputs, run)
         observer.run_started(
             RunStarted(
@@ -87,9 +88,11 @@ def execute(
                 devices=len(inputs.plan.roster),
                 rounds=inputs.plan.rounds,
                 first_round=state.next_round,
-                resumed=resumed,
+                resumed=entry.resumed,
             )
         )
+        for warning in entry.warnings:
+            observer.notice(warning)
         for data in inputs.data:
             if data.empty:
                 observer.notice(
@@ -102,7 +105,7 @@ def execute(
                 Conductor(state, stations, recorder, observer, services.clock).conduct()
             finally:
                 fleet.stop()
-        result = summarise(store, run.run_id, resumed=resumed)
+        result = summarise(store, run.run_id, resumed=entry.resumed)
         with store.ledger.write(services.wall()) as transaction:
             transaction.set_state(run.run_id, "reported")
         return result

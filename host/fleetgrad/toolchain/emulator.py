@@ -105,12 +105,24 @@ def _spec(board: Board) -> QemuSpec:
     return board.qemu
 
 
-def _base(board: Board, spec: QemuSpec, elf: Path) -> list[str]:
+def find_emulator(board: Board) -> Path:
+    """The program that emulates a board.
+
+    Raises:
+        ToolError: When QEMU is missing.
+        BoardError: When it does not emulate this board.
+    """
+    spec = _spec(board)
     program = shutil.which(spec.program)
     if program is None:
         raise ToolError(
             f"no emulator for {board.id}", expected=f"{spec.program} in PATH", hint=QEMU_HINT
         )
+    return Path(program)
+
+
+def _base(board: Board, spec: QemuSpec, elf: Path) -> list[str]:
+    program = str(find_emulator(board))
     quiet = ["-nodefaults", "-nic", "none", "-display", "none", "-monitor", "none"]
     return [program, "-machine", spec.machine, *quiet, "-kernel", str(elf)]
 

@@ -7,9 +7,11 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from fleetgrad_codegen.bundle import Bundle
+from fleetgrad_codegen.bundle import Bundle, generate
+from support.models import pack, small_cnn, unpack
 from support.native_model import FIRMWARE, STRICT, compile_models, compile_runtime
 
 COMPILERS = {
@@ -38,6 +40,22 @@ def test_generated_code_compiles_without_a_warning(
     bundle.write(tmp_path / "bundle")
     source = tmp_path / "bundle" / "model.c"
     done = compile_file([*command, *STRICT, "-Wpedantic", "-Os"], source, FIRMWARE / "include")
+    assert done.returncode == 0, done.stderr
+
+
+STRANGE_NAMES = ["a/*b", "*/ int x; /*", "tail*", "back\\", "bidi\u202e", "two\nlines", "*??/\n/"]
+
+
+@pytest.mark.parametrize("name", STRANGE_NAMES, ids=ascii)
+def test_no_name_of_a_tensor_disturbs_the_code(tmp_path: Path, name: str) -> None:
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("cc is not installed")
+    model = unpack(small_cnn(np.random.default_rng(7)))
+    model.subgraphs[0].tensors[3].name = name
+    generate(pack(model), "strange").write(tmp_path / "bundle")
+    source = tmp_path / "bundle" / "model.c"
+    done = compile_file([compiler, *STRICT, "-Wpedantic"], source, FIRMWARE / "include")
     assert done.returncode == 0, done.stderr
 
 

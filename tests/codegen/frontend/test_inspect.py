@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from fleetgrad_codegen.bundle import generate
 from fleetgrad_codegen.errors import UnsupportedError
 from fleetgrad_codegen.inspect import inspect_model
-from support.models import small_cnn
+from fleetgrad_codegen.scheme import LastLayer
+from support.heads import HEADS
+from support.models import pack, small_cnn, unpack
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +31,22 @@ def test_a_small_model() -> None:
     assert (source.shape, source.dtype, source.zero_point) == ((1, 8, 8, 1), "int8", -3)
     assert found.ops[0].inputs == ((1, 8, 8, 1),)
     assert found.ops[0].outputs == ((1, 8, 8, 4),)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_a_layer_is_trainable_where_the_scheme_can_train_it(name: str) -> None:
+    make, loss = HEADS[name]
+    model = make(np.random.default_rng(0))
+    generate(model, name, scheme=LastLayer(), loss=loss)
+    assert any(op.trainable for op in inspect_model(model, name).ops)
+
+
+def test_a_last_layer_without_bias_is_not_trainable() -> None:
+    model = unpack(small_cnn(np.random.default_rng(0)))
+    head = model.subgraphs[0].operators[3]
+    head.inputs = list(head.inputs)[:2]
+    found = inspect_model(pack(model), "small")
+    assert all(op.runs and not op.trainable for op in found.ops)
 
 
 @pytest.mark.parametrize(

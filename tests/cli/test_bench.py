@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from support.outcome import Run
+
+
+@pytest.mark.emulated
+def test_kernels_compares_every_backend_and_counts(
+    fleetgrad: Run, checkout: Path, emulator: None
+) -> None:
+    models = checkout / "examples" / "digits"
+    document = fleetgrad("bench", "kernels", "--models", models, "--random", 4, "--json").json
+    (row,) = document["models"]
+    assert row["mismatches"] == {"reference": 0, "native": 0, "mps2_an386": 0}
+    assert row["values"] == 40
+    assert document["head_64x10_step_instructions_most"] <= 20_000
+
+
+def test_kernels_names_the_models_that_it_refuses(
+    fleetgrad: Run, tmp_path: Path, emulator: None
+) -> None:
+    (tmp_path / "broken.tflite").write_bytes(b"broken")
+    document = fleetgrad("bench", "kernels", "--models", tmp_path, "--json").json
+    assert document["models"] == []
+    assert document["refused"][0]["name"] == "broken"
+
+
+def test_folder_without_models_is_invalid(fleetgrad: Run, tmp_path: Path) -> None:
+    outcome = fleetgrad("bench", "memory", "--models", tmp_path)
+    assert outcome.code == 2
+    assert str(tmp_path) in outcome.err
+
+
+def test_accuracy_holds_integers_against_float32(fleetgrad: Run) -> None:
+    options = ["--rate", "0.05", "--seed", "1", "--set", "rounds.count=4"]
+    document = fleetgrad("bench", "accuracy", "--json", *options).json
+    (cell,) = document["cells"]
+    assert cell["integer"] > cell["before"]
+    assert abs(document["gap"]) < 0.05
+
+
+@pytest.mark.emulated
+def test_memory_meets_the_firmwares_budget(fleetgrad: Run, checkout: Path, emulator: None) -> None:
+    models = checkout / "examples" / "digits"
+    document = fleetgrad("bench", "memory", "--models", models, "--json").json
+    for plan in document["plans"]:
+        assert plan["arena_bytes"] >= plan["lower_bound_bytes"] > 0
+    assert document["firmware"]["text_bytes"] <= 24 * 1024
+    assert document["firmware"]["ram_bytes"] <= 16 * 1024
