@@ -37,25 +37,30 @@ static FG_NOINLINE void multiply(const layer *of, int32_t channel, int32_t next,
     *result = sums;
 }
 
-static FG_INLINE int8_t to_output(uint32_t sum, fg_factor factor, int32_t zero) {
-    return (int8_t)fg_to_int8(fg_scale_small(sum, factor, zero));
-}
-
-/* The first `count` channels of two pixels, an even number, scaled and clamped as usual. */
-static FG_NOINLINE void usual_channels(const layer *of, int32_t count, int8_t *at0, int8_t *at1) {
+/* The first `count` channels of two pixels, an even number, where the scale is small. */
+static FG_INLINE void usual_channels(const layer *of, int32_t count, bool whole, int8_t *at0,
+                                     int8_t *at1) {
     const int32_t *value = of->params->scale.value;
     const int8_t *shift = of->params->scale.shift;
-    const int32_t zero = of->params->output.zero_point;
+    const fg_limits limits = fg_limits_of(&of->params->output);
     for (int32_t channel = 0; channel != count; channel += 2) {
         fg_block sums;
         multiply(of, channel, 1, &sums);
         const fg_factor factor0 = fg_factor_of(value[channel], shift[channel]);
-        at1[channel] = to_output(sums.first1, factor0, zero);
-        at0[channel] = to_output(sums.first0, factor0, zero);
+        at1[channel] = fg_output_of(sums.first1 * 2, factor0, &limits, whole);
+        at0[channel] = fg_output_of(sums.first0 * 2, factor0, &limits, whole);
         const fg_factor factor1 = fg_factor_of(value[channel + 1], shift[channel + 1]);
-        at1[channel + 1] = to_output(sums.second1, factor1, zero);
-        at0[channel + 1] = to_output(sums.second0, factor1, zero);
+        at1[channel + 1] = fg_output_of(sums.second1 * 2, factor1, &limits, whole);
+        at0[channel + 1] = fg_output_of(sums.second0 * 2, factor1, &limits, whole);
     }
+}
+
+static FG_NOINLINE void whole_channels(const layer *of, int32_t count, int8_t *at0, int8_t *at1) {
+    usual_channels(of, count, true, at0, at1);
+}
+
+static FG_NOINLINE void clamped_channels(const layer *of, int32_t count, int8_t *at0, int8_t *at1) {
+    usual_channels(of, count, false, at0, at1);
 }
 
 /* Channels from `channel` on, one at a time. */
@@ -73,10 +78,11 @@ static FG_NOINLINE void any_channels(const layer *of, int32_t channel, int8_t *a
  * same place. */
 static void compute(const layer *of, int8_t *at0, int8_t *at1) {
     const fg_conv2d_params *params = of->params;
-    int32_t done = 0;
-    if (params->scale.small && fg_is_whole_range(&params->output)) {
-        done = params->out_channels & ~1;
-        usual_channels(of, done, at0, at1);
+    const int32_t done = params->scale.small ? params->out_channels & ~1 : 0;
+    if (fg_limits_of(&params->output).whole) {
+        whole_channels(of, done, at0, at1);
+    } else {
+        clamped_channels(of, done, at0, at1);
     }
     any_channels(of, done, at0, at1);
 }

@@ -130,31 +130,44 @@ static FG_NOINLINE void fill_band(const strip *of, const int8_t *input, int32_t 
     }
 }
 
-/* The usual outputs: a small scale, no clamp but int8's own, no channel missing. */
+/* Sums of the lanes, doubled where the scale is small. */
+typedef struct lanes {
+    uint32_t sum0, sum1, sum2, sum3;
+} lanes;
+
+static FG_INLINE lanes first_sums(const strip *of) {
+    const lanes sums = {of->bias[0], of->bias[1], of->bias[2], of->bias[3]};
+    return sums;
+}
+
+/* Whether outputs are what write_usual() writes. */
 static bool is_usual(const strip *of) {
-    return of->params->scale.small && fg_is_whole_range(&of->params->output) && of->count == LANES;
+    return of->params->scale.small && of->count == LANES;
 }
 
-static FG_INLINE void write_usual(const strip *of, const uint32_t sums[LANES], int32_t zero,
-                                  int8_t *output) {
-    output[0] = (int8_t)fg_to_int8(fg_scale_doubled(sums[0], of->factor[0], zero));
-    output[1] = (int8_t)fg_to_int8(fg_scale_doubled(sums[1], of->factor[1], zero));
-    output[2] = (int8_t)fg_to_int8(fg_scale_doubled(sums[2], of->factor[2], zero));
-    output[3] = (int8_t)fg_to_int8(fg_scale_doubled(sums[3], of->factor[3], zero));
+static FG_INLINE void write_usual(const strip *of, const lanes *sums, const fg_limits *limits,
+                                  bool whole, int8_t *output) {
+    const fg_factor *factor = of->factor;
+    output[0] = fg_output_of(sums->sum0, factor[0], limits, whole);
+    output[1] = fg_output_of(sums->sum1, factor[1], limits, whole);
+    output[2] = fg_output_of(sums->sum2, factor[2], limits, whole);
+    output[3] = fg_output_of(sums->sum3, factor[3], limits, whole);
 }
 
-static FG_NOINLINE void write_any(const strip *of, const uint32_t sums[LANES], int8_t *output) {
+static FG_NOINLINE void write_any(const strip *of, lanes sums, int8_t *output) {
     const fg_channel_scale *scale = &of->params->scale;
-    uint32_t whole[LANES];
-    for (int32_t lane = 0; lane < LANES; ++lane) {
-        whole[lane] = scale->small ? (uint32_t)((int32_t)sums[lane] >> 1) : sums[lane];
+    uint32_t whole[LANES] = {sums.sum0, sums.sum1, sums.sum2, sums.sum3};
+    if (scale->small) {
+        for (int32_t lane = 0; lane < LANES; ++lane) {
+            whole[lane] = (uint32_t)((int32_t)whole[lane] >> 1);
+        }
     }
     fg_requantize(scale, &of->params->output, of->channel, of->count, whole, output);
 }
 
 /* Adds one row of a window. */
-static FG_INLINE void add_row(uint32_t sums[LANES], const uint32_t *taps, const uint32_t *factors,
-                              int32_t kernel_w, int32_t dilation) {
+static FG_INLINE lanes add_row(lanes sums, const uint32_t *taps, const uint32_t *factors,
+                               int32_t kernel_w, int32_t dilation) {
     for (int32_t kx = kernel_w / 2; kx > 0; --kx) {
         const uint32_t left = taps[0];
         const uint32_t right = taps[dilation];
@@ -162,12 +175,12 @@ static FG_INLINE void add_row(uint32_t sums[LANES], const uint32_t *taps, const 
         const uint32_t upper = fg_upper_halves(left, right);
         const uint32_t factor0 = factors[0];
         const uint32_t factor1 = factors[1];
-        sums[0] = fg_dot_pair(fg_even_bytes(lower), factor0, sums[0]);
-        sums[1] = fg_dot_pair(fg_odd_bytes(lower), factor1, sums[1]);
+        sums.sum0 = fg_dot_pair(fg_even_bytes(lower), factor0, sums.sum0);
+        sums.sum1 = fg_dot_pair(fg_odd_bytes(lower), factor1, sums.sum1);
         const uint32_t factor2 = factors[2];
         const uint32_t factor3 = factors[3];
-        sums[2] = fg_dot_pair(fg_even_bytes(upper), factor2, sums[2]);
-        sums[3] = fg_dot_pair(fg_odd_bytes(upper), factor3, sums[3]);
+        sums.sum2 = fg_dot_pair(fg_even_bytes(upper), factor2, sums.sum2);
+        sums.sum3 = fg_dot_pair(fg_odd_bytes(upper), factor3, sums.sum3);
         taps += 2 * dilation;
         factors += 4;
     }
@@ -176,51 +189,59 @@ static FG_INLINE void add_row(uint32_t sums[LANES], const uint32_t *taps, const 
         const uint32_t odd = fg_odd_bytes(taps[0]);
         const uint32_t factor02 = factors[0];
         const uint32_t factor13 = factors[1];
-        sums[0] = fg_dot_lower(even, factor02, sums[0]);
-        sums[1] = fg_dot_lower(odd, factor13, sums[1]);
-        sums[2] = fg_dot_upper(even, factor02, sums[2]);
-        sums[3] = fg_dot_upper(odd, factor13, sums[3]);
+        sums.sum0 = fg_dot_lower(even, factor02, sums.sum0);
+        sums.sum1 = fg_dot_lower(odd, factor13, sums.sum1);
+        sums.sum2 = fg_dot_upper(even, factor02, sums.sum2);
+        sums.sum3 = fg_dot_upper(odd, factor13, sums.sum3);
     }
+    return sums;
 }
 
-/* One row of outputs as usual; `filter` begins with the row that belongs to the band's first slot.
- * Windows of 3 x 3 without gaps. */
+/* One row of outputs; `filter` begins with the row that belongs to the band's first slot. Usual
+ * outputs, of the whole range, of windows of 3 x 3 without gaps. */
 static FG_NOINLINE void convolve_3_by_3(const strip *of, const uint32_t *filter, int8_t *output) {
     const int32_t stride = of->params->window.stride_w;
     const int32_t channels = of->params->in_channels;
-    const int32_t zero = of->params->output.zero_point;
     const int32_t pitch = of->band_pitch;
+    const fg_limits limits = fg_limits_of(&of->params->output);
     const uint32_t *taps = of->band;
     const uint32_t *const end = taps + of->params->window.out_w * stride;
     while (taps != end) {
-        uint32_t sums[LANES] = {of->bias[0], of->bias[1], of->bias[2], of->bias[3]};
-        add_row(sums, taps, filter, 3, 1);
-        add_row(sums, taps + pitch, filter + 6, 3, 1);
-        add_row(sums, taps + 2 * pitch, filter + 12, 3, 1);
-        write_usual(of, sums, zero, output);
+        lanes sums = first_sums(of);
+        sums = add_row(sums, taps, filter, 3, 1);
+        sums = add_row(sums, taps + pitch, filter + 6, 3, 1);
+        sums = add_row(sums, taps + 2 * pitch, filter + 12, 3, 1);
+        write_usual(of, &sums, &limits, true, output);
         taps += stride;
         output += channels;
     }
 }
 
 /* Any windows and outputs. */
-static FG_NOINLINE void convolve_row(const strip *of, const uint32_t *filter, bool usual,
-                                     int8_t *output) {
+static FG_NOINLINE void convolve_row(const strip *of, const uint32_t *filter, int8_t *output) {
     const fg_window *window = &of->params->window;
-    for (int32_t column = 0; column < window->out_w; ++column) {
-        uint32_t sums[LANES] = {of->bias[0], of->bias[1], of->bias[2], of->bias[3]};
-        const uint32_t *taps = of->band + column * window->stride_w;
+    const int32_t dilation = window->dilation_w;
+    const fg_limits limits = fg_limits_of(&of->params->output);
+    const bool usual = is_usual(of);
+    const uint32_t *from = of->band;
+    const uint32_t *const end = from + window->out_w * window->stride_w;
+    while (from != end) {
+        lanes sums = first_sums(of);
+        const uint32_t *taps = from;
         const uint32_t *factors = filter;
         for (int32_t ky = window->kernel_h; ky > 0; --ky) {
-            add_row(sums, taps, factors, window->kernel_w, window->dilation_w);
+            sums = add_row(sums, taps, factors, window->kernel_w, dilation);
             taps += of->band_pitch;
             factors += of->filter_pitch;
         }
-        if (usual) {
-            write_usual(of, sums, of->params->output.zero_point, output);
+        if (usual && limits.whole) {
+            write_usual(of, &sums, &limits, true, output);
+        } else if (usual) {
+            write_usual(of, &sums, &limits, false, output);
         } else {
             write_any(of, sums, output);
         }
+        from += window->stride_w;
         output += of->params->in_channels;
     }
 }
@@ -229,16 +250,16 @@ static FG_NOINLINE void convolve_strip(const strip *of, const int8_t *input, int
     const fg_window *window = &of->params->window;
     const int32_t kernel_h = window->kernel_h;
     const int32_t kept = window->dilation_h == 1 ? kernel_h - window->stride_h : 0;
-    const bool usual = is_usual(of);
-    const bool three = kernel_h == 3 && window->kernel_w == 3 && window->dilation_w == 1;
+    const bool three = kernel_h == 3 && window->kernel_w == 3 && window->dilation_w == 1 &&
+                       is_usual(of) && fg_limits_of(&of->params->output).whole;
     int32_t begin = 0; /* slot of the window's first row */
     for (int32_t row = 0; row < window->out_h; ++row) {
         fill_band(of, input, fg_window_top(window, row), begin, row == 0 || kept < 0 ? 0 : kept);
         const uint32_t *filter = of->filter + (kernel_h - begin) % kernel_h * of->filter_pitch;
-        if (usual && three) {
+        if (three) {
             convolve_3_by_3(of, filter, output);
         } else {
-            convolve_row(of, filter, usual, output);
+            convolve_row(of, filter, output);
         }
         output += window->out_w * of->params->in_channels;
         begin = (begin + window->stride_h) % kernel_h;

@@ -26,14 +26,25 @@ static FG_INLINE int32_t fg_scale_doubled(uint32_t doubled, fg_factor factor, in
     return fg_high_mul_add(product - (product < 0), factor.step, zero);
 }
 
-static FG_INLINE int32_t fg_scale_small(uint32_t sum, fg_factor factor, int32_t zero) {
-    return fg_scale_doubled(sum << 1, factor, zero);
+/* Where outputs end. */
+typedef struct fg_limits {
+    int32_t zero;
+    int32_t low, high; /* the zero point included */
+    bool whole;        /* saturation to int8 is all the clamping there is */
+} fg_limits;
+
+static FG_INLINE fg_limits fg_limits_of(const fg_output *output) {
+    const int32_t low = output->low + output->zero_point;
+    const int32_t high = output->high + output->zero_point;
+    const fg_limits limits = {output->zero_point, low, high, low == INT8_MIN && high == INT8_MAX};
+    return limits;
 }
 
-/* Whether saturation to int8 is all the clamping an output needs. */
-static FG_INLINE int32_t fg_is_whole_range(const fg_output *output) {
-    return output->low + output->zero_point == INT8_MIN &&
-           output->high + output->zero_point == INT8_MAX;
+/* From twice the sum to the output; `whole` says what is known of the limits. */
+static FG_INLINE int8_t fg_output_of(uint32_t doubled, fg_factor factor, const fg_limits *limits,
+                                     bool whole) {
+    const int32_t scaled = fg_scale_doubled(doubled, factor, limits->zero);
+    return (int8_t)(whole ? fg_to_int8(scaled) : fg_clamp(scaled, limits->low, limits->high));
 }
 
 #endif
