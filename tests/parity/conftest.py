@@ -7,6 +7,9 @@ import pytest
 
 from support.native_model import Builder, compile_runtime, compiler
 
+KERNELS = {"portable": (), "dsp": ("-DFG_EMULATE_DSP",)}
+"""Flags by kind of kernel; the DSP ones run instruction by instruction."""
+
 
 @pytest.fixture(scope="session")
 def cc() -> str:
@@ -17,8 +20,16 @@ def cc() -> str:
     return found
 
 
+@pytest.fixture(scope="session", params=KERNELS)
+def kernels(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """Compiler flags that pick the kernels of one kind of processor."""
+    flags: tuple[str, ...] = KERNELS[request.param]
+    return flags
+
+
 @pytest.fixture(scope="session")
-def native(cc: str, tmp_path_factory: pytest.TempPathFactory) -> Builder:
+def native(cc: str, kernels: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Builder:
     """Turns bundles into callable models."""
-    objects = compile_runtime(tmp_path_factory.mktemp("runtime"), cc, ("-O2", "-fPIC"))
+    folder = tmp_path_factory.mktemp("runtime")
+    objects = compile_runtime(folder, cc, ("-O2", "-fPIC", *kernels))
     return Builder(cc, tuple(objects))

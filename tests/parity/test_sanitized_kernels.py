@@ -27,14 +27,14 @@ MODELS_PER_OP, INPUTS = 6, 4
 DRIVER = Path(__file__).with_name("run_models.c")
 
 
-def build(bundles: Sequence[Bundle], directory: Path, cc: str) -> Path:
+def build(bundles: Sequence[Bundle], directory: Path, cc: str, kernels: tuple[str, ...]) -> Path:
     """An executable of ``run_models.c``."""
     names = [f"model_{index}" for index in range(len(bundles))]
     table = "".join(f"extern const fg_model {name};\n" for name in names)
     table += f"static const fg_model *const models[] = {{{', '.join(f'&{n}' for n in names)}}};\n"
     (directory / "models.h").write_text(table)
     objects = [
-        *compile_runtime(directory, cc, SANITIZE),
+        *compile_runtime(directory, cc, (*SANITIZE, *kernels)),
         *compile_models(bundles, directory, cc, SANITIZE),
         *compile_objects({DRIVER: [f"-I{directory}"]}, directory, cc, SANITIZE),
     ]
@@ -51,12 +51,14 @@ def can_sanitize(directory: Path, cc: str) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def test_kernels_read_and_write_only_what_is_theirs(tmp_path: Path, cc: str) -> None:
+def test_kernels_read_and_write_only_what_is_theirs(
+    tmp_path: Path, cc: str, kernels: tuple[str, ...]
+) -> None:
     if not can_sanitize(tmp_path, cc):
         pytest.skip(f"{cc} cannot link -fsanitize=address,undefined")
     rng = np.random.default_rng(5)
     files = [make(rng) for make in SINGLE_OPS.values() for _ in range(MODELS_PER_OP)]
-    program = build([generate(data, "single") for data in files], tmp_path, cc)
+    program = build([generate(data, "single") for data in files], tmp_path, cc, kernels)
     given, expected = b"", b""
     for index, data in enumerate(files):
         graph = read_model(data, "single")

@@ -28,7 +28,8 @@ FG_OK = 0
 
 def runtime_sources() -> list[Path]:
     """What generated code calls."""
-    return sorted(p for part in ("kernels", "train") for p in (FIRMWARE / "src" / part).glob("*.c"))
+    folders = (FIRMWARE / "src" / part for part in ("kernels", "train"))
+    return sorted(path for folder in folders for path in folder.rglob("*.c"))
 
 
 def compiler() -> str | None:

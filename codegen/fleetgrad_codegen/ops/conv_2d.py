@@ -51,12 +51,21 @@ class Conv2D(Convolution):
         """See `Operator.macs`; taps in the padding count."""
         return self._output(graph, op).size * prod(self._input(graph, op, 1).shape[1:])
 
-    def _needs_patch(self, rows: Axis, columns: Axis) -> bool:
+    def _scratch_bytes(self, graph: Graph, op: Op) -> int:
+        # Two patches as int16, in whole quads of taps. Where rows of a patch are not whole quads
+        # themselves, it is put together as int8 first.
+        rows, columns = self.axes(graph, op)
+        depth = self._input(graph, op, 0).shape[3]
+        taps = -(-rows.window * columns.window * depth // 4) * 4
+        direct = depth % 4 == 0 or self._is_contiguous(rows, columns)
+        return 4 * taps if direct else 5 * taps
+
+    def _is_contiguous(self, rows: Axis, columns: Axis) -> bool:
         # Without border, a patch of one row or of whole rows lies contiguously in the input.
         one_run = columns.window == 1 or columns.dilation == 1
         whole_rows = columns.window == columns.size and rows.dilation == 1
-        contiguous = one_run and (rows.window == 1 or whole_rows)
-        return rows.has_border or columns.has_border or not contiguous
+        inside = not (rows.has_border or columns.has_border)
+        return inside and one_run and (rows.window == 1 or whole_rows)
 
     def _channel_fields(self, graph: Graph, op: Op) -> dict[str, int]:
         weights = self._input(graph, op, 1)

@@ -104,20 +104,25 @@ class Convolution(WeightedOperator):
         return [made[None]]
 
     @abstractmethod
-    def _needs_patch(self, rows: Axis, columns: Axis) -> bool:
-        """Whether the kernel has to copy what a window sees before it can use it."""
+    def _scratch_bytes(self, graph: Graph, op: Op) -> int:
+        """What the kernel copies from its input, or spreads for faster arithmetic."""
 
     def scratch(self, graph: Graph, op: Op) -> Region | None:
-        """One patch: what a window sees."""
-        rows, columns = self.axes(graph, op)
-        if not self._needs_patch(rows, columns):
-            return None
-        depth = self._input(graph, op, 0).shape[3]
-        return Region(f"op{op.index} patch", rows.window * columns.window * depth)
+        """See `Operator.scratch`."""
+        nbytes = self._scratch_bytes(graph, op)
+        return Region(f"op{op.index} scratch", nbytes) if nbytes else None
 
     @abstractmethod
     def _channel_fields(self, graph: Graph, op: Op) -> dict[str, int]:
         """What the kernel's parameters say about channels."""
+
+    def _is_small(self, graph: Graph, op: Op, shift: Array) -> bool:
+        """Whether one multiplication per rounding scales every accumulator as the reference does.
+
+        Kernels double the accumulator, and multiply by ``2**(32 + shift)`` instead of shifting.
+        """
+        largest = int(self._largest_sums(graph, op).max(initial=0))
+        return largest < 2**30 and bool(np.all((shift >= -31) & (shift <= -2)))
 
     def params(self, graph: Graph, op: Op, body: Body) -> str:
         """The address of the kernel's parameters."""
@@ -128,6 +133,7 @@ class Convolution(WeightedOperator):
         prefix = f"op{op.index}"
         scale_value = body.table(f"{prefix}_scale", value.astype(np.int32))
         scale_shift = body.table(f"{prefix}_shift", shift.astype(np.int8))
+        small = "true" if self._is_small(graph, op, shift) else "false"
         limits = activation_range(self.options(op).activation, output)
         body.include(c_structs.KERNELS)
         channels = self._channel_fields(graph, op).items()
@@ -138,7 +144,7 @@ class Convolution(WeightedOperator):
                 "window": c_structs.window(*self.axes(graph, op), where),
                 **{name: c_structs.int16(n, "a number of channels", where) for name, n in channels},
                 "input_zero": c_structs.zero_point(source),
-                "scale": f"{{.value = {scale_value}, .shift = {scale_shift}}}",
+                "scale": f"{{.value = {scale_value}, .shift = {scale_shift}, .small = {small}}}",
                 "output": c_structs.output(output, limits),
             },
         )

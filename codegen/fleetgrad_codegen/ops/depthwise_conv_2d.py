@@ -56,8 +56,17 @@ class DepthwiseConv2D(Convolution):
         _, height, width, _ = self._input(graph, op, 1).shape
         return self._output(graph, op).size * height * width
 
-    def _needs_patch(self, rows: Axis, columns: Axis) -> bool:
-        return rows.has_border or columns.has_border
+    def _scratch_bytes(self, graph: Graph, op: Op) -> int:
+        # A patch of all channels, or of four channels every row that a window sees, border
+        # included, and their filters, twice, as int16. Which one depends on the processor.
+        rows, columns = self.axes(graph, op)
+        depth = self._input(graph, op, 0).shape[3]
+        taps = rows.window * columns.window
+        patch = taps * depth if rows.has_border or columns.has_border else 0
+        if self.multiplier(graph, op) != 1:
+            return patch
+        seen = (columns.output - 1) * columns.stride + columns.reach
+        return max(patch, 4 * rows.window * seen + 16 * taps)
 
     def _channel_fields(self, graph: Graph, op: Op) -> dict[str, int]:
         channels = self._input(graph, op, 0).shape[3]

@@ -34,7 +34,7 @@ class WeightedOperator(Operator):
     def _check_weights(self, graph: Graph, op: Op, rank: int) -> None:
         """Weights and bias are constant, symmetric int8 and int32, and cannot overflow int32."""
         weights = self._input(graph, op, 1)
-        values = self._constant(graph, op, 1, "weights")
+        self._constant(graph, op, 1, "weights")
         self._check_rank(graph, op, weights, rank)
         if weights.dtype is DType.UINT8:
             self._unsupported(
@@ -68,9 +68,9 @@ class WeightedOperator(Operator):
                 "symmetric weights, with zero point 0",
                 "convert the float model again with a current TensorFlow",
             )
-        self._check_bias(graph, op, values, channels)
+        self._check_bias(graph, op, channels)
 
-    def _check_bias(self, graph: Graph, op: Op, weights: Array, channels: int) -> None:
+    def _check_bias(self, graph: Graph, op: Op, channels: int) -> None:
         bias = self._optional(graph, op, 2)
         if bias is not None:
             self._constant(graph, op, 2, "bias values")
@@ -83,12 +83,17 @@ class WeightedOperator(Operator):
                     f'bias "{bias.name}" has {bias.size} values',
                     f"{channels}, one per output channel",
                 )
-        self._check_overflow(graph, op, weights, channels)
+        self._check_overflow(graph, op, channels)
 
-    def _check_overflow(self, graph: Graph, op: Op, weights: Array, channels: int) -> None:
+    def _largest_sums(self, graph: Graph, op: Op) -> Array:
+        """A bound of each output channel's accumulators, whatever the input: int64 [channels]."""
+        weights = self._constant(graph, op, 1, "weights")
         other = tuple(i for i in range(weights.ndim) if i != self.channel_axis)
-        largest = 255 * np.abs(weights.astype(np.int64)).sum(axis=other)
-        largest = largest + np.abs(self._bias(graph, op, channels))
+        products: Array = 255 * np.abs(weights.astype(np.int64)).sum(axis=other)
+        return products + np.abs(self._bias(graph, op, products.size))
+
+    def _check_overflow(self, graph: Graph, op: Op, channels: int) -> None:
+        largest = self._largest_sums(graph, op)
         tensors = (self._input(graph, op, 0), self._input(graph, op, 1), self._output(graph, op))
         scaled = largest * np.array(output_factors(*tensors, channels))
         for values, limit, name in ((largest, 2**31, "sum"), (scaled, SCALED_LIMIT, "output")):

@@ -7,6 +7,7 @@
  * Results are bit for bit those of the reference arithmetic in SPEC.md. State lies in the
  * caller's memory. */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -33,6 +34,7 @@ typedef struct fg_output {
 typedef struct fg_channel_scale {
     const int32_t *value;
     const int8_t *shift;
+    bool small; /* no sum reaches 2^30, and every shift is within -31 .. -2 */
 } fg_channel_scale;
 
 typedef struct fg_conv2d_params {
@@ -44,8 +46,10 @@ typedef struct fg_conv2d_params {
 } fg_conv2d_params;
 
 /* Weights [out_channels][kernel_h][kernel_w][in_channels]; bias with the input's zero point folded
- * in: bias - input_zero * sum of the channel's weights. `scratch` holds one patch of kernel_h *
- * kernel_w * in_channels bytes; NULL when every patch lies contiguously in the input. */
+ * in: bias - input_zero * sum of the channel's weights. With the taps, kernel_h * kernel_w *
+ * in_channels, rounded up to a multiple of 4, `scratch` holds 4 bytes for each; one more unless
+ * in_channels is such a multiple itself or every window lies contiguously in the input. It is
+ * aligned to 4 bytes. */
 void fg_conv2d(const fg_conv2d_params *params, const int8_t *weights, const int32_t *bias,
                const int8_t *input, int8_t *scratch, int8_t *output);
 
@@ -57,8 +61,9 @@ typedef struct fg_depthwise_conv2d_params {
     fg_output output;
 } fg_depthwise_conv2d_params;
 
-/* Weights [kernel_h][kernel_w][out_channels], bias folded as above. `scratch` holds one patch; NULL
- * when no window reaches over the border. */
+/* Weights [kernel_h][kernel_w][out_channels], bias folded as above. `scratch`, aligned to 4 bytes,
+ * holds one patch if a window reaches over the border; and, if multiplier is 1, kernel_h words for
+ * each column that a window sees and 4 * kernel_h * kernel_w words. */
 void fg_depthwise_conv2d(const fg_depthwise_conv2d_params *params, const int8_t *weights,
                          const int32_t *bias, const int8_t *input, int8_t *scratch, int8_t *output);
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stddef.h>
-
 #include "fg_dot.h"
 #include "fg_fixed_point.h"
 #include "fg_patch.h"
 #include "fg_requantize.h"
+#include "fg_target.h"
+
+#if !FG_DSP
 
 /* All output channels of one pixel from its patch of `taps` values. */
 static void convolve_pixel(const fg_conv2d_params *params, const int8_t *weights,
@@ -23,12 +24,13 @@ void fg_conv2d(const fg_conv2d_params *params, const int8_t *weights, const int3
     const fg_window *window = &params->window;
     const int32_t channels = params->in_channels;
     const int32_t taps = window->kernel_h * window->kernel_w * channels;
+    const bool direct = fg_window_contiguous(window);
     for (int32_t row = 0; row < window->out_h; ++row) {
         const int32_t top = fg_window_top(window, row);
         for (int32_t column = 0; column < window->out_w; ++column) {
             const int32_t left = fg_window_left(window, column);
             const int8_t *patch = scratch;
-            if (scratch == NULL) {
+            if (direct) {
                 patch = input + (top * window->in_w + left) * channels;
             } else {
                 fg_gather_patch(window, channels, top, left, params->input_zero, input, scratch);
@@ -38,3 +40,5 @@ void fg_conv2d(const fg_conv2d_params *params, const int8_t *weights, const int3
         }
     }
 }
+
+#endif

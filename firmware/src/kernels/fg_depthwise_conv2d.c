@@ -4,6 +4,11 @@
 #include "fg_fixed_point.h"
 #include "fg_patch.h"
 #include "fg_requantize.h"
+#include "fg_target.h"
+
+#if FG_DSP
+#include "dsp/fg_depthwise_dsp.h"
+#endif
 
 #define LANES 4
 
@@ -89,6 +94,12 @@ static void convolve_pixel(const fg_depthwise_conv2d_params *params, const int8_
 void fg_depthwise_conv2d(const fg_depthwise_conv2d_params *params, const int8_t *weights,
                          const int32_t *bias, const int8_t *input, int8_t *scratch,
                          int8_t *output) {
+#if FG_DSP
+    if (params->multiplier == 1) {
+        fg_depthwise_strips(params, weights, bias, input, scratch, output);
+        return;
+    }
+#endif
     const fg_window *window = &params->window;
     const int32_t channels = params->in_channels;
     const view direct = {NULL, window->dilation_h * window->in_w * channels,
@@ -99,7 +110,7 @@ void fg_depthwise_conv2d(const fg_depthwise_conv2d_params *params, const int8_t 
         for (int32_t column = 0; column < window->out_w; ++column) {
             const int32_t left = fg_window_left(window, column);
             view seen = direct;
-            if (scratch == NULL || fg_window_inside(window, top, left)) {
+            if (fg_window_inside(window, top, left)) {
                 seen.taps = input + (top * window->in_w + left) * channels;
             } else {
                 fg_gather_patch(window, channels, top, left, params->input_zero, input, scratch);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fg_dot.h"
+#include "fg_target.h"
+
+#if !FG_DSP
 
 static uint32_t product(int8_t a, int8_t b) {
     return (uint32_t)(a * b);
@@ -44,3 +47,5 @@ void fg_dot_rows(const int8_t *x, const int8_t *rows, int32_t count, const int32
         sums[row] = sum;
     }
 }
+
+#endif

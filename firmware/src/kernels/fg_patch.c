@@ -11,6 +11,27 @@ bool fg_window_inside(const fg_window *window, int32_t top, int32_t left) {
     return top >= 0 && left >= 0 && top + reach_h < window->in_h && left + reach_w < window->in_w;
 }
 
+bool fg_window_contiguous(const fg_window *window) {
+    const bool one_run = window->kernel_w == 1 || window->dilation_w == 1;
+    const bool whole_rows = window->kernel_w == window->in_w && window->dilation_h == 1;
+    return one_run && (window->kernel_h == 1 || whole_rows) &&
+           fg_window_inside(window, fg_window_top(window, 0), fg_window_left(window, 0)) &&
+           fg_window_inside(window, fg_window_top(window, window->out_h - 1),
+                            fg_window_left(window, window->out_w - 1));
+}
+
+/* Runs are often too short for a library's memcpy to pay for itself. */
+static void copy(int8_t *to, const int8_t *from, int32_t count) {
+    for (; count >= 4; count -= 4) {
+        memcpy(to, from, 4);
+        to += 4;
+        from += 4;
+    }
+    for (; count > 0; --count) {
+        *to++ = *from++;
+    }
+}
+
 /* `count` neighbouring pixels of one row, from column `left`; `row` is NULL above and below. */
 static void gather_run(const int8_t *row, int32_t width, int32_t channels, int32_t left,
                        int32_t count, int8_t fill, int8_t *run) {
@@ -20,8 +41,7 @@ static void gather_run(const int8_t *row, int32_t width, int32_t channels, int32
         memset(run, fill, (size_t)(first * channels));
     }
     if (end > first) {
-        memcpy(run + first * channels, row + (left + first) * channels,
-               (size_t)((end - first) * channels));
+        copy(run + first * channels, row + (left + first) * channels, (end - first) * channels);
     }
     if (count > end) {
         memset(run + end * channels, fill, (size_t)((count - end) * channels));

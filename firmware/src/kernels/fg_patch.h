@@ -19,6 +19,9 @@ static inline int32_t fg_window_left(const fg_window *window, int32_t column) {
 /* Whether all taps of a window that begins at (top, left) lie inside the input. */
 bool fg_window_inside(const fg_window *window, int32_t top, int32_t left);
 
+/* Whether every window sees bytes that lie one after the other in the input. */
+bool fg_window_contiguous(const fg_window *window);
+
 /* Copies what the window sees, [kernel_h][kernel_w][channels], to `patch`; `fill` stands for
  * padding. */
 void fg_gather_patch(const fg_window *window, int32_t channels, int32_t top, int32_t left,

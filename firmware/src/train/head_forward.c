@@ -3,9 +3,42 @@
 
 #include "fleetgrad/fg_train.h"
 
+#include "../kernels/dsp/fg_dsp.h"
 #include "train_math.h"
 
 /* Two rows of weights at a time share the loads of the inputs. */
+#if FG_DSP
+
+static FG_NOINLINE void two_outputs(const int16_t *centred, const int8_t *upper,
+                                    const int8_t *lower, uint32_t inputs, int32_t sums[2]) {
+    uint32_t first = (uint32_t)sums[0];
+    uint32_t second = (uint32_t)sums[1];
+    for (; inputs >= 4U; inputs -= 4U) {
+        const uint32_t x01 = fg_load_pair(centred);
+        const uint32_t x23 = fg_load_pair(centred + 2);
+        const uint32_t even = fg_lower_halves(x01, x23);
+        const uint32_t odd = fg_upper_halves(x01, x23);
+        const uint32_t top = fg_load_quad(upper);
+        first = fg_dot_pair(even, fg_even_bytes(top), first);
+        first = fg_dot_pair(odd, fg_odd_bytes(top), first);
+        const uint32_t bottom = fg_load_quad(lower);
+        second = fg_dot_pair(even, fg_even_bytes(bottom), second);
+        second = fg_dot_pair(odd, fg_odd_bytes(bottom), second);
+        centred += 4;
+        upper += 4;
+        lower += 4;
+    }
+    for (; inputs > 0U; inputs--) {
+        const int32_t x0 = *centred++;
+        first += (uint32_t)(*upper++ * x0);
+        second += (uint32_t)(*lower++ * x0);
+    }
+    sums[0] = (int32_t)first;
+    sums[1] = (int32_t)second;
+}
+
+#else
+
 static FG_NOINLINE void two_outputs(const int16_t *centred, const int8_t *upper,
                                     const int8_t *lower, uint32_t inputs, int32_t sums[2]) {
     int32_t first = sums[0];
@@ -32,6 +65,8 @@ static FG_NOINLINE void two_outputs(const int16_t *centred, const int8_t *upper,
     sums[0] = first;
     sums[1] = second;
 }
+
+#endif
 
 void fg_head_forward(const fg_head *head, const int8_t *x, const int8_t *weights,
                      const int32_t *bias, int16_t *centred, int32_t *acc) {

@@ -6,19 +6,15 @@
 
 #include <stdint.h>
 
+#include "../kernels/fg_target.h"
 #include "fleetgrad/fg_train.h"
 
-/* Inner loops are inlined, and the loops themselves are not, even when optimising for size. */
 #if defined(__GNUC__)
-#define FG_INLINE              inline __attribute__((always_inline))
-#define FG_NOINLINE            __attribute__((noinline))
 #define FG_UNLIKELY(condition) __builtin_expect((condition), 0)
 /* The compiler forgets what it knows about the variable: a constant stays in its register instead
  * of being made anew, and rare code stays behind a branch instead of being predicated. */
 #define FG_OPAQUE(variable) __asm__("" : "+r"(variable))
 #else
-#define FG_INLINE inline
-#define FG_NOINLINE
 #define FG_UNLIKELY(condition) (condition)
 #define FG_OPAQUE(variable)    ((void)0)
 #endif

@@ -22,7 +22,8 @@ def needed_sources(roots: Sequence[Path], library: Iterable[Path]) -> list[Path]
     """The roots and those files of the library that they, directly or not, take something from.
 
     Goes by names in the text: a file counts as needed when another needed file mentions something
-    it defines. That can only err towards too many files, which the linker then drops.
+    it defines. That can only err towards too many files, which the linker then drops. Where several
+    files define the same name, for one kind of processor each, all of them count.
 
     Args:
         roots: Sources that are always part of the firmware.
@@ -32,15 +33,18 @@ def needed_sources(roots: Sequence[Path], library: Iterable[Path]) -> list[Path]
         Sources in a fixed order: the roots, then the library's by path.
     """
     texts = {path: path.read_text(encoding="utf-8") for path in library}
-    owner = {name: path for path, text in texts.items() for name in _DEFINITION.findall(text)}
+    owners: dict[str, list[Path]] = {}
+    for path, text in texts.items():
+        for name in _DEFINITION.findall(text):
+            owners.setdefault(name, []).append(path)
     needed: set[Path] = set()
     waiting = [path.read_text(encoding="utf-8") for path in roots]
     while waiting:
         for name in _NAME.findall(waiting.pop()):
-            path = owner.get(name)
-            if path is not None and path not in needed:
-                needed.add(path)
-                waiting.append(texts[path])
+            for path in owners.get(name, ()):
+                if path not in needed:
+                    needed.add(path)
+                    waiting.append(texts[path])
     return [*roots, *sorted(needed)]
 
 

@@ -29,7 +29,7 @@ static const fg_conv2d_params op0_params = {
     .in_channels = 1,
     .out_channels = 4,
     .input_zero = -3,
-    .scale = {.value = op0_scale, .shift = op0_shift},
+    .scale = {.value = op0_scale, .shift = op0_shift, .small = true},
     .output = {.low = 0, .high = 255, .zero_point = -128},
 };
 
@@ -156,7 +156,7 @@ static fg_status refresh(const fg_model_state *state) {
 
 const fg_model fg_generated_model = {
     .abi = FG_MODEL_ABI,
-    .digest = {0xa7, 0x59, 0x18, 0x17, 0x2e, 0xa6, 0x18, 0x73},
+    .digest = {0xc2, 0x18, 0xe3, 0x50, 0x25, 0xcf, 0x8b, 0x4f},
     .arena_bytes = FG_MODEL_ARENA_BYTES,
     .param_bytes = FG_MODEL_PARAM_BYTES,
     .shadow_bytes = FG_MODEL_SHADOW_BYTES,

@@ -32,7 +32,7 @@ static const fg_conv2d_params op0_params = {
     .in_channels = 1,
     .out_channels = 4,
     .input_zero = -3,
-    .scale = {.value = op0_scale, .shift = op0_shift},
+    .scale = {.value = op0_scale, .shift = op0_shift, .small = true},
     .output = {.low = 0, .high = 255, .zero_point = -128},
 };
 
@@ -113,7 +113,7 @@ static fg_status reset(const fg_model_state *state) {
 
 static fg_status forward(const fg_model_state *state) {
     /* 0 CONV_2D: t3 8x8x4 */
-    fg_conv2d(&op0_params, op0_weights, op0_bias, ARENA(const int8_t, 512U), ARENA(int8_t, 592U),
+    fg_conv2d(&op0_params, op0_weights, op0_bias, ARENA(const int8_t, 512U), ARENA(int8_t, 576U),
             ARENA(int8_t, 256U));
     /* 1 MAX_POOL_2D: t4 4x4x4 */
     fg_max_pool2d(&op1_params, ARENA(const int8_t, 256U), ARENA(int8_t, 512U));
@@ -164,7 +164,7 @@ static fg_status accumulate(const fg_model_state *state, const fg_target *target
     metrics->correct = metrics->predicted == target->label;
     /* keep */
     fg_head_keep(&head, row, ARENA(const int16_t, 256U), ARENA(const int16_t, 400U),
-            ARENA(int16_t, 0U), ARENA(int16_t, 576U));
+            ARENA(int16_t, 0U), ARENA(int16_t, 636U));
     return FG_OK;
 }
 
@@ -174,7 +174,7 @@ static fg_status apply(const fg_model_state *state, uint32_t rows, const fg_step
     }
     /* update */
     const fg_status status = fg_head_update(&head, rows, step, ARENA(const int16_t, 0U),
-            ARENA(const int16_t, 576U), ARENA(int32_t, 256U), PARAMS(int32_t, 0U),
+            ARENA(const int16_t, 636U), ARENA(int32_t, 256U), PARAMS(int32_t, 0U),
             PARAMS(int16_t, 16U), SHADOW(int8_t, 0U));
     if (status != FG_OK) {
         return status;
@@ -221,7 +221,7 @@ _Static_assert(sizeof initial_params == FG_MODEL_PARAM_BYTES,
 
 const fg_model fg_generated_model = {
     .abi = FG_MODEL_ABI,
-    .digest = {0xe6, 0xfb, 0xd5, 0x8b, 0xf8, 0x5b, 0x95, 0xd6},
+    .digest = {0x30, 0x33, 0x89, 0x27, 0x4b, 0xbf, 0xee, 0xe7},
     .arena_bytes = FG_MODEL_ARENA_BYTES,
     .param_bytes = FG_MODEL_PARAM_BYTES,
     .shadow_bytes = FG_MODEL_SHADOW_BYTES,
