@@ -21,6 +21,7 @@ from fleetgrad_codegen.forward import build_program
 from fleetgrad_codegen.frontend.tflite import read_model
 from fleetgrad_codegen.ir import Graph
 from fleetgrad_codegen.ops.boundary import split_boundary
+from fleetgrad_codegen.persistent import persistent_bytes
 from fleetgrad_codegen.plan import Budget, MemoryPlan, check_budget, lifetimes, place
 from fleetgrad_codegen.program import Entry, Loss, Program, Training
 
@@ -154,6 +155,7 @@ def plan_program(program: Program) -> tuple[MemoryPlan, ModelSource]:
         param_bytes=param_bytes(program),
         shadow_bytes=shadow_bytes(program),
         weights_flash_bytes=source.flash_bytes,
+        persistent_bytes=persistent_bytes(program.variables),
     )
     return plan, source
 

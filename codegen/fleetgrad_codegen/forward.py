@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.ir import Graph, Op
 from fleetgrad_codegen.ops import REGISTRY
+from fleetgrad_codegen.persistent import place_variables
 from fleetgrad_codegen.plan import Region
 from fleetgrad_codegen.program import Entry, Program, Step, Training
 
@@ -28,7 +29,7 @@ def build_program(graph: Graph, training: Training | None = None) -> Program:
         for position in range(len(graph.ops))
     ]
     after = () if training is None else training.steps(values)
-    return Program(graph, (*forward, *after), values, training)
+    return Program(graph, (*forward, *after), values, training, place_variables(graph))
 
 
 def assign_regions(graph: Graph, preserved: Collection[int] = ()) -> Mapping[int, Region]:

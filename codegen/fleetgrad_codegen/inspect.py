@@ -40,7 +40,7 @@ class OpInfo:
         trainable: Whether last-layer training can train it.
         runs: Whether it is supported as it stands.
         problem: Why it does not run; empty where it does.
-        inputs: Shapes of the inputs that are not constant.
+        inputs: Shapes of the inputs that are neither constant nor state.
         outputs: Shapes of the outputs.
         macs: Multiply-accumulates of one forward run; 0 where it does not run.
         params: Elements of its constant inputs.
@@ -142,7 +142,7 @@ def _op_info(graph: Graph, op: Op, trainable: Op | None) -> OpInfo:
         trainable=op is trainable,
         runs=not problem,
         problem=problem,
-        inputs=tuple(t.shape for t in present if not t.is_constant),
+        inputs=tuple(t.shape for t in present if not (t.is_constant or t.variable)),
         outputs=tuple(graph.tensors[i].shape for i in op.outputs),
         macs=0 if problem else REGISTRY[op.kind].macs(graph, op),
         params=sum(t.size for t in constants),

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,88 +12,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fleetgrad.config import Config
-from fleetgrad.device import Patience
 from fleetgrad.errors import ConfigError, FleetError, LinkClosed, RoundError, StoreError, UsageError
-from fleetgrad.fleet import Endpoint, Placement
 from fleetgrad.link import SocketLink
-from fleetgrad.results import RoundReport, RunResult, RunStarted
-from fleetgrad.run import Services, execute, summarise
-from fleetgrad.store import Ledger, Store
-from fleetgrad.wire.messages import ErrorCode, RoundOpen, UpdateHeader
-from support.device_model import Traits
-from support.fedavg_oracle import final_digest
+from fleetgrad.results import RunStarted
+from fleetgrad.run import summarise
+from fleetgrad.store import Store
+from fleetgrad.wire.messages import ErrorCode, UpdateHeader
 from support.federation import (
-    DIGEST,
-    SEGMENTS,
     ModelFleet,
-    manifest,
     project,
     write_bundle,
     write_data,
 )
+from support.runs import Diary, StopError, events, expected, run, stopping
 
 EVEN = np.arange(48) % 2 == 0
-IMPATIENT = Services(patience=Patience(listen=0.01, answer=0.05, silence=0.1, gone=0.4))
-
-
-class Diary:
-    """An observer that writes everything down."""
-
-    def __init__(self) -> None:
-        self.started: RunStarted | None = None
-        self.ready: list[int] = []
-        self.opened: list[tuple[int, bool]] = []
-        self.accepted: list[tuple[int, int]] = []
-        self.closed: list[RoundReport] = []
-        self.notices: list[str] = []
-
-    def run_started(self, started: RunStarted) -> None:
-        self.started = started
-
-    def device_ready(self, device: int, ready: int, total: int) -> None:
-        self.ready.append(device)
-
-    def round_opened(self, number: int, selected: Sequence[int], evaluation_only: bool) -> None:
-        self.opened.append((number, evaluation_only))
-
-    def update_accepted(self, number: int, device: int) -> None:
-        self.accepted.append((number, device))
-
-    def round_closed(self, report: RoundReport) -> None:
-        self.closed.append(report)
-
-    def notice(self, text: str) -> None:
-        self.notices.append(text)
-
-
-def run(
-    config: Config, fleet: Any = None, services: Services = IMPATIENT, diary: Any = None
-) -> RunResult:
-    bundle = config.data.path.parent / "bundle"
-    return execute(config, bundle, fleet or ModelFleet(), diary, services)
-
-
-def expected(config: Config) -> str:
-    """What the definition gives for four devices that all take part."""
-    terms = RoundOpen(
-        0, DIGEST[:8], 0, 0, 0, config.train.seed, *lr(config), config.train.epochs,
-        config.train.batch, 0, 0,
-    )  # fmt: skip
-    traits = {d: Traits(d, DIGEST[:8], SEGMENTS, 9, 3) for d in (1, 2, 3, 4)}
-    initial = (config.data.path.parent / "bundle" / "params.bin").read_bytes()
-    return final_digest(DIGEST, initial, traits, [[1, 2, 3, 4]] * config.rounds.count, terms)
-
-
-def lr(config: Config) -> tuple[int, int]:
-    from fleetgrad.config import learning_rate
-
-    return learning_rate(config.train.learning_rate)
-
-
-def events(config: Config, run_id: str) -> list[tuple[str, int | None]]:
-    with Store(config.run.dir, writing=False) as store:
-        return [(e.kind, e.device) for e in store.ledger.events(run_id)]
 
 
 # --- Runs that go well ---------------------------------------------------------------------------
@@ -401,114 +333,3 @@ def test_run_directory_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("")
     with pytest.raises(StoreError, match="File exists while making the run directory"):
         run(project(tmp_path))
-
-
-# --- Interruptions within the process ------------------------------------------------------------
-
-
-class Stubborn(ModelFleet):
-    """Devices that outlive the host, as boards do."""
-
-    def __init__(self) -> None:
-        # One after the other, so that every update is a commit of its own.
-        super().__init__(bend=lambda traits: replace(traits, work_ms=20 * traits.device))
-        self._kept: dict[int, Any] = {}
-
-    def start(self, placements: Sequence[Placement], directory: Path) -> list[Endpoint]:
-        endpoints = super().start(placements, directory)
-        self.models.update(self._kept)
-        self._kept = self.models
-        return endpoints
-
-
-class StopError(Exception):
-    """The host stops here."""
-
-
-def stopping(at: int, *, after: bool) -> Services:
-    """Services whose ledger stops the host at its n-th commit."""
-
-    class StoppingLedger(Ledger):
-        commits = 0
-
-        def _commit(self) -> None:
-            self.commits += 1
-            if self.commits == at and not after:
-                raise StopError
-            super()._commit()
-            if self.commits == at:
-                raise StopError
-
-    class StoppingStore(Store):
-        def _open_ledger(self, path: Path, *, writing: bool) -> Ledger:
-            return StoppingLedger(path, writing=writing)
-
-    return replace(IMPATIENT, open_store=lambda d: StoppingStore(d, writing=True))
-
-
-@pytest.mark.parametrize("after", [False, True])
-def test_boards_that_outlive_the_host_lose_and_double_nothing(tmp_path: Path, after: bool) -> None:
-    config = project(tmp_path)
-    fleet = Stubborn()
-    at, stops = 1, 0
-    while True:
-        try:
-            result = run(config, fleet, stopping(at, after=after))
-            break
-        except StopError:
-            stops += 1
-            at = 2 if at > 4 else at + 1
-    assert stops >= 3
-    assert fleet.stopped >= stops - 1, "every start but those before the fleet's was stopped"
-    assert result.model_digest == expected(config)
-    assert [r.accepted for r in result.rounds] == [(1, 2, 3, 4)] * 3
-
-
-def test_interrupt_stops_the_fleet_and_keeps_the_run(tmp_path: Path) -> None:
-    class Impatient(Diary):
-        def update_accepted(self, number: int, device: int) -> None:
-            if number == 2:
-                raise KeyboardInterrupt
-
-    config = project(tmp_path)
-    fleet = ModelFleet()
-    with pytest.raises(KeyboardInterrupt):
-        run(config, fleet, diary=Impatient())
-    assert fleet.stopped == 1
-    result = run(config)
-    assert result.resumed
-    assert result.model_digest == expected(config)
-
-
-def test_changed_config_begins_a_run_of_its_own(tmp_path: Path) -> None:
-    config = project(tmp_path)
-    with pytest.raises(StopError):
-        run(config, services=stopping(4, after=True))
-    diary = Diary()
-    other = run(project(tmp_path, "train.seed=9"), diary=diary)
-    assert not other.resumed
-    (warning,) = diary.notices
-    assert "is unfinished and does not go on: train.seed = 9, not 0" in warning
-    assert ("warning", None) in events(config, other.run_id)
-    assert run(config).resumed
-
-
-def test_changed_data_begin_a_run_of_their_own(tmp_path: Path) -> None:
-    with pytest.raises(StopError):
-        run(project(tmp_path), services=stopping(4, after=True))
-    write_data(tmp_path / "data.npz", samples=11)
-    diary = Diary()
-    assert not run(project(tmp_path), diary=diary).resumed
-    assert "the model or the data are other ones" in diary.notices[0]
-
-
-def test_start_from_a_current_version_that_is_not_there_is_told(tmp_path: Path) -> None:
-    diary = Diary()
-    run(project(tmp_path, "run.start=current"), diary=diary)
-    assert diary.notices == [], "an empty store has nothing else to start from"
-    config = project(tmp_path, "run.start=current")
-    tree = manifest(digest=bytes(range(1, 33)).hex())
-    (tmp_path / "bundle" / "manifest.json").write_text(json.dumps(tree))
-    model = ModelFleet(bend=lambda traits: replace(traits, model_digest=bytes(range(1, 9))))
-    run(config, model, diary=diary)
-    assert "starts from the factory" in diary.notices[0]

@@ -32,7 +32,9 @@ REAL_MODELS = (
     "mltk_rock_paper_scissors",
     "stm32_aed_yamnet256_int8",
     "tflm_hello_world_int8",
+    "tflm_keyword_scrambled_8bit",
     "tflm_micro_speech_quantized",
+    "tflm_mnist_lstm_int8",
     "tflm_person_detect",
 )
 

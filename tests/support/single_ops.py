@@ -7,28 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from support.draws import random_scale, random_size, random_zero
 from support.models import ModelBuilder
-from support.strategies import ROUND_SCALES, float32, int8s
+from support.stateful_ops import lstm, svdf8, svdf16
+from support.strategies import float32, int8s
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-def random_scale(rng: np.random.Generator) -> float:
-    """A scale, round numbers more often than not."""
-    if rng.integers(2):
-        return float32(rng.choice(ROUND_SCALES))
-    return float32(np.exp(rng.uniform(-7, 1)))
-
-
-def random_zero(rng: np.random.Generator) -> int:
-    """A zero point, the ends included."""
-    return int(rng.choice([-128, 0, 127, int(rng.integers(-128, 128))]))
-
-
-def random_size(rng: np.random.Generator, most: int = 9) -> int:
-    """A dimension."""
-    return int(rng.integers(1, most + 1))
 
 
 def conv_2d(rng: np.random.Generator) -> bytes:
@@ -383,6 +368,7 @@ SINGLE_OPS: dict[str, Callable[[np.random.Generator], bytes]] = {
         fully_connected,
         fully_connected_of_huge_sums,
         logistic,
+        lstm,
         max_pool_2d,
         mean,
         narrow_conv_2d,
@@ -394,6 +380,8 @@ SINGLE_OPS: dict[str, Callable[[np.random.Generator], bytes]] = {
         resize_nearest_neighbor,
         softmax,
         sub,
+        svdf16,
+        svdf8,
         tanh,
         transpose,
     )

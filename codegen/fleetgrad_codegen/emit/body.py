@@ -33,6 +33,7 @@ class Body:
         constants: Takes tables, structs and includes; shared by all bodies of one file.
         values: Region of every tensor computed at run time.
         trained: Trained tensors by index; their values come from the caller's memory.
+        variables: Offsets of variables in the persistent memory, by tensor index.
     """
 
     def __init__(
@@ -41,11 +42,13 @@ class Body:
         constants: Constants,
         values: Mapping[int, Region],
         trained: Mapping[int, Trained],
+        variables: Mapping[int, int],
     ) -> None:
         self._offset: Callable[[str], int] = layout.offset
         self._constants = constants
         self._values = values
         self._trained = trained
+        self._variables = variables
         self._lines: list[str] = []
 
     @property
@@ -60,6 +63,10 @@ class Body:
     def value(self, tensor: int, ctype: str) -> str:
         """A pointer to a tensor that is computed at run time."""
         return self.address(self._values[tensor], ctype)
+
+    def variable(self, tensor: int, ctype: str) -> str:
+        """A pointer to an operator's state, which keeps its value between runs."""
+        return f"PERSISTENT({ctype}, {self._variables[tensor]}U)"
 
     def is_trained(self, tensor: int) -> bool:
         """Whether the tensor's values come from the caller's memory instead of a constant table."""

@@ -52,6 +52,7 @@ def build_manifest(
         "segments": [_segment(graph, segment, model) for segment in program.segments],
         "param_bytes": plan.param_bytes,
         "shadow_bytes": shadow_bytes(program),
+        "persistent_bytes": plan.persistent_bytes,
         "initial_params": "params.bin",
         "update": {
             "segments": [segment.name for segment in program.segments],

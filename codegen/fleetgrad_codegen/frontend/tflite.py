@@ -15,7 +15,7 @@ from fleetgrad_codegen.frontend.flatbuffer import Table
 from fleetgrad_codegen.frontend.patch import TensorPatch, buffer_location, patch_model
 from fleetgrad_codegen.frontend.suitability import check_suitable
 from fleetgrad_codegen.ir import ABSENT, Array, DType, Graph, Op, Quantization, Tensor
-from fleetgrad_codegen.ops import REGISTRY
+from fleetgrad_codegen.ops import REGISTRY, state_of
 
 __all__ = ["TensorPatch", "buffer_location", "parse_model", "patch_model", "read_model"]
 
@@ -150,6 +150,7 @@ def _tensor(file: _File, index: int, table: Table) -> Tensor:
         quantization=quantization,
         data=_data(file, table, shape, dtype, where),
         source=index,
+        variable=table.boolean(5),
     )
 
 
@@ -264,7 +265,8 @@ def _op(file: _File, index: int, table: Table, tensors: tuple[Tensor, ...]) -> O
         options = operator.parse(table.table(4) if union else None)
     except CodegenError as error:
         raise type(error)(error.what, where, error.expected, error.hint) from None
-    return Op(kind, inputs, outputs, options, index)
+    intermediates = _indices(table, 8, tensors, where, optional=False)
+    return Op(kind, inputs, outputs, options, index, intermediates)
 
 
 def _kind(file: _File, index: int, table: Table) -> tuple[int, str]:
@@ -302,8 +304,10 @@ def _check_order(graph: Graph) -> None:
             raise ModelFormatError(f'input "{graph.tensors[index].name}" is a constant', graph.name)
     for op in graph.ops:
         # An unknown operator may have state of its own among its inputs.
-        for index in op.inputs if op.kind in REGISTRY else ():
-            if index != ABSENT and index not in made and not graph.tensors[index].is_constant:
+        state = state_of(op) if op.kind in REGISTRY else op.inputs
+        for index in op.inputs:
+            known = index == ABSENT or index in made or graph.tensors[index].is_constant
+            if not known and index not in state:
                 raise ModelFormatError(
                     f'tensor "{graph.tensors[index].name}" is used before anything made it',
                     graph.where(op),

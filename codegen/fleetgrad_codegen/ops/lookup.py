@@ -14,6 +14,9 @@ from fleetgrad_codegen.ops.base import Operator
 
 Floats = npt.NDArray[np.float32]
 
+_SMALLEST = 1e-30
+"""Below it, and above its inverse, numbers leave float32 on the way."""
+
 
 class Lookup(Operator):
     """Looks every value up in a table that the reference, too, makes when a model is loaded."""
@@ -27,8 +30,15 @@ class Lookup(Operator):
     def check(self, graph: Graph, op: Op) -> None:
         """See `Operator.check`."""
         source, output = self._input(graph, op, 0), self._output(graph, op)
-        self._check_int8(graph, op, source)
-        self._check_int8(graph, op, output)
+        for tensor in (source, output):
+            scale = self._check_int8(graph, op, tensor).scale[0]
+            if not _SMALLEST < scale < 1 / _SMALLEST:
+                self._unsupported(
+                    graph,
+                    op,
+                    f'"{tensor.name}" has scale {scale:g}',
+                    f"between {_SMALLEST:g} and {1 / _SMALLEST:g}",
+                )
         self._check_shape(graph, op, source.shape)
 
     def table(self, graph: Graph, op: Op) -> Array:

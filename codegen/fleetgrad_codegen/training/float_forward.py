@@ -22,7 +22,9 @@ from fleetgrad_codegen.ops.pad import Pad
 from fleetgrad_codegen.ops.pooling import Pooling, PoolOptions
 from fleetgrad_codegen.ops.resize_nearest_neighbor import ResizeNearestNeighbor
 from fleetgrad_codegen.ops.softmax import SoftmaxOptions
+from fleetgrad_codegen.ops.svdf import SvdfOptions
 from fleetgrad_codegen.ops.transpose import Transpose
+from fleetgrad_codegen.ops.unidirectional_sequence_lstm import GATES, LstmOptions
 from fleetgrad_codegen.ops.window import Axis
 
 Floats = npt.NDArray[np.float32]
@@ -195,8 +197,12 @@ def _resize(graph: Graph, op: Op, values: _Values) -> Array:
 
 
 def _logistic(graph: Graph, op: Op, values: _Values) -> Array:
+    return _sigmoid(_input(graph, op, values, 0))
+
+
+def _sigmoid(x: Array) -> Array:
     with np.errstate(over="ignore"):
-        made: Array = 1 / (1 + np.exp(-_input(graph, op, values, 0)))
+        made: Array = 1 / (1 + np.exp(-x))
     return made
 
 
@@ -223,6 +229,41 @@ def _softmax(graph: Graph, op: Op, values: _Values) -> Array:
     return share
 
 
+def _svdf(graph: Graph, op: Op, values: _Values) -> Array:
+    """From a fresh state: nothing but the latest features has been seen."""
+    assert isinstance(op.options, SvdfOptions)
+    x, feature, time, bias = (_input(graph, op, values, i) for i in range(4))
+    made = (x @ feature.T) * time[:, -1]
+    return _activate(
+        op.options.activation, made.reshape(len(x), -1, op.options.rank).sum(axis=2) + bias
+    )
+
+
+def _lstm(graph: Graph, op: Op, values: _Values) -> Array:
+    """From a fresh state, over the whole sequence."""
+    assert isinstance(op.options, LstmOptions)
+    x = _input(graph, op, values, 0)
+    x = x.reshape(len(x), -1, x.shape[-1])
+    parts = {
+        name: [_input(graph, op, values, start + place) for start in (1, 5, 12)]
+        for place, name in enumerate(GATES)
+        if op.inputs[1 + place] != ABSENT
+    }
+    clip = op.options.cell_clip or np.inf
+    hidden, cell, made = np.zeros(()), np.zeros(()), []
+    for step in range(x.shape[1]):
+        sums = {
+            name: x[:, step] @ weights.T + bias + (hidden @ recurrent.T if step else 0.0)
+            for name, (weights, recurrent, bias) in parts.items()
+        }
+        forget = _sigmoid(sums["forget"])
+        entering = _sigmoid(sums["input"]) if "input" in sums else 1 - forget
+        cell = np.clip(forget * cell + entering * np.tanh(sums["cell"]), -clip, clip)
+        hidden = _sigmoid(sums["output"]) * np.tanh(cell)
+        made.append(hidden)
+    return np.stack(made, axis=1).reshape(len(x), *graph.tensors[op.outputs[0]].shape[1:])
+
+
 def _same(graph: Graph, op: Op, values: _Values) -> Array:
     return _input(graph, op, values, 0)
 
@@ -245,6 +286,8 @@ _RULES: Mapping[str, Callable[[Graph, Op, _Values], Array]] = {
     "RESIZE_NEAREST_NEIGHBOR": _resize,
     "SOFTMAX": _softmax,
     "SUB": _elementwise(np.subtract),
+    "SVDF": _svdf,
     "TANH": _tanh,
     "TRANSPOSE": _transpose,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": _lstm,
 }

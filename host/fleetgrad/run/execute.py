@@ -53,6 +53,8 @@ def execute(
     fleet: Fleet,
     observer: Observer | None = None,
     services: Services | None = None,
+    *,
+    deliver: Callable[[RunResult], None] | None = None,
 ) -> RunResult:
     """Runs federated rounds over a fleet, or goes on with a run that was interrupted.
 
@@ -66,6 +68,9 @@ def execute(
         fleet: Not started yet; it is stopped when this returns or raises.
         observer: Is told of progress.
         services: Clocks and storage.
+        deliver: Takes the result to whoever asked for it, before the ledger calls the run reported:
+            killed in between, the same call delivers the same run again instead of beginning
+            another one.
 
     Returns:
         The finished run.
@@ -106,6 +111,8 @@ def execute(
             finally:
                 fleet.stop()
         result = summarise(store, run.run_id, resumed=entry.resumed)
+        if deliver is not None:
+            deliver(result)
         with store.ledger.write(services.wall()) as transaction:
             transaction.set_state(run.run_id, "reported")
         return result

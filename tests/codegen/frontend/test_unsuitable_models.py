@@ -280,8 +280,6 @@ def test_inconsistent_models_are_explained(
         ("mlperf_ad01_fp32", "float model"),
         ("tflm_mnist_lstm_float", "float model"),
         ("mlperf_kws_ref_model_float32", "hybrid"),
-        ("tflm_keyword_scrambled_8bit", "op 1 (SVDF"),
-        ("tflm_mnist_lstm_int8", "op 0 (UNIDIRECTIONAL_SEQUENCE_LSTM"),
     ],
 )
 def test_real_models_beyond_us_name_the_operator(shared_data: Path, name: str, said: str) -> None:
