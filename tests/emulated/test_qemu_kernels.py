@@ -23,8 +23,8 @@ pytestmark = pytest.mark.emulated
 
 INPUTS, RANDOM_INPUTS = 6, 3
 MODELS = dict.fromkeys(SINGLE_OPS, 1) | {
-    "conv_2d": 6, "conv_2d_of_huge_sums": 2, "depthwise_conv_2d": 6, "fully_connected": 6,
-    "fully_connected_of_huge_sums": 2,
+    "conv_2d": 6, "conv_2d_of_huge_sums": 2, "conv_2d_of_many_taps": 3, "depthwise_conv_2d": 6,
+    "fully_connected": 6, "fully_connected_of_huge_sums": 2,
 }  # fmt: skip
 """How many random models of each operator; more of those that use the instructions."""
 

@@ -24,13 +24,36 @@ def depthwise_conv_2d(rng: np.random.Generator) -> bytes:
     return _convolution(rng, depthwise=True)
 
 
-def _convolution(rng: np.random.Generator, *, depthwise: bool) -> bytes:
-    channels = random_size(rng)
+def depthwise_conv_2d_of_one_channel(rng: np.random.Generator) -> bytes:
+    return _convolution(rng, depthwise=True, channels=1)
+
+
+def conv_2d_of_many_taps(rng: np.random.Generator) -> bytes:
+    return _convolution(rng, depthwise=False, channels=int(rng.choice([20, 24, 31])))
+
+
+def narrow_conv_2d(rng: np.random.Generator) -> bytes:
+    return _convolution(rng, depthwise=False, narrow=True)
+
+
+def narrow_depthwise_conv_2d(rng: np.random.Generator) -> bytes:
+    return _convolution(rng, depthwise=True, narrow=True)
+
+
+def _convolution(
+    rng: np.random.Generator, *, depthwise: bool, channels: int = 0, narrow: bool = False
+) -> bytes:
+    """Of as many channels as it comes, or given; narrow images are one pixel wide."""
+    channels = channels or random_size(rng)
     filters = channels * int(rng.choice([1, 1, 2, 3])) if depthwise else random_size(rng, 13)
     kernel, stride = rng.integers(1, 6, 2), rng.integers(1, 4, 2)
     dilation = np.array([(1, 1), (1, 1), (2, 1), (1, 3), (2, 2)])[rng.integers(5)]
     padding = int(rng.integers(2))
+    if narrow:
+        kernel[1] = 1
     size, out = _window(rng, kernel, stride, dilation, padding)
+    if narrow:
+        size[1] = out[1] = 1
     shape = (1, *kernel, filters) if depthwise else (filters, *kernel, channels)
     taps = int(np.prod(kernel)) * (1 if depthwise else channels)
     weight_scales = [float32(s) for s in np.exp(rng.uniform(-6, -3, filters))]
@@ -339,13 +362,17 @@ SINGLE_OPS: dict[str, Callable[[np.random.Generator], bytes]] = {
         concatenation,
         conv_2d,
         conv_2d_of_huge_sums,
+        conv_2d_of_many_taps,
         depthwise_conv_2d,
+        depthwise_conv_2d_of_one_channel,
         fully_connected,
         fully_connected_of_huge_sums,
         logistic,
         lstm,
         max_pool_2d,
         mean,
+        narrow_conv_2d,
+        narrow_depthwise_conv_2d,
         mul,
         pad,
         quantize,

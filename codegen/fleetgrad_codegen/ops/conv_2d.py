@@ -8,7 +8,11 @@ import numpy as np
 from fleetgrad_codegen.frontend.flatbuffer import Table
 from fleetgrad_codegen.ir import Array, Graph, Op
 from fleetgrad_codegen.ops.activation import parse_activation
-from fleetgrad_codegen.ops.convolution import Convolution, ConvolutionOptions
+from fleetgrad_codegen.ops.convolution import (
+    Convolution,
+    ConvolutionOptions,
+    matrix_scratch_bytes,
+)
 from fleetgrad_codegen.ops.window import Axis, parse_padding, tap_view
 
 
@@ -52,20 +56,8 @@ class Conv2D(Convolution):
         return self._output(graph, op).size * prod(self._input(graph, op, 1).shape[1:])
 
     def _scratch_bytes(self, graph: Graph, op: Op) -> int:
-        # Two patches as int16, in whole quads of taps. Where rows of a patch are not whole quads
-        # themselves, it is put together as int8 first.
-        rows, columns = self.axes(graph, op)
-        depth = self._input(graph, op, 0).shape[3]
-        taps = -(-rows.window * columns.window * depth // 4) * 4
-        direct = depth % 4 == 0 or self._is_contiguous(rows, columns)
-        return 4 * taps if direct else 5 * taps
-
-    def _is_contiguous(self, rows: Axis, columns: Axis) -> bool:
-        # Without border, a patch of one row or of whole rows lies contiguously in the input.
-        one_run = columns.window == 1 or columns.dilation == 1
-        whole_rows = columns.window == columns.size and rows.dilation == 1
-        inside = not (rows.has_border or columns.has_border)
-        return inside and one_run and (rows.window == 1 or whole_rows)
+        rows, columns = self.kernel_axes(graph, op)
+        return matrix_scratch_bytes(rows, columns, self._input(graph, op, 0).shape[3])
 
     def _channel_fields(self, graph: Graph, op: Op) -> dict[str, int]:
         weights = self._input(graph, op, 1)

@@ -103,6 +103,20 @@ class Convolution(WeightedOperator):
         )
         return [made[None]]
 
+    def kernel_axes(self, graph: Graph, op: Op) -> tuple[Axis, Axis]:
+        """Window geometry as the kernel gets to know it.
+
+        An image one pixel wide is laid on its side, which changes no byte of it: kernels are made
+        for windows that extend along rows.
+        """
+        rows, columns = self.axes(graph, op)
+        narrow = columns.size == columns.window == columns.output == 1
+        return (columns, rows) if narrow else (rows, columns)
+
+    def _kernel_name(self, graph: Graph, op: Op) -> str:  # noqa: ARG002
+        """The kernel to call."""
+        return self.kernel
+
     @abstractmethod
     def _scratch_bytes(self, graph: Graph, op: Op) -> int:
         """What the kernel copies from its input, or spreads for faster arithmetic."""
@@ -138,10 +152,10 @@ class Convolution(WeightedOperator):
         body.include(c_structs.KERNELS)
         channels = self._channel_fields(graph, op).items()
         return body.struct(
-            f"{self.kernel}_params",
+            f"{self._kernel_name(graph, op)}_params",
             f"{prefix}_params",
             {
-                "window": c_structs.window(*self.axes(graph, op), where),
+                "window": c_structs.window(*self.kernel_axes(graph, op), where),
                 **{name: c_structs.int16(n, "a number of channels", where) for name, n in channels},
                 "input_zero": c_structs.zero_point(source),
                 "scale": f"{{.value = {scale_value}, .shift = {scale_shift}, .small = {small}}}",
@@ -154,10 +168,34 @@ class Convolution(WeightedOperator):
         params = self.params(graph, op, body)
         scratch = self.scratch(graph, op)
         body.call(
-            self.kernel,
+            self._kernel_name(graph, op),
             params,
             *self._emit_weights(graph, op, body),
             self._pointer(graph, op, 0, body),
             "NULL" if scratch is None else body.address(scratch, "int8_t"),
             body.value(op.outputs[0], "int8_t"),
         )
+
+
+def matrix_scratch_bytes(rows: Axis, columns: Axis, depth: int) -> int:
+    """Scratch of ``fg_conv2d``, which computes products of patches and filters.
+
+    Two patches as int16, in whole quads of taps. Where the rows of a patch are not whole quads
+    themselves, it is put together as int8 first.
+
+    Args:
+        rows: Geometry along the height, as the kernel knows it.
+        columns: Geometry along the width, likewise.
+        depth: Channels of the input.
+    """
+    taps = -(-rows.window * columns.window * depth // 4) * 4
+    direct = depth % 4 == 0 or _is_contiguous(rows, columns)
+    return 4 * taps if direct else 5 * taps
+
+
+def _is_contiguous(rows: Axis, columns: Axis) -> bool:
+    """Whether every patch lies in the input byte after byte: one row of it, or whole rows."""
+    one_run = columns.window == 1 or columns.dilation == 1
+    whole_rows = columns.window == columns.size and rows.dilation == 1
+    inside = not (rows.has_border or columns.has_border)
+    return inside and one_run and (rows.window == 1 or whole_rows)

@@ -6,7 +6,11 @@ import numpy as np
 from fleetgrad_codegen.frontend.flatbuffer import Table
 from fleetgrad_codegen.ir import Array, Graph, Op
 from fleetgrad_codegen.ops.activation import parse_activation
-from fleetgrad_codegen.ops.convolution import Convolution, ConvolutionOptions
+from fleetgrad_codegen.ops.convolution import (
+    Convolution,
+    ConvolutionOptions,
+    matrix_scratch_bytes,
+)
 from fleetgrad_codegen.ops.window import Axis, parse_padding, tap_view
 
 
@@ -56,11 +60,23 @@ class DepthwiseConv2D(Convolution):
         _, height, width, _ = self._input(graph, op, 1).shape
         return self._output(graph, op).size * height * width
 
+    def _is_matrix(self, graph: Graph, op: Op) -> bool:
+        # Several filters on a single channel are an ordinary convolution, which is much faster.
+        return self._input(graph, op, 0).shape[3] == 1 and self.multiplier(graph, op) > 1
+
+    def _kernel_name(self, graph: Graph, op: Op) -> str:
+        return "fg_conv2d" if self._is_matrix(graph, op) else self.kernel
+
+    def _arranged(self, graph: Graph, op: Op, weights: Array) -> Array:
+        return np.moveaxis(weights, 3, 0) if self._is_matrix(graph, op) else weights
+
     def _scratch_bytes(self, graph: Graph, op: Op) -> int:
+        rows, columns = self.kernel_axes(graph, op)
+        depth = self._input(graph, op, 0).shape[3]
+        if self._is_matrix(graph, op):
+            return matrix_scratch_bytes(rows, columns, depth)
         # A patch of all channels, or of four channels every row that a window sees, border
         # included, and their filters, twice, as int16. Which one depends on the processor.
-        rows, columns = self.axes(graph, op)
-        depth = self._input(graph, op, 0).shape[3]
         taps = rows.window * columns.window
         patch = taps * depth if rows.has_border or columns.has_border else 0
         if self.multiplier(graph, op) != 1:
@@ -70,4 +86,6 @@ class DepthwiseConv2D(Convolution):
 
     def _channel_fields(self, graph: Graph, op: Op) -> dict[str, int]:
         channels = self._input(graph, op, 0).shape[3]
+        if self._is_matrix(graph, op):
+            return {"in_channels": channels, "out_channels": self.multiplier(graph, op)}
         return {"in_channels": channels, "multiplier": self.multiplier(graph, op)}

@@ -126,9 +126,13 @@ class WeightedOperator(Operator):
         zero = c_structs.zero_point(self._input(graph, op, 0))
         bias = wrap_int32(self._bias(graph, op, sums.size) - zero * sums)
         return (
-            body.table(f"op{op.index}_weights", weights),
+            body.table(f"op{op.index}_weights", self._arranged(graph, op, weights)),
             body.table(f"op{op.index}_bias", bias.astype(np.int32)),
         )
+
+    def _arranged(self, graph: Graph, op: Op, weights: Array) -> Array:  # noqa: ARG002
+        """The weights in the order in which the kernel reads them."""
+        return weights
 
     def _centred(self, graph: Graph, op: Op, values: Array) -> Array:
         """Input minus its zero point, as float64.
