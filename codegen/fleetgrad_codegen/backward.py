@@ -147,7 +147,7 @@ class HeadForwardStep(_HeadStep):
             "fg_head_forward",
             head,
             body.value(op.inputs[0], "const int8_t"),
-            body.trained(op.inputs[1]),
+            self._weights(body),
             body.trained(op.inputs[2]),
             body.address(self.memory.centred, "int16_t"),
             body.address(acc, "int32_t"),
@@ -161,6 +161,13 @@ class HeadForwardStep(_HeadStep):
             self._output(body),
             body.value(op.outputs[0], "int8_t"),
         )
+
+    def _weights(self, body: Body) -> str:
+        op, weights = self.site.op, self.site.weights
+        if body.is_trained(op.inputs[1]):
+            return body.trained(op.inputs[1])
+        assert weights.data is not None
+        return body.table(f"op{op.index}_weights", weights.data)
 
     def _wide_scales(self, body: Body) -> str:
         made = FullyConnected().multipliers(self.site.graph, self.site.op)
