@@ -21,7 +21,8 @@ from fleetgrad_codegen.gradient.tape import (
     move_rule,
     weighted_rule,
 )
-from fleetgrad_codegen.gradient.weighted import Layer, rates_initialiser
+from fleetgrad_codegen.gradient.part import part_of
+from fleetgrad_codegen.gradient.weighted import Layer, WeightedRule, rates_initialiser
 from fleetgrad_codegen.ir import Graph, Op
 from fleetgrad_codegen.ops import REGISTRY
 from fleetgrad_codegen.ops.convolution import Convolution
@@ -325,7 +326,7 @@ class ForwardStep(Step):
     def regions(self) -> tuple[Region, ...]:
         """The operator's, the folded bias, mask and routes."""
         bits = None if self.mask is None else self.mask.bits
-        extra = (self._folded, bits, self.routes)
+        extra = (self._folded, self._first, bits, self.routes)
         return tuple(dict.fromkeys((*self.plain.regions, *(r for r in extra if r is not None))))
 
     @property
@@ -333,11 +334,26 @@ class ForwardStep(Step):
         return self.graph.ops[self.position]
 
     @property
+    def _rule(self) -> WeightedRule:
+        return weighted_rule(self.graph, self.position)
+
+    @property
+    def _channels(self) -> int:
+        return self._rule.channels(self.graph, self._op)
+
+    @property
     def _folded(self) -> Region | None:
         if self.layer is None:
             return None
-        channels = weighted_rule(self.graph, self.position).channels(self.graph, self._op)
-        return Region(f"bias of op {self._op.index}", 4 * channels)
+        return Region(f"bias of op {self._op.index}", 4 * self._channels)
+
+    @property
+    def _first(self) -> Region | None:
+        """What the channels that train give, where others do not: they have weights elsewhere."""
+        if self.layer is None or self.layer.channels in {0, self._channels}:
+            return None
+        pixels = self.graph.tensors[self._op.outputs[0]].size // self._channels
+        return Region(f"first channels of op {self._op.index}", pixels * self.layer.channels)
 
     def emit(self, body: Body) -> None:
         """Writes the operator, then what it leaves."""
@@ -366,15 +382,37 @@ class ForwardStep(Step):
         Kernels want the bias with the input's zero point folded in; as both may have changed, that
         is done anew each time.
         """
-        graph, op = self.graph, self._op
-        rule, operator, folded = weighted_rule(graph, self.position), REGISTRY[op.kind], self._folded
+        graph, op, folded, first = self.graph, self._op, self._folded, self._first
         assert folded is not None
-        weights = self._emit_fold(body, layer, folded)
-        source = body.value(op.inputs[0], "const int8_t")
         made = body.value(op.outputs[0], "int8_t")
-        bias = body.address(folded, "const int32_t")
+        trained, channels = range(layer.channels), range(layer.channels, self._channels)
+        if trained:
+            weights = self._fold_trained(body, layer, folded)
+            into = made if first is None else body.address(first, "int8_t")
+            self._call(body.part("_trained"), trained, weights, folded, into)
+        if channels:
+            weights = self._rule.frozen_table(graph, op, layer.channels, body)
+            self._fold_frozen(body, channels, folded)
+            self._call(body.part("_frozen"), channels, weights, folded, made)
+        if first is not None:
+            body.call(
+                "fg_interleave",
+                f"{first.nbytes // len(trained)}U",
+                f"{len(trained)}U",
+                f"{len(channels)}U",
+                body.address(first, "const int8_t"),
+                made,
+            )
+
+    def _call(self, body: Body, channels: range, weights: str, folded: Region, made: str) -> None:
+        """Writes the call of the operator's kernel for some output channels."""
+        graph, op, operator = self.graph, self._op, REGISTRY[self._op.kind]
+        if len(channels) < self._channels:
+            graph = part_of(graph, op, self._rule, channels)
+        source = body.value(op.inputs[0], "const int8_t")
+        bias = _advanced(body.address(folded, "const int32_t"), channels.start)
         if isinstance(operator, Convolution):
-            scratch = operator.scratch(graph, op)
+            scratch = operator.scratch(self.graph, op)
             patch = "NULL" if scratch is None else body.address(scratch, "int8_t")
             params = operator.params(graph, op, body)
             body.call(operator.kernel, params, weights, bias, source, patch, made)
@@ -382,29 +420,47 @@ class ForwardStep(Step):
             params = operator.params(graph, op, body)
             body.call("fg_fully_connected", params, weights, bias, source, made)
         else:
-            raise SchemeError(f"{rule.kind} cannot train", graph.where(op))
+            raise SchemeError(f"{op.kind} cannot train", graph.where(op))
 
-    def _emit_fold(self, body: Body, layer: Layer, folded: Region) -> str:
-        """Writes the folding of the bias; returns where the weights are."""
-        graph, op = self.graph, self._op
-        rule = weighted_rule(graph, self.position)
-        zero = _zero_point(graph, op)
-        channels, taps = rule.channels(graph, op), rule.taps(graph, op)
-        bias, into = body.trained(op.inputs[2]), body.address(folded, "int32_t")
+    def _fold_trained(self, body: Body, layer: Layer, folded: Region) -> str:
+        """Writes the folding of the bias into weights that train; returns where these are."""
+        op, rule = self._op, self._rule
+        taps, channels = rule.taps(self.graph, op), f"{layer.channels}U"
+        weights = body.trained(op.inputs[1])
         body.include(BACKWARD)
-        if layer.channels:
-            weights = body.trained(op.inputs[1])
-            steps = ("1U", f"{channels}U") if rule.channel_axis else (f"{taps}U", "1U")
-            body.call(
-                "fg_fold_bias", bias, weights, zero, f"{channels}U", f"{taps}U", *steps, into
-            )
-            return weights
+        body.call(
+            "fg_fold_bias",
+            body.trained(op.inputs[2]),
+            weights,
+            _zero_point(self.graph, op),
+            channels,
+            f"{taps}U",
+            *(("1U", channels) if rule.channel_axis else (f"{taps}U", "1U")),
+            body.address(folded, "int32_t"),
+        )
+        return weights
+
+    def _fold_frozen(self, body: Body, channels: range, folded: Region) -> None:
+        """The same for weights that do not train: their sums are constant."""
+        graph, op = self.graph, self._op
         data = graph.tensors[op.inputs[1]].data
         assert data is not None
-        sums = rule.by_channel(data).astype(np.int64).sum(axis=1)
-        constant = body.table(f"op{op.index}_fold", (-zero * sums).astype(np.int32))
-        body.call("fg_add_bias", bias, constant, f"{channels}U", into)
-        return rule.frozen_table(graph, op, 0, body)
+        sums = self._rule.by_channel(data)[channels.start :].astype(np.int64).sum(axis=1)
+        constant = body.table(
+            f"op{op.index}_fold", (-_zero_point(graph, op) * sums).astype(np.int32)
+        )
+        body.include(BACKWARD)
+        body.call(
+            "fg_add_bias",
+            _advanced(body.trained(op.inputs[2]), channels.start),
+            constant,
+            f"{len(channels)}U",
+            _advanced(body.address(folded, "int32_t"), channels.start),
+        )
+
+
+def _advanced(pointer: str, elements: int) -> str:
+    return f"{pointer} + {elements}" if elements else pointer
 
 
 def _zero_point(graph: Graph, op: Op) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 from fleetgrad_codegen.backward import HeadForwardStep, HeadMemory, LossStep, UpdateStep
 from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.forward import short_name
+from fleetgrad_codegen.gradient.arrange import Places
 from fleetgrad_codegen.gradient.network import Network
 from fleetgrad_codegen.gradient.steps import BackwardStep, TapeSteps, is_head_update
 from fleetgrad_codegen.gradient.tape import Tape, record_tape, weighted_rule
@@ -34,6 +35,7 @@ class DeepTraining:
         head: Its constants.
         trained: Output channels whose weights train, by position of the layers whose biases train.
         description: What the manifest says under ``scheme``.
+        places: Where the elements of rearranged constants are in the model file, by tensor.
         hint: What to try when errors cannot pass the operator at a position.
 
     Raises:
@@ -46,14 +48,22 @@ class DeepTraining:
         head: Head,
         trained: Mapping[int, int],
         description: Mapping[str, object],
+        *,
+        places: Mapping[int, Places] | None = None,
         hint: Callable[[int], str] = lambda _: "",
     ) -> None:
+        self._places = dict(places or {})
         self._site = site
         self._head = head
         self._description = dict(description)
         self._memory = HeadMemory(head, _BATCH)
         gradient = self._memory.gradient
         self._tape = record_tape(site.graph, site.position, gradient, head.slope, trained, hint)
+
+    @property
+    def graph(self) -> Graph:
+        """The graph that it trains, channels arranged."""
+        return self._site.graph
 
     @property
     def network(self) -> Network:
@@ -68,7 +78,7 @@ class DeepTraining:
     @property
     def segments(self) -> tuple[Segment, ...]:
         """All biases in the order of the graph, then all weights."""
-        return _Layout(self._site.graph, self._tape, self.network).segments()
+        return _Layout(self.graph, self._tape, self.network, self._places).segments()
 
     @property
     def loss(self) -> Loss:
@@ -153,6 +163,7 @@ class _Layout:
     graph: Graph
     tape: Tape
     network: Network
+    places: Mapping[int, Places]
 
     def segments(self) -> tuple[Segment, ...]:
         initial = self.network.initial()
@@ -161,35 +172,56 @@ class _Layout:
         for position in self.tape.layers:
             index = self.graph.ops[position].inputs[2]
             tensor = self.graph.tensors[index]
-            bias = initial[position].bias.astype(np.int32)
-            scale = quantization(tensor).scale
-            segment = Segment(tensor.name, SegmentKind.BIAS, index, tensor.shape, offset, scale, bias)
-            made.append(segment)
-            offset += segment.nbytes
+            values = initial[position].bias.reshape(tensor.shape).astype(np.int32)
+            made.append(
+                Segment(
+                    name=tensor.name,
+                    kind=SegmentKind.BIAS,
+                    tensor=index,
+                    shape=tensor.shape,
+                    offset=offset,
+                    scale=quantization(tensor).scale,
+                    initial=values,
+                    places=self.places.get(index, ()),
+                )
+            )
+            offset += values.nbytes
         for position, layer in self.tape.layers.items():
             if not layer.channels:
                 continue
             index = self.graph.ops[position].inputs[1]
-            tensor = self.graph.tensors[index]
             masters = self.network.own_layout(position, initial[position].masters)
-            segment = Segment(
-                name=tensor.name,
-                kind=SegmentKind.WEIGHT,
-                tensor=index,
-                shape=masters.shape,
-                offset=offset,
-                scale=self._scales(position, layer),
-                initial=masters.astype(np.int16),
-                shadow_offset=shadow,
+            made.append(
+                Segment(
+                    name=self.graph.tensors[index].name,
+                    kind=SegmentKind.WEIGHT,
+                    tensor=index,
+                    shape=masters.shape,
+                    offset=offset,
+                    scale=self._scales(position, layer),
+                    initial=masters.astype(np.int16),
+                    shadow_offset=shadow,
+                    places=self._weight_places(position, masters.shape),
+                )
             )
-            made.append(segment)
-            offset += segment.nbytes
-            shadow += segment.count
+            offset += made[-1].nbytes
+            shadow += made[-1].count
         return tuple(made)
+
+    def _weight_places(self, position: int, shape: tuple[int, ...]) -> Places:
+        """Of the channels that train."""
+        index = self.graph.ops[position].inputs[1]
+        whole = self.graph.tensors[index].shape
+        places = self.places.get(index)
+        if places is None:
+            return () if shape == whole else (None,) * len(shape)
+        return tuple(
+            None if place is None else place[:size]
+            for place, size in zip(places, shape, strict=True)
+        )
 
     def _scales(self, position: int, layer: Layer) -> tuple[float, ...]:
         """Those of the channels that train."""
-        scales = weighted_rule(self.graph, position).weight_scales(
-            self.graph, self.graph.ops[position]
-        )
+        rule, op = weighted_rule(self.graph, position), self.graph.ops[position]
+        scales = rule.weight_scales(self.graph, op)
         return scales if len(scales) == 1 else scales[: layer.channels]

@@ -122,6 +122,11 @@ void fg_fold_bias(const int32_t *bias, const int8_t *weights, int32_t zero, uint
 /* folded[o] = bias[o] + constant[o]: the same where weights are constant. */
 void fg_add_bias(const int32_t *bias, const int32_t *constant, uint32_t channels, int32_t *folded);
 
+/* Puts the outputs of a layer's first channels, [pixels][trained], in front of those of the others,
+ * [pixels][frozen] at the beginning of `made`: [pixels][trained + frozen]. */
+void fg_interleave(uint32_t pixels, uint32_t trained, uint32_t frozen, const int8_t *first,
+                   int8_t *made);
+
 /* Which tap of each window holds the maximum: the first one. Windows of at most 255 taps. */
 void fg_max_pool2d_route(const fg_pool2d_params *params, const int8_t *input, uint8_t *routes);
 
