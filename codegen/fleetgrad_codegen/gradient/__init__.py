@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How errors pass operators on their way back: one file each.
 
-Adding one is a file with a subclass of `MoveRule` or `WeightedRule`, and its name in the list below.
+Adding one is a file with a subclass of `MoveRule` or `WeightedRule`, and its name in the list
+below.
 """
 
 from collections.abc import Mapping

@@ -22,7 +22,13 @@ class AddRule(MoveRule):
                 graph, op, f"shapes {shapes[0]} and {shapes[1]} are added", "the same shape"
             )
 
-    def move(self, graph: Graph, op: Op, errors: Array, inputs: Mapping[int, Array]) -> Array:
+    def move(
+        self,
+        graph: Graph,  # noqa: ARG002
+        op: Op,  # noqa: ARG002
+        errors: Array,
+        inputs: Mapping[int, Array],  # noqa: ARG002
+    ) -> Array:
         """See `MoveRule.move`."""
         return errors
 

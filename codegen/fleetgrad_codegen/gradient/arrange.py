@@ -102,9 +102,10 @@ class _Groups:
                 self._bound.update((op.inputs[0], made))
         if op.kind == "ADD" and any(graph.tensors[index].is_constant for index in op.inputs):
             self._bound.add(made)
-        if op.kind == "PAD" and graph.tensors[op.inputs[0]].shape[-1:] != graph.tensors[
-            made
-        ].shape[-1:]:
+        if (
+            op.kind == "PAD"
+            and graph.tensors[op.inputs[0]].shape[-1:] != graph.tensors[made].shape[-1:]
+        ):
             self._bound.add(made)
         if op.kind == "MEAN":
             yield op.inputs[0], made

@@ -79,7 +79,13 @@ class MoveRule(GradientRule):
         """Bytes that the forward pass notes down about where values came from."""
         return 0
 
-    def emit_route(self, graph: Graph, op: Op, body: Body, routes: Region) -> None:
+    def emit_route(
+        self,
+        graph: Graph,  # noqa: ARG002
+        op: Op,  # noqa: ARG002
+        body: Body,  # noqa: ARG002
+        routes: Region,  # noqa: ARG002
+    ) -> None:
         """Writes what notes them down, behind the operator's own code."""
         raise ValueError(f"{self.kind} notes nothing down")
 

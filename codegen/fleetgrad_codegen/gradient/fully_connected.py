@@ -39,7 +39,13 @@ class FullyConnectedRule(WeightedRule):
         made = scaled.reshape(-1, len(weights)).astype(np.float64) @ weights
         return made.reshape(graph.tensors[op.inputs[0]].shape)
 
-    def gradient(self, graph: Graph, op: Op, errors: Array, centred: Array) -> Doubles:
+    def gradient(
+        self,
+        graph: Graph,  # noqa: ARG002
+        op: Op,  # noqa: ARG002
+        errors: Array,
+        centred: Array,
+    ) -> Doubles:
         """See `WeightedRule.gradient`."""
         flat = errors.reshape(-1, errors.shape[-1]).astype(np.float64)
         made: Doubles = flat.T @ centred.reshape(len(flat), -1)

@@ -82,9 +82,7 @@ class Network:
         self.head = head
         self.tape = tape
         self._position = position
-        self._backs = {
-            node.target.tensor: node for node in tape.nodes if isinstance(node, Back)
-        }
+        self._backs = {node.target.tensor: node for node in tape.nodes if isinstance(node, Back)}
 
     def initial(self) -> State:
         """The parameters as exported."""
@@ -162,7 +160,8 @@ class Network:
                 )
                 parameters[node.layer.position] = LayerParameters(bias, masters)
             else:
-                found = self._learn(node, errors[node.source.record], values, parameters, rate, key)
+                source = errors[node.source.record]
+                found = self._learn(node, source, values, parameters, rate=rate, key=key)
                 parameters[node.layer.position] = found
         return Progress(parameters, gains), int(loss[0])
 
@@ -264,9 +263,7 @@ class Network:
         sums = weighted.errors(graph, op, ratios.apply(shaped), weights).astype(np.int64)
         sums = _masked(sums, node.mask, values)
         record = node.target.record
-        made, gain = shrink(
-            sums, source, gains.get(record), source.exponent + ratios.exponent
-        )
+        made, gain = shrink(sums, source, gains.get(record), source.exponent + ratios.exponent)
         errors[record] = made
         if gain is not None:
             gains[record] = gain
@@ -277,6 +274,7 @@ class Network:
         errors: Errors,
         values: Mapping[int, Array],
         parameters: State,
+        *,
         rate: LearningRate,
         key: int,
     ) -> LayerParameters:
@@ -286,11 +284,20 @@ class Network:
         if not node.source.wide and errors.bits == 0:
             return found
         flat = errors.values.reshape(-1, len(found.bias))
-        bias = learn_bias(found.bias, flat.sum(axis=0), rates, rate, errors.exponent, key)
+        bias = learn_bias(
+            found.bias,
+            flat.sum(axis=0),
+            rates,
+            rate=rate,
+            exponent=errors.exponent,
+            key=key,
+        )
         if not node.layer.channels:
             return LayerParameters(bias, found.masters)
         sums = self._sums(node, errors, values)
-        masters = learn_weights(found.masters, sums, rates, rate, errors.exponent, key)
+        masters = learn_weights(
+            found.masters, sums, rates, rate=rate, exponent=errors.exponent, key=key
+        )
         return LayerParameters(bias, masters)
 
     def _sums(self, node: Learn, errors: Errors, values: Mapping[int, Array]) -> Ints:

@@ -15,7 +15,13 @@ class PadRule(MoveRule):
     kind = "PAD"
     keeps_values = True
 
-    def move(self, graph: Graph, op: Op, errors: Array, inputs: Mapping[int, Array]) -> Array:
+    def move(
+        self,
+        graph: Graph,
+        op: Op,
+        errors: Array,
+        inputs: Mapping[int, Array],  # noqa: ARG002
+    ) -> Array:
         """See `MoveRule.move`."""
         shape = graph.tensors[op.inputs[0]].shape
         widths = Pad().widths(graph, op)

@@ -15,7 +15,13 @@ class ReshapeRule(MoveRule):
     keeps_values = True
     is_view = True
 
-    def move(self, graph: Graph, op: Op, errors: Array, inputs: Mapping[int, Array]) -> Array:
+    def move(
+        self,
+        graph: Graph,
+        op: Op,
+        errors: Array,
+        inputs: Mapping[int, Array],  # noqa: ARG002
+    ) -> Array:
         """See `MoveRule.move`."""
         return errors.reshape(graph.tensors[op.inputs[0]].shape)
 

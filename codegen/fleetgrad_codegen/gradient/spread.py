@@ -36,7 +36,13 @@ class SpreadRule(MoveRule):
         rows, columns = self.axes(graph, op)
         return 1.0 / (rows.window * columns.window)
 
-    def move(self, graph: Graph, op: Op, errors: Array, inputs: Mapping[int, Array]) -> Array:
+    def move(
+        self,
+        graph: Graph,
+        op: Op,
+        errors: Array,
+        inputs: Mapping[int, Array],  # noqa: ARG002
+    ) -> Array:
         """See `MoveRule.move`."""
         shape = graph.tensors[op.inputs[0]].shape
         rows, columns = self.axes(graph, op)

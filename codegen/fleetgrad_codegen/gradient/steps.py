@@ -10,6 +10,7 @@ from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.errors import SchemeError
 from fleetgrad_codegen.forward import OperatorStep, comment_operator, short_name
 from fleetgrad_codegen.gradient.base import BACKWARD, MoveCall
+from fleetgrad_codegen.gradient.part import part_of
 from fleetgrad_codegen.gradient.tape import (
     Back,
     ErrorTensor,
@@ -21,7 +22,6 @@ from fleetgrad_codegen.gradient.tape import (
     move_rule,
     weighted_rule,
 )
-from fleetgrad_codegen.gradient.part import part_of
 from fleetgrad_codegen.gradient.weighted import Layer, WeightedRule, rates_initialiser
 from fleetgrad_codegen.ir import Graph, Op
 from fleetgrad_codegen.ops import REGISTRY
@@ -94,14 +94,12 @@ class TapeSteps:
             body.line("if (fg_step_check(step) != FG_OK) {")
             body.line("    return FG_ERR_ARGUMENT;")
             body.line("}")
-            body.line(f"_Static_assert(sizeof(fg_error) == {_RECORD_BYTES}U, \"as planned\");")
+            body.line(f'_Static_assert(sizeof(fg_error) == {_RECORD_BYTES}U, "as planned");')
             count = first.region.nbytes // 2
             gradient = body.address(first.region, "const int16_t")
             body.call("fg_error_of_loss", gradient, f"{count}U", self._record(body, first))
 
-        return BackwardStep(
-            "gradient", Entry.APPLY, (first.region, self._records), write
-        )
+        return BackwardStep("gradient", Entry.APPLY, (first.region, self._records), write)
 
     def reset(self) -> Step:
         """Forgets what was expected of errors."""

@@ -145,6 +145,7 @@ def record_tape(
     head: int,
     gradient: Region,
     factor: float,
+    *,
     trained: Mapping[int, int],
     hint: Callable[[int], str] = lambda _: "",
 ) -> Tape:
@@ -226,7 +227,11 @@ class _Recorder:
                 "a layer that the loss depends on",
             )
         return Tape(
-            graph, tuple(self._nodes), dict(sorted(self._layers.items())), self._records, self._keeps
+            graph,
+            tuple(self._nodes),
+            dict(sorted(self._layers.items())),
+            self._records,
+            self._keeps,
         )
 
     def _want(self) -> frozenset[int]:

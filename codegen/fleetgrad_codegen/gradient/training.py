@@ -58,7 +58,9 @@ class DeepTraining:
         self._description = dict(description)
         self._memory = HeadMemory(head, _BATCH)
         gradient = self._memory.gradient
-        self._tape = record_tape(site.graph, site.position, gradient, head.slope, trained, hint)
+        self._tape = record_tape(
+            site.graph, site.position, gradient, head.slope, trained=trained, hint=hint
+        )
 
     @property
     def graph(self) -> Graph:

@@ -165,9 +165,7 @@ class WeightedRule(GradientRule):
             {
                 "window": c_structs.window(*self.axes(graph, op), where),
                 "in_channels": c_structs.int16(self.depth(graph, op), "input channels", where),
-                "out_channels": c_structs.int16(
-                    self.channels(graph, op), "output channels", where
-                ),
+                "out_channels": c_structs.int16(self.channels(graph, op), "output channels", where),
                 "trained": layer.channels,
                 "input_zero": c_structs.zero_point(graph.tensors[op.inputs[0]]),
                 "ratio": _ratio(layer.ratios, prefix, body),

@@ -3,7 +3,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fleetgrad_codegen.errors import SchemeError
 from fleetgrad_codegen.forward import short_name
@@ -31,7 +31,7 @@ class DeepScheme(ABC):
         last: How the last layer is adapted: headroom, or another number of classes.
     """
 
-    last: LastLayer = LastLayer()
+    last: LastLayer = field(default_factory=LastLayer)
 
     @property
     @abstractmethod

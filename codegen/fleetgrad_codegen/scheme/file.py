@@ -142,9 +142,7 @@ def read_scheme(text: str, source: str, **settings: Any) -> SchemeFile:
     if not isinstance(layers, list) or not layers:
         raise SchemeError("no layers", source, "at least one [[layer]]")
     read = tuple(_layer(entry, f"{source}, layer {n}") for n, entry in enumerate(layers, 1))
-    return SchemeFile(
-        source=source, model_sha256=model.lower(), file_layers=read, **settings
-    )
+    return SchemeFile(source=source, model_sha256=model.lower(), file_layers=read, **settings)
 
 
 def _layer(entry: object, where: str) -> FileLayer:
@@ -158,7 +156,7 @@ def _layer(entry: object, where: str) -> FileLayer:
         raise SchemeError("name or op of the wrong type", where, "name a text, op an integer")
     if (op is None) == (not name):
         raise SchemeError("a layer needs a name or an op", where, "exactly one of the two")
-    if type(ratio) not in (int, float):
+    if not isinstance(ratio, int | float) or isinstance(ratio, bool):
         raise SchemeError("no ratio", where, "ratio = 0 (biases only) to 1")
     label = f'"{name}"' if name else f"op {op}"
     return FileLayer(label, name, op, float(ratio))

@@ -41,7 +41,9 @@ def conv_errors(errors: Array, weights: Array, rows: Axis, columns: Axis) -> Dou
     return _inner(padded, rows, columns)
 
 
-def depthwise_errors(errors: Array, weights: Array, rows: Axis, columns: Axis, depth: int) -> Doubles:
+def depthwise_errors(
+    errors: Array, weights: Array, rows: Axis, columns: Axis, depth: int
+) -> Doubles:
     """The same for a depthwise convolution with weights [kh, kw, outputs] on ``depth`` channels."""
     padded = _empty(rows, columns, depth)
     for row, column in np.ndindex(rows.window, columns.window):
@@ -53,8 +55,7 @@ def depthwise_errors(errors: Array, weights: Array, rows: Axis, columns: Axis, d
 
 def _inner(padded: Doubles, rows: Axis, columns: Axis) -> Doubles:
     """Without the border."""
-    inner = padded[rows.before :, columns.before :][: rows.size, : columns.size]
-    return inner
+    return padded[rows.before :, columns.before :][: rows.size, : columns.size]
 
 
 def conv_gradient(errors: Array, centred: Array, rows: Axis, columns: Axis) -> Doubles:

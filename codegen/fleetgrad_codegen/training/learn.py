@@ -53,7 +53,7 @@ def changes(
 
 
 def learn_bias(
-    bias: Ints, sums: Ints, rates: Rates, rate: LearningRate, exponent: int, key: int
+    bias: Ints, sums: Ints, rates: Rates, *, rate: LearningRate, exponent: int, key: int
 ) -> Ints:
     """New biases.
 
@@ -68,11 +68,14 @@ def learn_bias(
     keys = rng.row_keys(rng.layer_key(key, rates.layer), len(bias))
     change = changes(sums, rates.bias, rate, exponent, BIAS_BITS)
     change = np.where(change != 0, change + rng.bias_noise(keys), 0) >> BIAS_BITS
-    return np.clip(np.clip(bias, -BIAS_LIMIT, BIAS_LIMIT) - change, -BIAS_LIMIT, BIAS_LIMIT)
+    learned: Ints = np.clip(
+        np.clip(bias, -BIAS_LIMIT, BIAS_LIMIT) - change, -BIAS_LIMIT, BIAS_LIMIT
+    )
+    return learned
 
 
 def learn_weights(
-    masters: Ints, sums: Ints, rates: Rates, rate: LearningRate, exponent: int, key: int
+    masters: Ints, sums: Ints, rates: Rates, *, rate: LearningRate, exponent: int, key: int
 ) -> Ints:
     """New masters of a layer's first output channels.
 
@@ -89,4 +92,5 @@ def learn_weights(
     scales = rates.weight if len(rates.weight) == 1 else rates.weight[:channels]
     change = changes(sums, scales, rate, exponent, WEIGHT_BITS)
     change = (change + rng.weight_noise(keys, count)) >> WEIGHT_BITS
-    return np.clip(masters - change, -MASTER_LIMIT, MASTER_LIMIT)
+    learned: Ints = np.clip(masters - change, -MASTER_LIMIT, MASTER_LIMIT)
+    return learned
