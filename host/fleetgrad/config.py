@@ -49,6 +49,9 @@ class SchemeConfig:
     """Which weights train, and how."""
 
     name: str = "last-layer"
+    file: Path = Path()  # of the scheme "file"
+    layers: int = field(default=0, metadata={"check": Range(0, 65535)})  # the last ones; 0: all
+    ratio: float = field(default=0.5, metadata={"check": Range(2.0**-10, 1.0)})  # of "sparse"
     headroom: float = field(default=4.0, metadata={"check": Range(1.0, 64.0)})
     classes: int = field(default=0, metadata={"check": Range(0, 65535)})  # 0: the model's own head
     loss: str = field(default="auto", metadata={"check": Choice(LOSSES)})
@@ -122,9 +125,11 @@ class Config:
         data enter a run's identity separately.
         """
         data = ("target", "holdout", "seed", "users", "limit")
+        scheme = dataclasses.asdict(self.scheme)
+        del scheme["file"]  # what it says is in the bundle, and that in the run's identity
         decisive = {
             "data": {key: getattr(self.data, key) for key in data},
-            "scheme": dataclasses.asdict(self.scheme),
+            "scheme": scheme,
             "train": dataclasses.asdict(self.train),
             "rounds": {k: getattr(self.rounds, k) for k in ("count", "min_updates", "fraction")},
             "fleet": {"devices": self.fleet.devices},

@@ -47,12 +47,14 @@ class Mask:
         tensor: Whose values tell.
         low: Smallest value that the clamp lets through.
         high: Largest.
+        activation: What has clamped it, besides the ends of int8.
         bits: One bit per element, kept from the forward pass; None where the values are.
     """
 
     tensor: int
     low: int
     high: int
+    activation: Activation
     bits: Region | None
 
 
@@ -324,10 +326,11 @@ class _Recorder:
         kept = tensor in self._keeps
         nbytes = (self._graph.tensors[tensor].size + 7) // 8
         bits = None if kept else Region(f"mask of tensor {tensor}", nbytes)
-        return Mask(tensor, *clamp, bits)
+        (low, high), activation = clamp
+        return Mask(tensor, low, high, activation, bits)
 
-    def _clamp(self, tensor: int) -> tuple[int, int] | None:
-        """Ends of the clamp that a tensor's values have gone through."""
+    def _clamp(self, tensor: int) -> tuple[tuple[int, int], Activation] | None:
+        """Ends of the clamp that a tensor's values have gone through, and what it is part of."""
         graph = self._graph
         while tensor in self._producer:
             op = graph.ops[self._producer[tensor]]
@@ -338,7 +341,7 @@ class _Recorder:
                 activation = getattr(op.options, "activation", Activation.NONE)
                 if op.kind == "AVERAGE_POOL_2D" and activation is Activation.NONE:
                     return None  # a mean lies between the values it is made of
-                return activation_range(activation, graph.tensors[tensor])
+                return activation_range(activation, graph.tensors[tensor]), activation
             tensor = op.inputs[0]
         return None
 

@@ -11,6 +11,7 @@ from fleetgrad_codegen.backward import HeadForwardStep, HeadMemory, LossStep, Up
 from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.forward import short_name
 from fleetgrad_codegen.gradient.arrange import Places
+from fleetgrad_codegen.gradient.float_network import FloatNetwork
 from fleetgrad_codegen.gradient.network import Network
 from fleetgrad_codegen.gradient.steps import BackwardStep, TapeSteps, is_head_update
 from fleetgrad_codegen.gradient.tape import Tape, record_tape, weighted_rule
@@ -71,6 +72,11 @@ class DeepTraining:
     def network(self) -> Network:
         """The executable specification of this training."""
         return Network(self._site.graph, self._site.position, self._head, self._tape)
+
+    @property
+    def float_network(self) -> FloatNetwork:
+        """The same in real numbers."""
+        return FloatNetwork(self._site.graph, self._site.position, self._head, self._tape)
 
     @property
     def tape(self) -> Tape:
