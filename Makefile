@@ -33,13 +33,14 @@ lint: setup-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(if $(C_SOURCES),$(BIN)/clang-format --dry-run -Werror $(C_SOURCES))
+	@echo clang-format firmware
+	@$(BIN)/clang-format --dry-run -Werror $(C_SOURCES)
 	@$(BIN)/python tools/cppcheck.py
 
 format: setup-test
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
-	$(if $(C_SOURCES),$(BIN)/clang-format -i $(C_SOURCES))
+	$(BIN)/clang-format -i $(C_SOURCES)
 
 bench: setup-test
 	$(if $(ARGS),$(BIN)/fleetgrad bench $(ARGS),\

@@ -21,6 +21,7 @@ from fleetgrad_codegen.forward import build_program
 from fleetgrad_codegen.frontend.tflite import read_model
 from fleetgrad_codegen.ir import Graph
 from fleetgrad_codegen.ops.boundary import split_boundary
+from fleetgrad_codegen.persistent import persistent_bytes
 from fleetgrad_codegen.plan import Budget, MemoryPlan, check_budget, lifetimes, place
 from fleetgrad_codegen.program import Entry, Loss, Program, Training
 
@@ -154,6 +155,7 @@ def plan_program(program: Program) -> tuple[MemoryPlan, ModelSource]:
         param_bytes=param_bytes(program),
         shadow_bytes=shadow_bytes(program),
         weights_flash_bytes=source.flash_bytes,
+        persistent_bytes=persistent_bytes(program.variables),
     )
     return plan, source
 
@@ -163,6 +165,9 @@ def _check_ends(graph: Graph) -> None:
         if len(indices) != 1:
             names = ", ".join(graph.tensors[index].name for index in indices)
             raise UnsupportedError(f"the model has {len(indices)} {what}: {names}", expected="one")
+    if not any(graph.inputs[0] in op.inputs for op in graph.ops):
+        name = graph.tensors[graph.inputs[0]].name
+        raise UnsupportedError(f'nothing reads input "{name}"', expected="a model of its input")
 
 
 def _replace_directory(directory: Path, files: Mapping[str, bytes]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.ir import Graph, Op
 from fleetgrad_codegen.ops import REGISTRY
+from fleetgrad_codegen.persistent import place_variables
 from fleetgrad_codegen.plan import Region
 from fleetgrad_codegen.program import Entry, Program, Step, Training
 
@@ -28,7 +29,7 @@ def build_program(graph: Graph, training: Training | None = None) -> Program:
         for position in range(len(graph.ops))
     ]
     after = () if training is None else training.steps(values)
-    return Program(graph, (*forward, *after), values, training)
+    return Program(graph, (*forward, *after), values, training, place_variables(graph))
 
 
 def assign_regions(graph: Graph, preserved: Collection[int] = ()) -> Mapping[int, Region]:
@@ -77,10 +78,16 @@ def _leader(
 
 
 def _unique_names(graph: Graph, leaders: Collection[int]) -> dict[int, str]:
+    """Short names, with the tensor's index where that is not unique.
+
+    All other regions have a space in their names (``op3 patch``), as has everything with an index;
+    a tensor's own name is taken as it is only if it has none.
+    """
     names: dict[int, str] = {}
     for leader in sorted(leaders):
         name = short_name(graph, leader)
-        names[leader] = name if name not in names.values() else f"{name} ({leader})"
+        plain = " " not in name and name not in names.values()
+        names[leader] = name if plain else f"{name} ({leader})"
     return names
 
 

@@ -8,8 +8,7 @@ from fleetgrad_codegen.frontend.suitability import check_quantised, check_suitab
 from fleetgrad_codegen.frontend.tflite import parse_model
 from fleetgrad_codegen.ir import ABSENT, Graph, Op, Tensor
 from fleetgrad_codegen.ops import REGISTRY, check_op
-
-_PASSED_THROUGH = ("RESHAPE", "SOFTMAX", "QUANTIZE", "DEQUANTIZE")
+from fleetgrad_codegen.scheme.site import find_head
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class OpInfo:
         trainable: Whether last-layer training can train it.
         runs: Whether it is supported as it stands.
         problem: Why it does not run; empty where it does.
-        inputs: Shapes of the inputs that are not constant.
+        inputs: Shapes of the inputs that are neither constant nor state.
         outputs: Shapes of the outputs.
         macs: Multiply-accumulates of one forward run; 0 where it does not run.
         params: Elements of its constant inputs.
@@ -104,7 +103,7 @@ def inspect_model(data: bytes, name: str) -> Inspection:
         check_suitable(graph)
     except CodegenError as error:
         problem = error
-    trainable = None if problem else last_layer(graph)
+    trainable = None if problem else _trainable(graph)
     ops = tuple(_op_info(graph, op, trainable) for op in graph.ops)
     used = {
         i for op in graph.ops for i in op.inputs if i != ABSENT and graph.tensors[i].is_constant
@@ -121,26 +120,12 @@ def inspect_model(data: bytes, name: str) -> Inspection:
     )
 
 
-def last_layer(graph: Graph) -> Op | None:
-    """The layer that last-layer training trains.
-
-    Returns:
-        The FULLY_CONNECTED or 1x1 CONV_2D that makes the model's one output, or that has nothing
-        but RESHAPE, SOFTMAX and conversions behind it; None where there is no such layer.
-    """
-    if len(graph.outputs) != 1:
+def _trainable(graph: Graph) -> Op | None:
+    """The layer that last-layer training trains, if there is one."""
+    try:
+        return find_head(graph).op
+    except CodegenError:
         return None
-    makers = {op.outputs[0]: op for op in graph.ops}
-    op = makers.get(graph.outputs[0])
-    while op is not None and op.kind in _PASSED_THROUGH:
-        op = makers.get(op.inputs[0])
-    if op is None or op.kind not in ("FULLY_CONNECTED", "CONV_2D"):
-        return None
-    outputs, weights = graph.tensors[op.outputs[0]], graph.tensors[op.inputs[1]]
-    one_row = outputs.size == weights.shape[0]
-    return (
-        op if one_row and (op.kind == "FULLY_CONNECTED" or weights.shape[1:3] == (1, 1)) else None
-    )
 
 
 def _op_info(graph: Graph, op: Op, trainable: Op | None) -> OpInfo:
@@ -157,7 +142,7 @@ def _op_info(graph: Graph, op: Op, trainable: Op | None) -> OpInfo:
         trainable=op is trainable,
         runs=not problem,
         problem=problem,
-        inputs=tuple(t.shape for t in present if not t.is_constant),
+        inputs=tuple(t.shape for t in present if not (t.is_constant or t.variable)),
         outputs=tuple(graph.tensors[i].shape for i in op.outputs),
         macs=0 if problem else REGISTRY[op.kind].macs(graph, op),
         params=sum(t.size for t in constants),

@@ -72,6 +72,7 @@ class Tensor:
         quantization: None for float tensors and for index-like integers.
         data: Read-only array of ``shape`` and ``dtype``, or None.
         source: Index of the tensor in the source file, or None when it was made up here.
+        variable: Keeps its value from one run of the model to the next; an operator's state.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Tensor:
     quantization: Quantization | None = None
     data: Array | None = None
     source: int | None = None
+    variable: bool = False
 
     @property
     def size(self) -> int:
@@ -107,6 +109,7 @@ class Op:
         outputs: Tensor indices into the graph.
         options: The operator's own frozen dataclass, as made by its ``parse``.
         index: Position in the source file; what error messages name.
+        intermediates: Tensors that only tell scales of values inside of the operator.
     """
 
     kind: str
@@ -114,6 +117,7 @@ class Op:
     outputs: tuple[int, ...]
     options: object
     index: int
+    intermediates: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

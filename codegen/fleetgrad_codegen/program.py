@@ -15,16 +15,18 @@ from typing import Protocol
 
 from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.ir import Array, Graph
+from fleetgrad_codegen.persistent import Variable
 from fleetgrad_codegen.plan.buffers import Region
 
 
 class Entry(StrEnum):
     """An entry point of ``fg_model``; the values are the names of its members.
 
-    ``evaluate`` and ``accumulate`` begin with ``forward``, so steps of the forward pass belong to
-    ``FORWARD`` alone.
+    ``evaluate`` and ``accumulate`` begin with ``reset`` and ``forward``, so steps of the forward
+    pass belong to ``FORWARD`` alone. ``reset`` has no steps: it follows from the variables.
     """
 
+    RESET = "reset"
     FORWARD = "forward"
     EVALUATE = "evaluate"
     ACCUMULATE = "accumulate"
@@ -177,12 +179,14 @@ class Program:
         steps: In the order of time: the forward pass, then what training adds.
         values: The region of every tensor computed at run time.
         training: None for a model that only infers.
+        variables: What outlives a run.
     """
 
     graph: Graph
     steps: tuple[Step, ...]
     values: Mapping[int, Region]
     training: Training | None = None
+    variables: tuple[Variable, ...] = ()
 
     @property
     def segments(self) -> tuple[Segment, ...]:

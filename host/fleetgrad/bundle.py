@@ -27,7 +27,8 @@ class TensorSpec:
         dtype: ``int8``.
         scale: Real units per step.
         zero_point: The integer that stands for 0.
-        source_dtype: What the model file itself takes or gives: ``float32``, ``int8``, ``uint8``.
+        source_dtype: What the model file itself takes or gives: ``float32``, ``int8``, ``uint8``,
+            ``int16``, or for outputs ``int32``.
     """
 
     shape: tuple[int, ...]

@@ -5,18 +5,17 @@ The dataclasses below are the single list of keys: their names, types, defaults 
 ``--set`` overrides, the error messages, ``fleetgrad config show`` and the fingerprint all read it.
 """
 
-import dataclasses
 import hashlib
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fleetgrad import settings
 from fleetgrad.errors import ConfigError
-from fleetgrad.settings import Choice, NonEmpty, Range
+from fleetgrad.settings import Choice, FileName, NonEmpty, Range
 
 FILE_NAME = "fleetgrad.toml"
 
@@ -29,7 +28,7 @@ class ModelConfig:
     """The model that learns."""
 
     path: Path = field(default=Path(), metadata={"check": NonEmpty("a .tflite file")})
-    name: str = ""  # empty: the file's stem
+    name: str = field(default="", metadata={"check": FileName()})  # empty: the file's stem
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class SchemeConfig:
     file: Path = Path()  # of the scheme "file"
     layers: int = field(default=0, metadata={"check": Range(0, 65535)})  # the last ones; 0: all
     ratio: float = field(default=0.5, metadata={"check": Range(2.0**-10, 1.0)})  # of "sparse"
-    headroom: float = field(default=4.0, metadata={"check": Range(1.0, 64.0)})
+    headroom: float = field(default=4.0, metadata={"check": Range(1.0, 16.0)})
     classes: int = field(default=0, metadata={"check": Range(0, 65535)})  # 0: the model's own head
     loss: str = field(default="auto", metadata={"check": Choice(LOSSES)})
 
@@ -118,24 +117,47 @@ class Config:
         return settings.to_dict(self)
 
     def fingerprint(self) -> str:
-        """SHA-256, hex, of the keys that decide what a run computes.
-
-        Paths, names, the kind of fleet, the board and the patience of the host are not among them:
-        the same run on other machines ends with the same model. The contents of the model and the
-        data enter a run's identity separately.
-        """
-        data = ("target", "holdout", "seed", "users", "limit")
-        scheme = dataclasses.asdict(self.scheme)
-        del scheme["file"]  # what it says is in the bundle, and that in the run's identity
+        """SHA-256, hex, of the keys that decide what a run computes."""
         decisive = {
-            "data": {key: getattr(self.data, key) for key in data},
-            "scheme": scheme,
-            "train": dataclasses.asdict(self.train),
-            "rounds": {k: getattr(self.rounds, k) for k in ("count", "min_updates", "fraction")},
-            "fleet": {"devices": self.fleet.devices},
-            "run": {"start": self.run.start},
+            section: {
+                key: value for key, value in keys.items() if (section, key) not in _INCIDENTAL
+            }
+            for section, keys in self.to_dict().items()
         }
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
+# Keys that a run's result does not depend on: paths, names, the kind of fleet, the board and the
+# patience of the host. The same run on other machines ends with the same model. The contents of the
+# model and the data enter a run's identity separately.
+_INCIDENTAL = frozenset(
+    {
+        ("model", "path"),
+        ("model", "name"),
+        ("data", "path"),
+        ("scheme", "file"),  # what it says is in the bundle
+        ("rounds", "timeout_s"),
+        ("rounds", "retries"),
+        ("fleet", "kind"),
+        ("fleet", "board"),
+        ("run", "dir"),
+    }
+)
+
+
+def decisive_changes(old: Mapping[str, Mapping[str, Any]], new: Config) -> list[str]:
+    """What makes another run of another config, e.g. ``rounds.count = 20, not 10``.
+
+    Args:
+        old: Sections and keys as :meth:`Config.to_dict` gave them at that time.
+        new: The config now.
+    """
+    return [
+        f"{section}.{key} = {json.dumps(value)}, not {json.dumps(old.get(section, {}).get(key))}"
+        for section, keys in new.to_dict().items()
+        for key, value in keys.items()
+        if (section, key) not in _INCIDENTAL and old.get(section, {}).get(key) != value
+    ]
 
 
 def find(start: Path) -> Path:

@@ -43,6 +43,16 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class FileName:
+    """A text that may become the name of a file or folder."""
+
+    def __call__(self, value: Any) -> str:
+        """What was expected when ``value`` is a path, else empty."""
+        bad = "/" in value or "\0" in value or value in (".", "..")
+        return "a name without a slash" if bad else ""
+
+
+@dataclass(frozen=True)
 class NonEmpty:
     """A path that must be given."""
 
@@ -166,7 +176,7 @@ def _convert(raw: Any, kind: Any, key: str, where: str, base: Path) -> Any:
     if kind is str and isinstance(raw, str):
         return raw
     if kind is Path and isinstance(raw, str):
-        return (base / Path(raw).expanduser()).resolve() if raw else Path()
+        return _path(raw, key, where, base)
     if kind == tuple[str, ...]:
         items = raw if isinstance(raw, list) else [raw]
         if all(isinstance(item, str | int) and not isinstance(item, bool) for item in items):
@@ -177,6 +187,14 @@ def _convert(raw: Any, kind: Any, key: str, where: str, base: Path) -> Any:
         where=where,
         expected=names.get(kind, "a list of names"),
     )
+
+
+def _path(raw: str, key: str, where: str, base: Path) -> Path:
+    """Absolute; an empty text is no path at all."""
+    try:
+        return (base / Path(raw).expanduser()).resolve() if raw else Path()
+    except (RuntimeError, ValueError) as error:  # ~ of no such user; a NUL
+        raise ConfigError(f"{key} is no path: {error}", where=where) from error
 
 
 def _known(name: str, options: dict[str, Any], where: str, what: str, prefix: str = "") -> None:

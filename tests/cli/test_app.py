@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -80,6 +81,44 @@ def test_reader_that_leaves_early_is_no_error() -> None:
     )
     os.close(write)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("form", [["--json"], []])
+def test_output_that_cannot_be_written_is_one_message(form: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "fleetgrad", "boards", *form],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: no space left on device")
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
+
+
+def test_result_is_there_while_the_verb_goes_on() -> None:
+    script = (
+        "import os\nfrom fleetgrad.cli.ui import Ui\nUi(True, 0).result({'a': 1})\nos._exit(0)\n"
+    )
+    surroundings = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True, text=True, env=surroundings, check=True,
+    )  # fmt: skip
+    assert json.loads(done.stdout) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name"), [("ascii", "\u00fc.tflite"), ("utf-8", b"\xff.tflite")]
+)
+def test_names_and_signs_beyond_the_terminal_are_told(encoding: str, name: str | bytes) -> None:
+    surroundings = {**os.environ, "PYTHONIOENCODING": encoding}
+    for arguments, code in ((["inspect", name], 2), (["doctor"], 0)):
+        done = subprocess.run(
+            [sys.executable, "-m", "fleetgrad", *arguments],  # type: ignore[list-item]
+            capture_output=True, env=surroundings, check=False,
+        )  # fmt: skip
+        assert (done.returncode, b"Error" in done.stderr) == (code, False)
 
 
 def test_polite_kill_is_an_interruption() -> None:

@@ -7,7 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fleetgrad.cli.files import read_array, replacing, write_arrays, write_bytes
+from fleetgrad.cli.files import (
+    read_array,
+    refuse_to_overwrite,
+    replacing,
+    write_arrays,
+    write_bytes,
+)
 from fleetgrad.errors import DataError, UsageError
 
 
@@ -47,3 +53,29 @@ def test_text_is_no_archive(tmp_path: Path) -> None:
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file"):
         read_array(tmp_path / "x.npz", "x")
+
+
+def test_folder_is_no_array_file(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not a file"):
+        read_array(tmp_path, "x")
+
+
+def test_failed_write_names_the_target_and_not_the_temporary_file(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    for target in (tmp_path / "folder", tmp_path / "file" / "below.bin"):
+        with pytest.raises(OSError) as caught:  # noqa: PT011 - which one is the system's choice
+            write_bytes(target, b"content")
+        assert caught.value.filename == str(target)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_output_may_not_overwrite_an_input(tmp_path: Path) -> None:
+    source = tmp_path / "x.npz"
+    refuse_to_overwrite(source, source)  # it is not there: nothing is lost
+    source.touch()
+    (tmp_path / "y.npz").symlink_to(source)
+    refuse_to_overwrite(tmp_path / "z.npz", source)
+    refuse_to_overwrite(None, source)
+    with pytest.raises(UsageError, match="would overwrite an input"):
+        refuse_to_overwrite(tmp_path / "y.npz", source)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from support.models import ModelBuilder
 from support.outcome import Run
 
 
@@ -20,15 +21,37 @@ def test_lists_operators_and_the_layer_that_can_train(fleetgrad: Run, shared_dat
     assert document["weights_bytes"] > 22_000
 
 
-def test_still_lists_a_model_that_cannot_run_and_says_why(
-    fleetgrad: Run, shared_data: Path
-) -> None:
-    model = shared_data / "models" / "tflm_keyword_scrambled_8bit.tflite"
+def test_still_lists_a_model_that_cannot_run_and_says_why(fleetgrad: Run, tmp_path: Path) -> None:
+    made = ModelBuilder()
+    made.op("ELU", [made.tensor((1, 4), 0.1)], [made.tensor((1, 4), 0.1)])
+    model = tmp_path / "elu.tflite"
+    model.write_bytes(made.build([0], [1]))
     outcome = fleetgrad("inspect", model, "--json")
     assert outcome.code == 0
-    assert "SVDF is not supported" in outcome.json["problem"]
+    assert "ELU is not supported" in outcome.json["problem"]
     assert not any(op["trainable"] for op in outcome.json["ops"])
-    assert {op["op"]: op["runs"] for op in outcome.json["ops"]}["SVDF"] is False
+    assert {op["op"]: op["runs"] for op in outcome.json["ops"]}["ELU"] is False
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("tflm_keyword_scrambled_8bit", "SVDF"),
+        ("tflm_mnist_lstm_int8", "UNIDIRECTIONAL_SEQUENCE_LSTM"),
+        ("cfu_mnv2_160_035", "MUL"),
+        ("mltk_autoencoder_int8", "LOGISTIC"),
+        ("mcunet_mnist_lenet300", "LOG_SOFTMAX"),
+        ("mcunet_vww", "TRANSPOSE"),
+    ],
+)
+def test_every_operator_of_the_int8_models_runs(
+    fleetgrad: Run, shared_data: Path, name: str, kind: str
+) -> None:
+    document = fleetgrad("inspect", shared_data / "models" / f"{name}.tflite", "--json").json
+    assert not document["problem"]
+    runs = {op["op"]: op["runs"] for op in document["ops"]}
+    assert runs[kind]
+    assert all(runs.values())
 
 
 @pytest.mark.parametrize(

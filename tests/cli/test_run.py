@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from fleetgrad.cli.oracles import run_litert
+from fleetgrad.store import Store
 from support.outcome import Run
 
 
@@ -128,6 +129,17 @@ def test_run_interrupted_politely_says_that_it_can_go_on(plan: list[str], tmp_pa
     assert process.returncode == 3
     assert b"interrupted" in rest
     assert b"Traceback" not in rest
+
+
+def test_run_under_way_keeps_its_firmware_from_another_run(
+    fleetgrad: Run, plan: list[str], tmp_path: Path
+) -> None:
+    where = ["--set", f"run.dir={tmp_path / 'run'}"]
+    with Store(tmp_path / "run", writing=True):
+        outcome = fleetgrad("run", "--fleet", "virtual", *plan, *where)
+    assert outcome.code == 1
+    assert "another process is using this run directory" in outcome.err
+    assert not (tmp_path / "run" / "build").exists()
 
 
 @pytest.mark.parametrize(

@@ -3,18 +3,26 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fleetgrad.boards import Board
+from fleetgrad.toolchain import build_image
 from fleetgrad.toolchain.library import Library
 from fleetgrad.wire.framing import DELIMITER, Frame, FrameDecoder, encode_frame, encode_message
 from fleetgrad.wire.messages import (
     PAYLOAD_MAX,
+    PAYLOAD_MIN,
     SCHEMA_HASH,
+    WIRE_VERSION,
     Abort,
     Ack,
     Chunk,
@@ -24,19 +32,24 @@ from fleetgrad.wire.messages import (
     HelloRequest,
     Phase,
     Receipt,
+    RoundOpen,
     Status,
     StatusRequest,
 )
+from fleetgrad_codegen.bundle import generate
 from support.fake_model import (
     DEVICE,
     DIGEST,
+    FAKE_BUNDLE,
     HELD_OUT,
     PARAM_BYTES,
     TRAIN,
     Samples,
     Terms,
     data_image,
+    expected_update,
 )
+from support.models import small_cnn
 from support.native_node import NativeNode
 from support.node_host import SESSION, Host, round_open
 
@@ -266,3 +279,36 @@ def test_no_sequence_of_intact_frames_confuses_it(
     assert host.greet().device_id == DEVICE
     host.send(Abort(1))
     assert isinstance(host.send(StatusRequest())[-1], Status)
+
+
+@pytest.mark.parametrize("terms", [Terms(), Terms(evaluate=False), Terms(train=False)], ids=str)
+def test_a_model_that_does_not_train_refuses_every_round(
+    native_board: Board, tmp_path: Path, terms: Terms
+) -> None:
+    bundle = generate(small_cnn(np.random.default_rng(1), classes=10), "still")
+    bundle.write(tmp_path / "bundle")
+    sanitize = bool(os.environ.get("FLEETGRAD_TEST_SANITIZED"))
+    made = build_image(tmp_path / "bundle", native_board, "library", tmp_path, sanitize=sanitize)
+    host = Host(NativeNode(Library(made.path), data_image(TRAIN, HELD_OUT)))
+    host.settle()
+    assert host.greet().problem == 0
+    (refusal,) = host.send(round_open(terms, b"", bundle.digest[:8]))
+    assert refusal == Error(ErrorCode.UNSUPPORTED, RoundOpen.ID, 0)
+
+
+def test_a_device_of_small_frames_never_sends_larger_ones_not_even_to_a_host_of_another_schema(
+    native_board: Board, image: bytes, tmp_path: Path
+) -> None:
+    small = f"-DFG_NODE_PAYLOAD_MAX={PAYLOAD_MIN}U"
+    compiler = replace(native_board.compiler, flags=(*native_board.compiler.flags, small))
+    board = replace(native_board, compiler=compiler)
+    sanitize = bool(os.environ.get("FLEETGRAD_TEST_SANITIZED"))
+    made = build_image(FAKE_BUNDLE, board, "library", tmp_path, sanitize=sanitize)
+    host = Host(NativeNode(Library(made.path), image))
+    host.settle()
+    host.send(HelloRequest(WIRE_VERSION, WIRE_VERSION, PAYLOAD_MAX, SCHEMA_HASH ^ 1))
+    terms = Terms()
+    base = bytes(PARAM_BYTES)
+    blob = host.collect(host.deliver(terms, base, size=50))
+    assert blob == expected_update(terms, DEVICE, base, TRAIN, HELD_OUT)
+    assert max(len(frame.payload) for frame in host.frames) == PAYLOAD_MIN

@@ -131,3 +131,15 @@ def test_learning_rate_of_fifteen_bits_is_exact(mantissa: int, exponent: int) ->
 def test_learning_rate_must_be_positive_and_finite(rate: float) -> None:
     with pytest.raises(ConfigError, match="no rate"):
         configs.learning_rate(rate)
+
+
+@pytest.mark.parametrize("path", ["~nobody-of-this-name/d.npz", "a\\u0000b"])
+def test_path_that_is_none_is_refused(tmp_path: Path, path: str) -> None:
+    with pytest.raises(ConfigError, match=r"data\.path is no path"):
+        load(tmp_path, f'[model]\npath = "m.tflite"\n[data]\npath = "{path}"')
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", ".."])
+def test_name_may_not_lead_elsewhere(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=r"model\.name(?s:.)*without a slash"):
+        load(tmp_path, MINIMAL, f"model.name={name}")

@@ -125,6 +125,7 @@ def changed(
         ({"y": np.zeros(47, int)}, r"y has the shape \(47,\)(?s:.)*48 entries"),
         ({"x": changed({3: np.nan, 40: np.inf})}, r"2 samples hold NaN(?s:.)*rows 3, 40"),
         ({"user": np.zeros(48)}, r"user is float64"),
+        ({"user": np.array([b"\xff"] * 48)}, r"a user's name is no text(?s:.)*UTF-8"),
         ({"test": np.full(48, 2)}, r"test is int64"),
         ({"y": None}, r"no array y"),
         ({"x": np.zeros((48, 9), np.float32)}, r"a sample has the shape \(9,\)(?s:.)*\(8,\)"),
@@ -160,6 +161,24 @@ def test_truncated_data_set_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(DataError, match="cannot read the data set"):
         read(path)
+
+
+def test_damaged_compressed_data_set_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "d.npz"
+    np.savez_compressed(path, x=np.arange(4096, dtype=np.float32))
+    for position in range(100, 2000, 100):
+        content = bytearray(path.read_bytes())
+        content[position : position + 8] = b"\xff" * 8
+        damaged = tmp_path / "damaged.npz"
+        damaged.write_bytes(content)
+        with pytest.raises(DataError, match="cannot read the data set"):
+            read(damaged)
+
+
+def test_single_array_is_no_data_set(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((4, FEATURES), np.float32))
+    with pytest.raises(DataError, match=r"a single array(?s:.)*savez"):
+        read(tmp_path / "x.npy")
 
 
 def test_missing_data_set_is_refused(tmp_path: Path) -> None:

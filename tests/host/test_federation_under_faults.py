@@ -38,6 +38,7 @@ LAYOUT = Layout(DIGEST, SEGMENTS)
 def plan(devices: int, **changes: object) -> Plan:
     base: dict[str, object] = {
         "roster": tuple(range(1, devices + 1)),
+        "evaluators": tuple(range(1, devices + 1)),
         "model_digest": DIGEST[:8],
         "rounds": 3,
         "min_updates": 1,

@@ -15,6 +15,7 @@ import pytest
 from fleetgrad.run import execute
 from fleetgrad.store import Store
 from support.federation import ModelFleet, project
+from support.ledgers import begun
 
 SCRIPT = Path(__file__).resolve().parents[1] / "support" / "killed_run.py"
 MOST_COMMITS = 60
@@ -33,7 +34,7 @@ def start(folder: Path, moment: str, count: int, work_ms: int = 5) -> subprocess
 
 def ledger_of(folder: Path) -> list[tuple[int, int]]:
     """(round, device) of every update that counts."""
-    if not (folder / "runs" / "ledger.sqlite").is_file():
+    if not begun(folder / "runs"):
         return []
     with Store(folder / "runs", writing=False) as store:
         return [
@@ -45,7 +46,7 @@ def ledger_of(folder: Path) -> list[tuple[int, int]]:
 
 def reported(folder: Path) -> bool:
     """The caller had its result: the kill came too late to interrupt anything."""
-    if not (folder / "runs" / "ledger.sqlite").is_file():
+    if not begun(folder / "runs"):
         return False
     with Store(folder / "runs", writing=False) as store:
         return [run.state for run in store.ledger.runs()] == ["reported"]
@@ -84,10 +85,10 @@ def test_killed_at_every_commit_and_receipt(tmp_path: Path, undisturbed: str, mo
 def test_killed_again_and_again_at_any_time(tmp_path: Path, undisturbed: str) -> None:
     dice = random.Random(20)
     kills = 0
-    for _ in range(40):
+    for life in range(40):  # longer and longer: the first ends too early, some last long enough
         before = ledger_of(tmp_path)
         process = start(tmp_path, "never", 0, work_ms=120)
-        time.sleep(dice.uniform(0.3, 0.9))
+        time.sleep(dice.uniform(0.1, 0.3 + 0.1 * life))
         process.kill()
         process.communicate(timeout=60)
         assert set(before) <= set(ledger_of(tmp_path)), "an accepted update was lost"

@@ -15,6 +15,7 @@ from fleetgrad.errors import FleetError, RoundError
 from fleetgrad.federation.actions import (
     Action,
     Assign,
+    Bar,
     CloseRound,
     Dismiss,
     Fail,
@@ -32,6 +33,7 @@ from support.federation import DIGEST, SEGMENTS
 
 PLAN = Plan(
     roster=(1, 2, 3),
+    evaluators=(1, 2, 3),
     model_digest=DIGEST[:8],
     rounds=1,
     min_updates=2,
@@ -128,6 +130,26 @@ def test_fleet_too_small_for_any_round_fails_at_once() -> None:
     error = made[-1]
     assert isinstance(error, Fail)
     assert error.error.what == "only 2 of 3 devices can take part"
+
+
+def test_device_refused_in_mid_round_is_barred_from_the_run() -> None:
+    run = Run().gathered()
+    actions = run.take(Refused(3, "model", "it runs another model"))
+    assert Bar(3, "it runs another model") in actions
+    assert 3 in run.state.barred
+
+
+def test_only_devices_with_held_out_samples_are_asked_to_evaluate() -> None:
+    run = Run(evaluators=(2,)).gathered()
+    run.take(*(Arrived(device, 1, update()) for device in (1, 2, 3)))
+    assert run.actions[-2] == OpenRound(2, evaluation_only=True, selected=(2,), attempt=0)
+
+
+def test_run_without_held_out_samples_ends_after_its_last_round() -> None:
+    run = Run(evaluators=()).gathered()
+    run.take(*(Arrived(device, 1, update()) for device in (1, 2, 3)))
+    assert run.state.stage is Stage.FINISHED
+    assert isinstance(run.actions[-1], Finish)
 
 
 def test_device_without_samples_is_left_out_and_named() -> None:

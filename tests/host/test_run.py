@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,79 +12,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fleetgrad.config import Config
-from fleetgrad.device import Patience
 from fleetgrad.errors import ConfigError, FleetError, LinkClosed, RoundError, StoreError, UsageError
-from fleetgrad.fleet import Endpoint, Placement
 from fleetgrad.link import SocketLink
-from fleetgrad.results import RoundReport, RunResult, RunStarted
-from fleetgrad.run import Services, execute, summarise
-from fleetgrad.store import Ledger, Store
-from fleetgrad.wire.messages import ErrorCode, RoundOpen
-from support.device_model import Traits
-from support.fedavg_oracle import final_digest
-from support.federation import DIGEST, SEGMENTS, ModelFleet, project, write_bundle, write_data
+from fleetgrad.results import RunStarted
+from fleetgrad.run import summarise
+from fleetgrad.store import Store
+from fleetgrad.wire.messages import ErrorCode, UpdateHeader
+from support.federation import (
+    ModelFleet,
+    project,
+    write_bundle,
+    write_data,
+)
+from support.runs import Diary, StopError, events, expected, run, stopping
 
-IMPATIENT = Services(patience=Patience(listen=0.01, answer=0.05, silence=0.1, gone=0.4))
-
-
-class Diary:
-    """An observer that writes everything down."""
-
-    def __init__(self) -> None:
-        self.started: RunStarted | None = None
-        self.ready: list[int] = []
-        self.opened: list[tuple[int, bool]] = []
-        self.accepted: list[tuple[int, int]] = []
-        self.closed: list[RoundReport] = []
-        self.notices: list[str] = []
-
-    def run_started(self, started: RunStarted) -> None:
-        self.started = started
-
-    def device_ready(self, device: int, ready: int, total: int) -> None:
-        self.ready.append(device)
-
-    def round_opened(self, number: int, selected: Sequence[int], evaluation_only: bool) -> None:
-        self.opened.append((number, evaluation_only))
-
-    def update_accepted(self, number: int, device: int) -> None:
-        self.accepted.append((number, device))
-
-    def round_closed(self, report: RoundReport) -> None:
-        self.closed.append(report)
-
-    def notice(self, text: str) -> None:
-        self.notices.append(text)
-
-
-def run(
-    config: Config, fleet: Any = None, services: Services = IMPATIENT, diary: Any = None
-) -> RunResult:
-    bundle = config.data.path.parent / "bundle"
-    return execute(config, bundle, fleet or ModelFleet(), diary, services)
-
-
-def expected(config: Config) -> str:
-    """What the definition gives for four devices that all take part."""
-    terms = RoundOpen(
-        0, DIGEST[:8], 0, 0, 0, config.train.seed, *lr(config), config.train.epochs,
-        config.train.batch, 0, 0,
-    )  # fmt: skip
-    traits = {d: Traits(d, DIGEST[:8], SEGMENTS, 9, 3) for d in (1, 2, 3, 4)}
-    initial = (config.data.path.parent / "bundle" / "params.bin").read_bytes()
-    return final_digest(DIGEST, initial, traits, [[1, 2, 3, 4]] * config.rounds.count, terms)
-
-
-def lr(config: Config) -> tuple[int, int]:
-    from fleetgrad.config import learning_rate
-
-    return learning_rate(config.train.learning_rate)
-
-
-def events(config: Config, run_id: str) -> list[tuple[str, int | None]]:
-    with Store(config.run.dir, writing=False) as store:
-        return [(e.kind, e.device) for e in store.ledger.events(run_id)]
+EVEN = np.arange(48) % 2 == 0
 
 
 # --- Runs that go well ---------------------------------------------------------------------------
@@ -204,6 +146,13 @@ class Cut(Muted):
         return self._link.read()
 
 
+class Noisy(Muted):
+    """A link on which a boot log comes again and again, between the frames."""
+
+    def read(self) -> bytes:
+        return b"ets Jun  8 2016, rst cause 2\r\n\0" * 100 + self._link.read()
+
+
 def only(device: int, **changes: Any) -> Any:
     return lambda traits: replace(traits, **changes) if traits.device == device else traits
 
@@ -227,6 +176,15 @@ def test_board_that_never_answers_is_dropped_and_named(tmp_path: Path) -> None:
     assert ("lost", 3) in events(config, result.run_id)
 
 
+def test_boot_logs_between_frames_disturb_nothing_and_are_told_with_measure(tmp_path: Path) -> None:
+    config = project(tmp_path)
+    diary = Diary()
+    assert run(config, ModelFleet(wrap=third(Noisy)), diary=diary).model_digest == expected(config)
+    assert diary.notices[0] == "device 3 printed: ets Jun  8 2016, rst cause 2"
+    assert diary.notices[-1] == "device 3 prints on; the rest is not shown"
+    assert len(diary.notices) == 33
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -244,6 +202,46 @@ def test_device_that_does_not_fit_is_left_out_with_the_reason(
     assert [r.accepted for r in result.rounds] == [(1, 2, 4)] * 3
     assert words in result.devices[2].left_out
     assert ("refused", 3) in events(config, result.run_id)
+
+
+def test_device_refused_by_an_interrupted_run_is_told_and_has_another_chance(
+    tmp_path: Path,
+) -> None:
+    config = project(tmp_path)
+    with pytest.raises(StopError):
+        run(config, services=stopping(4, after=True))
+    with pytest.raises(StopError):
+        run(config, ModelFleet(bend=only(3, schema_hash=3)), stopping(4, after=True))
+    with Store(config.run.dir, writing=False) as store:
+        (row,) = store.ledger.runs()
+        assert "schema" in store.ledger.devices(row.run_id)[2].left_out
+    assert run(config).devices[2].left_out == ""
+
+
+def test_users_without_held_out_samples_are_not_asked_to_evaluate(tmp_path: Path) -> None:
+    write_data(tmp_path / "data.npz", test=np.repeat([False, False, True, False], 12) & EVEN)
+    diary = Diary()
+    result = run(project(tmp_path), diary=diary)
+    assert diary.notices == []
+    assert [r.accepted for r in result.rounds] == [(1, 2, 3, 4)] * 3
+    assert result.accuracy_after is not None
+    write_data(tmp_path / "data.npz", test=np.zeros(48, bool))
+    result = run(project(tmp_path), diary=diary)
+    assert diary.notices == []
+    assert result.accuracy_after is None
+    assert len(result.model_digest) == 64
+
+
+def test_update_that_claims_more_samples_than_there_are_never_counts(tmp_path: Path) -> None:
+    def boast(blob: bytes) -> bytes:
+        header = replace(UpdateHeader.unpack(blob[: UpdateHeader.BYTES]), samples=65535)
+        rest = header.pack()[4:] + blob[UpdateHeader.BYTES :]
+        return zlib.crc32(rest).to_bytes(4, "little") + rest
+
+    result = run(project(tmp_path), ModelFleet(bend=only(2, spoil=boast)))
+    assert [r.accepted for r in result.rounds] == [(1, 3, 4)] * 3
+    reason = result.rounds[0].dropped[0].reason
+    assert reason == "an update from 65535 training samples of a device that holds 9"
 
 
 def test_spoilt_update_never_counts(tmp_path: Path) -> None:
@@ -288,6 +286,21 @@ def test_repetition_is_told(tmp_path: Path) -> None:
         assert store.ledger.rounds(store.ledger.runs()[0].run_id)[0].attempt == 2
 
 
+def test_traffic_of_a_repeated_round_is_all_counted(tmp_path: Path) -> None:
+    config = project(tmp_path, "rounds.min_updates=4")
+    fleet = ModelFleet(bend=only(2, refuses=ErrorCode.FAILED))
+
+    class Healer(Diary):
+        def notice(self, text: str) -> None:
+            if "it is repeated" in text:
+                fleet.models[2].traits = replace(fleet.models[2].traits, refuses=None)
+
+    first, second, _ = run(config, fleet, diary=Healer()).rounds
+    assert first.accepted == (1, 2, 3, 4)
+    assert first.bytes_up >= second.bytes_up
+    assert first.bytes_down >= second.bytes_down
+
+
 def test_no_device_at_all_is_a_named_failure(tmp_path: Path) -> None:
     config = project(tmp_path, "rounds.timeout_s=1")
     with pytest.raises(FleetError, match=r"no device answers(?s:.)*never answered"):
@@ -320,89 +333,3 @@ def test_run_directory_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("")
     with pytest.raises(StoreError, match="File exists while making the run directory"):
         run(project(tmp_path))
-
-
-# --- Interruptions within the process ------------------------------------------------------------
-
-
-class Stubborn(ModelFleet):
-    """Devices that outlive the host, as boards do."""
-
-    def __init__(self) -> None:
-        # One after the other, so that every update is a commit of its own.
-        super().__init__(bend=lambda traits: replace(traits, work_ms=20 * traits.device))
-        self._kept: dict[int, Any] = {}
-
-    def start(self, placements: Sequence[Placement], directory: Path) -> list[Endpoint]:
-        endpoints = super().start(placements, directory)
-        self.models.update(self._kept)
-        self._kept = self.models
-        return endpoints
-
-
-class StopError(Exception):
-    """The host stops here."""
-
-
-def stopping(at: int, *, after: bool) -> Services:
-    """Services whose ledger stops the host at its n-th commit."""
-
-    class StoppingLedger(Ledger):
-        commits = 0
-
-        def _commit(self) -> None:
-            self.commits += 1
-            if self.commits == at and not after:
-                raise StopError
-            super()._commit()
-            if self.commits == at:
-                raise StopError
-
-    class StoppingStore(Store):
-        def _open_ledger(self, path: Path) -> Ledger:
-            return StoppingLedger(path)
-
-    return replace(IMPATIENT, open_store=lambda d: StoppingStore(d, writing=True))
-
-
-@pytest.mark.parametrize("after", [False, True])
-def test_boards_that_outlive_the_host_lose_and_double_nothing(tmp_path: Path, after: bool) -> None:
-    config = project(tmp_path)
-    fleet = Stubborn()
-    at, stops = 1, 0
-    while True:
-        try:
-            result = run(config, fleet, stopping(at, after=after))
-            break
-        except StopError:
-            stops += 1
-            at = 2 if at > 4 else at + 1
-    assert stops >= 3
-    assert fleet.stopped >= stops - 1, "every start but those before the fleet's was stopped"
-    assert result.model_digest == expected(config)
-    assert [r.accepted for r in result.rounds] == [(1, 2, 3, 4)] * 3
-
-
-def test_interrupt_stops_the_fleet_and_keeps_the_run(tmp_path: Path) -> None:
-    class Impatient(Diary):
-        def update_accepted(self, number: int, device: int) -> None:
-            if number == 2:
-                raise KeyboardInterrupt
-
-    config = project(tmp_path)
-    fleet = ModelFleet()
-    with pytest.raises(KeyboardInterrupt):
-        run(config, fleet, diary=Impatient())
-    assert fleet.stopped == 1
-    result = run(config)
-    assert result.resumed
-    assert result.model_digest == expected(config)
-
-
-def test_changed_config_begins_a_run_of_its_own(tmp_path: Path) -> None:
-    config = project(tmp_path)
-    with pytest.raises(StopError):
-        run(config, services=stopping(4, after=True))
-    other = run(project(tmp_path, "train.seed=9"))
-    assert not other.resumed
-    assert run(config).resumed

@@ -128,6 +128,50 @@ def test_ledger_of_another_version_is_refused(tmp_path: Path) -> None:
         Store(tmp_path, writing=True)
 
 
+def test_reader_leaves_a_ledger_that_is_still_empty_alone(tmp_path: Path) -> None:
+    (tmp_path / "ledger.sqlite").touch()  # its writer was killed before the first commit
+    with pytest.raises(StoreError, match="still empty"):
+        Store(tmp_path, writing=False)
+    assert (tmp_path / "ledger.sqlite").stat().st_size == 0
+    Store(tmp_path, writing=True).close()
+    Store(tmp_path, writing=False).close()
+
+
+@pytest.mark.parametrize("writing", [True, False])
+def test_database_of_something_else_is_left_alone(tmp_path: Path, writing: bool) -> None:
+    db = sqlite3.connect(tmp_path / "ledger.sqlite")
+    db.execute("CREATE TABLE diary (text)")
+    db.close()
+    before = (tmp_path / "ledger.sqlite").read_bytes()
+    with pytest.raises(StoreError, match="a database, but no ledger"):
+        Store(tmp_path, writing=writing)
+    assert (tmp_path / "ledger.sqlite").read_bytes() == before
+
+
+def test_half_written_files_of_a_killed_writer_are_removed_by_the_next(store: Store) -> None:
+    store.close()
+    partial = store.directory / "blobs" / ".partial-x"
+    partial.write_bytes(b"half")
+    Store(store.directory, writing=False).close()
+    assert partial.exists()
+    Store(store.directory, writing=True).close()
+    assert not partial.exists()
+
+
+def test_damaged_file_of_a_bundle_is_repaired_by_the_next_run(tmp_path: Path) -> None:
+    config = project(tmp_path)
+    execute(config, tmp_path / "bundle", ModelFleet())
+    blob = (
+        config.run.dir
+        / "blobs"
+        / Blobs(tmp_path / "b").put((tmp_path / "bundle" / "model.tflite").read_bytes())
+    )
+    blob.write_bytes(b"")
+    execute(config, tmp_path / "bundle", ModelFleet())
+    with Store(config.run.dir, writing=False) as reader:
+        assert len(reader.export()) == 64
+
+
 def test_reading_what_is_not_there_says_how_to_make_it(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"no ledger yet(?s:.)*fleetgrad run"):
         Store(tmp_path / "none", writing=False)

@@ -18,12 +18,15 @@ static int run(const fg_model *model) {
         return 1;
     }
     memset(arena, 0xa5, model->arena_bytes);
-    const fg_model_state state = {.arena = arena, .params = NULL, .shadow = NULL};
-    int failed =
-        fread(arena + model->input_offset, 1, model->input_bytes, stdin) != model->input_bytes;
+    uint8_t *persistent = malloc(model->persistent_bytes);
+    const fg_model_state state = {.arena = arena, .persistent = persistent};
+    int failed = model->reset(&state) != FG_OK;
+    failed = failed ||
+             fread(arena + model->input_offset, 1, model->input_bytes, stdin) != model->input_bytes;
     failed = failed || model->forward(&state) != FG_OK;
     failed = failed || fwrite(arena + model->output_offset, 1, model->output_bytes, stdout) !=
                            model->output_bytes;
+    free(persistent);
     free(arena);
     return failed;
 }

@@ -108,6 +108,7 @@ def test_a_round_equals_the_specification_and_exports_what_it_learned(
     exported = patch_model(bundle.files["model.tflite"], patches)
     learned = read_model(exported, "learned")
     for sample in x:
+        device.reset()
         output = device.run(sample)
         np.testing.assert_array_equal(interpret(learned, [sample])[0].reshape(-1), output)
         np.testing.assert_array_equal(litert.run(exported, [sample])[0].reshape(-1), output)

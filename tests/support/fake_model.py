@@ -22,6 +22,7 @@ BATCH = 4
 DIGEST = bytes.fromhex("FACE010203040506")
 POISON = CRASH = -128  # as the first or second value of a sample
 MASK = 0xFFFFFFFF
+BIAS_LIMIT = 1 << 30
 
 
 def mix32(x: int) -> int:
@@ -150,6 +151,7 @@ def expected_update(
 ) -> bytes:
     """The update blob that the device must send."""
     model = FakeModel.load(base)
+    model.bias = [min(max(b, -BIAS_LIMIT), BIAS_LIMIT) for b in model.bias]
     key = round_key(terms.seed, terms.number, device)
     seen = [model.evaluate(x, int(y)) for x, y in zip(held_out.x, held_out.y, strict=True)]
     seen = seen if terms.evaluate else []

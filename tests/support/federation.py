@@ -30,7 +30,7 @@ def manifest(**changes: Any) -> dict[str, Any]:
     """manifest.json of a head of 8 inputs and 3 classes."""
     tree: dict[str, Any] = {
         "format": 1,
-        "abi": 1,
+        "abi": 2,
         "name": "toy",
         "digest": DIGEST.hex(),
         "input": {

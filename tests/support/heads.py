@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fleetgrad_codegen.program import Loss
-from support.models import ModelBuilder, small_cnn
+from support.models import ModelBuilder, small_cnn, unpack
+from support.stateful_ops import lstm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,6 +101,27 @@ def autoencoder(rng: np.random.Generator) -> bytes:
     return made.build((source,), (current,))
 
 
+def recurrent(rng: np.random.Generator) -> bytes:
+    """An LSTM, whose state must not leak from sample to sample, in front of the head."""
+    made = ModelBuilder()
+    made.model = unpack(lstm(rng, coupled=False))
+    made.graph = made.model.subgraphs[0]
+    (source,), (sequence,) = made.graph.inputs, made.graph.outputs
+    tensor = made.graph.tensors[sequence]
+    count = int(np.prod(tensor.shape))
+    scale, zero = float(tensor.quantization.scale[0]), int(tensor.quantization.zeroPoint[0])
+    flat = made.tensor((1, count), scale, zero)
+    shape = made.tensor((2,), dtype="int32", data=np.int32((1, count)))
+    made.op("RESHAPE", (sequence, shape), (flat,), newShape=[1, count])
+    weights = made.tensor((4, count), 0.01, data=rng.integers(-127, 128, (4, count), np.int8))
+    bias = made.tensor((4,), scale * 0.01, dtype="int32", data=rng.integers(-500, 500, 4, np.int32))
+    logits = made.tensor((1, 4), 0.05, 3)
+    made.op("FULLY_CONNECTED", (flat, weights, bias), (logits,))
+    output = made.tensor((1, 4), 1 / 256, -128)
+    made.op("SOFTMAX", (logits,), (output,), beta=1.0)
+    return made.build((source,), (output,))
+
+
 HEADS: dict[str, tuple[Callable[[np.random.Generator], bytes], Loss]] = {
     "fully-connected": (small_cnn, Loss.SOFTMAX_CROSS_ENTROPY),
     "pooled-convolution": (pooled_convolution, Loss.SOFTMAX_CROSS_ENTROPY),
@@ -107,6 +129,7 @@ HEADS: dict[str, tuple[Callable[[np.random.Generator], bytes], Loss]] = {
     "averaged-logits": (averaged_convolution, Loss.SOFTMAX_CROSS_ENTROPY),
     "dense-convolution": (dense_convolution, Loss.SQUARED_ERROR),
     "autoencoder": (autoencoder, Loss.SQUARED_ERROR),
+    "recurrent": (recurrent, Loss.SOFTMAX_CROSS_ENTROPY),
 }
 """By name: what makes the model, and a loss that fits it."""
 

@@ -54,8 +54,8 @@ def open_store(bomb: Bomb) -> Any:
             bomb.commit("after")
 
     class TickingStore(Store):
-        def _open_ledger(self, path: Path) -> Ledger:
-            return TickingLedger(path)
+        def _open_ledger(self, path: Path, *, writing: bool) -> Ledger:
+            return TickingLedger(path, writing=writing)
 
     return lambda directory: TickingStore(directory, writing=True)
 

@@ -15,16 +15,23 @@ if TYPE_CHECKING:
 _OPTIONS = {
     "ADD": "AddOptions",
     "AVERAGE_POOL_2D": "Pool2DOptions",
+    "CONCATENATION": "ConcatenationOptions",
     "CONV_2D": "Conv2DOptions",
     "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions",
     "DEQUANTIZE": "DequantizeOptions",
     "FULLY_CONNECTED": "FullyConnectedOptions",
     "MAX_POOL_2D": "Pool2DOptions",
     "MEAN": "ReducerOptions",
+    "MUL": "MulOptions",
     "PAD": "PadOptions",
     "QUANTIZE": "QuantizeOptions",
     "RESHAPE": "ReshapeOptions",
+    "RESIZE_NEAREST_NEIGHBOR": "ResizeNearestNeighborOptions",
     "SOFTMAX": "SoftmaxOptions",
+    "SUB": "SubOptions",
+    "SVDF": "SVDFOptions",
+    "TRANSPOSE": "TransposeOptions",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTMOptions",
 }
 
 
@@ -56,6 +63,7 @@ class ModelBuilder:
         axis: int = 0,
         data: np.ndarray | None = None,
         signature: Sequence[int] | None = None,
+        variable: bool = False,
     ) -> int:
         """Adds a tensor; a constant one where ``data`` is given."""
         made = schema.TensorT()
@@ -64,6 +72,7 @@ class ModelBuilder:
         made.shapeSignature = None if signature is None else list(signature)
         made.type = getattr(schema.TensorType, dtype.upper())
         made.buffer = 0
+        made.isVariable = variable
         if data is not None:
             made.buffer = len(self.model.buffers)
             raw = np.frombuffer(np.ascontiguousarray(data).tobytes(), np.uint8)
@@ -77,7 +86,15 @@ class ModelBuilder:
         self.graph.tensors.append(made)
         return len(self.graph.tensors) - 1
 
-    def op(self, kind: str, inputs: Sequence[int], outputs: Sequence[int], **options: Any) -> None:
+    def op(
+        self,
+        kind: str,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        *,
+        intermediates: Sequence[int] | None = None,
+        **options: Any,
+    ) -> None:
         """Adds an operator; ``options`` are fields of its options table, in the schema's names."""
         code = schema.OperatorCodeT()
         code.builtinCode = getattr(schema.BuiltinOperator, kind)
@@ -87,6 +104,7 @@ class ModelBuilder:
         made = schema.OperatorT()
         made.opcodeIndex = len(self.model.operatorCodes) - 1
         made.inputs, made.outputs = list(inputs), list(outputs)
+        made.intermediates = None if intermediates is None else list(intermediates)
         if kind in _OPTIONS:
             made.builtinOptionsType = getattr(schema.BuiltinOptions, _OPTIONS[kind])
             made.builtinOptions = getattr(schema, _OPTIONS[kind] + "T")()

@@ -79,6 +79,7 @@ class State(ctypes.Structure):
         ("arena", ctypes.c_void_p),
         ("params", ctypes.c_void_p),
         ("shadow", ctypes.c_void_p),
+        ("persistent", ctypes.c_void_p),
     )
 
 
@@ -121,6 +122,7 @@ class ModelStruct(ctypes.Structure):
         ("arena_bytes", ctypes.c_uint32),
         ("param_bytes", ctypes.c_uint32),
         ("shadow_bytes", ctypes.c_uint32),
+        ("persistent_bytes", ctypes.c_uint32),
         ("input_offset", ctypes.c_uint32),
         ("input_bytes", ctypes.c_uint32),
         ("output_offset", ctypes.c_uint32),
@@ -131,6 +133,7 @@ class ModelStruct(ctypes.Structure):
         ("segment_count", ctypes.c_uint32),
         ("segments", ctypes.c_void_p),
         ("initial_params", ctypes.c_void_p),
+        ("reset", ctypes.CFUNCTYPE(ctypes.c_int, _STATE)),
         ("forward", ctypes.CFUNCTYPE(ctypes.c_int, _STATE)),
         ("evaluate", ctypes.CFUNCTYPE(ctypes.c_int, _STATE, _TARGET, _METRICS)),
         ("accumulate", ctypes.CFUNCTYPE(ctypes.c_int, _STATE, _TARGET, ctypes.c_uint32, _METRICS)),
@@ -159,14 +162,24 @@ class NativeModel:
                 self.params.ctypes.data, self.struct.initial_params, self.struct.param_bytes
             )
         self.shadow = _aligned(self.struct.shadow_bytes).view(np.int8)
+        self.persistent = _aligned(self.struct.persistent_bytes)
+        self.persistent[:] = 0xA5
         self._state = State(
-            self.arena.ctypes.data, self.params.ctypes.data, self.shadow.ctypes.data
+            self.arena.ctypes.data,
+            self.params.ctypes.data,
+            self.shadow.ctypes.data,
+            self.persistent.ctypes.data,
         )
         self.refresh()
+        self.reset()
 
     def refresh(self) -> None:
         """Recomputes the shadow from the parameter vector."""
         assert self.struct.refresh(self._state) == FG_OK
+
+    def reset(self) -> None:
+        """Brings operators' state back to where a sequence begins."""
+        assert self.struct.reset(self._state) == FG_OK
 
     def set_input(self, values: np.ndarray) -> None:
         """Places one sample in the arena."""
@@ -182,7 +195,7 @@ class NativeModel:
         return self.arena[start : start + self.struct.output_bytes].view(np.int8).copy()
 
     def run(self, values: np.ndarray) -> np.ndarray:
-        """Forward pass of one sample."""
+        """Forward pass of one sample; state goes on from the last one."""
         self.set_input(values)
         assert self.struct.forward(self._state) == FG_OK
         return self.output

@@ -7,28 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from support.draws import random_scale, random_size, random_zero
 from support.models import ModelBuilder
-from support.strategies import ROUND_SCALES, float32, int8s
+from support.stateful_ops import lstm, svdf8, svdf16
+from support.strategies import float32, int8s
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-def random_scale(rng: np.random.Generator) -> float:
-    """A scale, round numbers more often than not."""
-    if rng.integers(2):
-        return float32(rng.choice(ROUND_SCALES))
-    return float32(np.exp(rng.uniform(-7, 1)))
-
-
-def random_zero(rng: np.random.Generator) -> int:
-    """A zero point, the ends included."""
-    return int(rng.choice([-128, 0, 127, int(rng.integers(-128, 128))]))
-
-
-def random_size(rng: np.random.Generator, most: int = 9) -> int:
-    """A dimension."""
-    return int(rng.integers(1, most + 1))
 
 
 def conv_2d(rng: np.random.Generator) -> bytes:
@@ -177,19 +162,121 @@ def mean(rng: np.random.Generator) -> bytes:
 
 
 def add(rng: np.random.Generator) -> bytes:
-    """The input and a copy in another quantisation, or a constant, in either order."""
+    return _elementwise(rng, "ADD")
+
+
+def sub(rng: np.random.Generator) -> bytes:
+    return _elementwise(rng, "SUB")
+
+
+def mul(rng: np.random.Generator) -> bytes:
+    return _elementwise(rng, "MUL")
+
+
+def _elementwise(rng: np.random.Generator, kind: str) -> bytes:
+    """The input and a copy in another quantisation, or a constant, in either order.
+
+    A constant may be repeated along some dimensions, and the input along others.
+    """
     shape = (1, *(random_size(rng) for _ in range(random_size(rng, 3))))
     made = ModelBuilder()
     first, second = random_scale(rng), random_scale(rng)
-    source = made.tensor(shape, first, random_zero(rng))
-    if rng.integers(2):
+    source_shape = other_shape = shape
+    copied = bool(rng.integers(2))
+    if not copied:
+        source_shape, other_shape = broadcast_pair(rng, shape)
+    source = made.tensor(source_shape, first, random_zero(rng))
+    if copied:
         other = made.tensor(shape, second, random_zero(rng))
         made.op("QUANTIZE", [source], [other])
     else:
-        other = made.tensor(shape, second, random_zero(rng), data=int8s(rng, shape))
-    target = made.tensor(shape, float32(first + second), random_zero(rng))
+        other = made.tensor(other_shape, second, random_zero(rng), data=int8s(rng, other_shape))
+    shape = np.broadcast_shapes(source_shape, other_shape)
+    scale = first * second * 64 if kind == "MUL" else first + second
+    target = made.tensor(shape, float32(scale), random_zero(rng))
     sources = [source, other] if rng.integers(2) else [other, source]
-    made.op("ADD", sources, [target], fusedActivationFunction=int(rng.integers(4)))
+    made.op(kind, sources, [target], fusedActivationFunction=int(rng.integers(4)))
+    return made.build([source], [target])
+
+
+def broadcast_pair(
+    rng: np.random.Generator, shape: tuple[int, ...]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Two shapes that make ``shape`` or less together; the first keeps its rank."""
+    first, second = np.array(shape), np.array(shape)
+    kind = rng.integers(4)
+    if kind == 1:  # a constant per channel
+        return shape, shape[-1:]
+    if kind == 2:  # a scalar
+        return shape, ()
+    if kind == 3:
+        place = int(rng.integers(1, len(shape)))
+        first[place:] = 1
+        second[:place] = 1
+    return tuple(first.tolist()), tuple(second.tolist())
+
+
+def transpose(rng: np.random.Generator) -> bytes:
+    rank = int(rng.integers(2, 6))
+    shape = (1, *(random_size(rng, 5) for _ in range(rank - 1)))
+    order = [0, *(1 + rng.permutation(rank - 1))]
+    scale, zero = random_scale(rng), random_zero(rng)
+    made = ModelBuilder()
+    source = made.tensor(shape, scale, zero)
+    permutation = made.tensor((rank,), dtype="int32", data=np.int32(order))
+    target = made.tensor([shape[i] for i in order], scale, zero)
+    made.op("TRANSPOSE", [source, permutation], [target])
+    return made.build([source], [target])
+
+
+def logistic(rng: np.random.Generator) -> bytes:
+    return _lookup(rng, "LOGISTIC", 1 / 256)
+
+
+def tanh(rng: np.random.Generator) -> bytes:
+    return _lookup(rng, "TANH", 1 / 128)
+
+
+def _lookup(rng: np.random.Generator, kind: str, scale: float) -> bytes:
+    made = ModelBuilder()
+    source = made.tensor((1, 300), float32(random_scale(rng) / 16), random_zero(rng))
+    target = made.tensor((1, 300), scale, -128 if kind == "LOGISTIC" else 0)
+    made.op(kind, [source], [target])
+    return made.build([source], [target])
+
+
+def concatenation(rng: np.random.Generator) -> bytes:
+    """The input, twice perhaps, and constants, along any dimension but the first."""
+    rank = int(rng.integers(2, 5))
+    shape = [1, *(random_size(rng, 6) for _ in range(rank - 1))]
+    axis = int(rng.integers(1, rank))
+    scale, zero = random_scale(rng), random_zero(rng)
+    made = ModelBuilder()
+    source = made.tensor(shape, scale, zero)
+    inputs = [source] * int(rng.integers(1, 3))
+    for _ in range(rng.integers(3)):
+        other = [*shape[:axis], random_size(rng, 4), *shape[axis + 1 :]]
+        inputs.append(made.tensor(other, scale, zero, data=int8s(rng, tuple(other))))
+    inputs = [inputs[i] for i in rng.permutation(len(inputs))]
+    width = sum(made.graph.tensors[index].shape[axis] for index in inputs)
+    target = made.tensor([*shape[:axis], width, *shape[axis + 1 :]], scale, zero)
+    made.op("CONCATENATION", inputs, [target], axis=axis - int(rng.choice([0, rank])))
+    return made.build([source], [target])
+
+
+def resize_nearest_neighbor(rng: np.random.Generator) -> bytes:
+    before, after = rng.integers(1, 12, 2), rng.integers(1, 24, 2)
+    channels = random_size(rng, 4)
+    scale, zero = random_scale(rng), random_zero(rng)
+    made = ModelBuilder()
+    source = made.tensor((1, *before, channels), scale, zero)
+    size = made.tensor((2,), dtype="int32", data=after.astype(np.int32))
+    target = made.tensor((1, *after, channels), scale, zero)
+    corners = bool(rng.integers(2))
+    made.op(
+        "RESIZE_NEAREST_NEIGHBOR", [source, size], [target],
+        alignCorners=corners, halfPixelCenters=not corners and bool(rng.integers(2)),
+    )  # fmt: skip
     return made.build([source], [target])
 
 
@@ -249,17 +336,27 @@ SINGLE_OPS: dict[str, Callable[[np.random.Generator], bytes]] = {
     for made in (
         add,
         average_pool_2d,
+        concatenation,
         conv_2d,
         conv_2d_of_huge_sums,
         depthwise_conv_2d,
         fully_connected,
         fully_connected_of_huge_sums,
+        logistic,
+        lstm,
         max_pool_2d,
         mean,
+        mul,
         pad,
         quantize,
         reshape,
+        resize_nearest_neighbor,
         softmax,
+        sub,
+        svdf16,
+        svdf8,
+        tanh,
+        transpose,
     )
 }
 """By operator."""

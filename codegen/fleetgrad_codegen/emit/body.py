@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The C of one entry point while it is written, and the constants it needs."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from typing import Protocol
@@ -8,6 +9,9 @@ from typing import Protocol
 from fleetgrad_codegen.emit.constants import Constants
 from fleetgrad_codegen.ir import Array
 from fleetgrad_codegen.plan.buffers import Layout, Region
+
+_NOT_PLAIN = re.compile(r"[^ -~]|\?")
+"""Control characters, whatever is not ASCII, and what trigraphs are made of."""
 
 
 class Trained(Protocol):
@@ -30,6 +34,7 @@ class Body:
         constants: Takes tables, structs and includes; shared by all bodies of one file.
         values: Region of every tensor computed at run time.
         trained: Trained tensors by index; their values come from the caller's memory.
+        variables: Offsets of variables in the persistent memory, by tensor index.
     """
 
     def __init__(
@@ -38,11 +43,13 @@ class Body:
         constants: Constants,
         values: Mapping[int, Region],
         trained: Mapping[int, Trained],
+        variables: Mapping[int, int],
     ) -> None:
         self._offset: Callable[[str], int] = layout.offset
         self._constants = constants
         self._values = values
         self._trained = trained
+        self._variables = variables
         self._lines: list[str] = []
         self._suffix = ""
 
@@ -64,6 +71,10 @@ class Body:
     def value(self, tensor: int, ctype: str) -> str:
         """A pointer to a tensor that is computed at run time."""
         return self.address(self._values[tensor], ctype)
+
+    def variable(self, tensor: int, ctype: str) -> str:
+        """A pointer to an operator's state, which keeps its value between runs."""
+        return f"PERSISTENT({ctype}, {self._variables[tensor]}U)"
 
     def is_trained(self, tensor: int) -> bool:
         """Whether the tensor's values come from the caller's memory instead of a constant table."""
@@ -110,8 +121,9 @@ class Body:
         self._constants.include(header)
 
     def comment(self, text: str) -> None:
-        """One line of comment."""
-        self._lines.append(f"/* {text.replace('*/', '* /')} */")
+        """One line of comment; what could end it, or upset a compiler, is replaced."""
+        plain = _NOT_PLAIN.sub("_", text).replace("*/", "* /").replace("/*", "/ *")
+        self._lines.append(f"/* {plain} */")
 
     def call(self, function: str, *arguments: str | int) -> None:
         """A call of a function that cannot fail."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from math import prod
 
 from fleetgrad_codegen.emit.model import ABI, shadow_bytes
-from fleetgrad_codegen.frontend.offsets import constant_span
+from fleetgrad_codegen.frontend.patch import buffer_location
 from fleetgrad_codegen.ir import Graph, Tensor
 from fleetgrad_codegen.ops import REGISTRY
 from fleetgrad_codegen.plan import MemoryPlan
@@ -53,6 +53,7 @@ def build_manifest(
         "segments": [_segment(graph, segment, model) for segment in program.segments],
         "param_bytes": plan.param_bytes,
         "shadow_bytes": shadow_bytes(program),
+        "persistent_bytes": plan.persistent_bytes,
         "initial_params": "params.bin",
         "update": {
             "segments": [segment.name for segment in program.segments],
@@ -109,7 +110,7 @@ def _segment(graph: Graph, segment: Segment, model: bytes) -> dict[str, object]:
     source = graph.tensors[segment.tensor].source
     if source is None:
         raise ValueError(f"{segment.name} is not a tensor of the model file")
-    offset, nbytes = constant_span(model, source)
+    offset, nbytes = buffer_location(model, source)
     shape = graph.tensors[segment.tensor].shape
     itemsize = 4 if segment.kind is SegmentKind.BIAS else 1
     if nbytes != prod(shape) * itemsize or (not segment.places and segment.shape != shape):

@@ -9,16 +9,18 @@ from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.emit.constants import Constants
 from fleetgrad_codegen.emit.writer import Writer
 from fleetgrad_codegen.ir import Array
+from fleetgrad_codegen.persistent import persistent_bytes
 from fleetgrad_codegen.plan import Layout
 from fleetgrad_codegen.program import Entry, Loss, Program, Training
 
-ABI = 1
+ABI = 2
 """Mirrors ``FG_MODEL_ABI``; generated code refuses to compile with another."""
 
 DIGEST_BYTES = 8
 
 _LICENSE = "/* SPDX-License-Identifier: Apache-2.0 */"
 _PARAMETERS = {
+    Entry.RESET: "const fg_model_state *state",
     Entry.FORWARD: "const fg_model_state *state",
     Entry.EVALUATE: "const fg_model_state *state, const fg_target *target, fg_metrics *metrics",
     Entry.ACCUMULATE: "const fg_model_state *state, const fg_target *target, uint32_t row, "
@@ -82,6 +84,8 @@ class ModelSource:
         out.line('#include "model.h"')
         out.blank()
         out.line("#include <stddef.h>")
+        if self._program.variables:
+            out.line("#include <string.h>")
         out.blank()
         for header in self._constants.headers:
             out.line(f'#include "{header}"')
@@ -96,8 +100,14 @@ class ModelSource:
         return out.text
 
     def _body(self, entry: Entry) -> Body:
-        body = Body(self._layout, self._constants, self._program.values, self._trained)
-        for step in self._program.steps:
+        program = self._program
+        offsets = {variable.tensor: variable.offset for variable in program.variables}
+        body = Body(self._layout, self._constants, program.values, self._trained, offsets)
+        if entry is Entry.RESET:
+            for variable in program.variables:
+                target = body.variable(variable.tensor, "uint8_t")
+                body.call("memset", target, variable.fill, f"{variable.nbytes}U")
+        for step in program.steps:
             if entry in step.entries:
                 step.emit(body)
         return body
@@ -109,6 +119,7 @@ class ModelSource:
             ("ARENA_BYTES", self._layout.arena_bytes),
             ("PARAM_BYTES", param_bytes(self._program)),
             ("SHADOW_BYTES", shadow_bytes(self._program)),
+            ("PERSISTENT_BYTES", persistent_bytes(self._program.variables)),
             ("INPUT_BYTES", graph.tensors[graph.inputs[0]].nbytes),
             ("OUTPUT_BYTES", graph.tensors[graph.outputs[0]].nbytes),
             ("BATCH", 0 if training is None else training.batch),
@@ -130,7 +141,8 @@ class ModelSource:
         text = self._constants.text + "".join(
             line for body in self._bodies.values() for line in body.lines
         )
-        for name, member in (("ARENA", "arena"), ("PARAMS", "params"), ("SHADOW", "shadow")):
+        for member in ("arena", "params", "shadow", "persistent"):
+            name = member.upper()
             if f"{name}(" in text:
                 out.line(
                     f"#define {name}(type, offset) ((type *)(void *)(state->{member} + (offset)))"
@@ -146,11 +158,13 @@ class ModelSource:
     def _entry_lines(self, entry: Entry) -> Iterable[str]:
         training = self._program.training
         lines = self._bodies[entry].lines
-        if training is None and entry not in {Entry.FORWARD, Entry.REFRESH}:
+        if training is None and entry not in {Entry.RESET, Entry.FORWARD, Entry.REFRESH}:
             return (*_ignored(entry), "return FG_ERR_UNSUPPORTED;")
         if all(line.startswith("/*") for line in lines):
             return (*_ignored(entry), *lines, "return FG_OK;")
-        checks = () if training is None else _checks(entry, training)
+        if training is None:
+            return (*lines, "return FG_OK;")
+        checks = _checks(entry, training, bool(self._program.variables))
         return (*checks, *lines, "return FG_OK;")
 
     def _emit_descriptor(self, out: Writer, digest: bytes) -> None:
@@ -173,7 +187,7 @@ class ModelSource:
         with out.block("const fg_model fg_generated_model =", end="};"):
             out.line(".abi = FG_MODEL_ABI,")
             out.line(f".digest = {{{', '.join(f'0x{byte:02x}' for byte in digest)}}},")
-            for name in ("arena", "param", "shadow"):
+            for name in ("arena", "param", "shadow", "persistent"):
                 out.line(f".{name}_bytes = FG_MODEL_{name.upper()}_BYTES,")
             for name, (tensor,) in (("input", graph.inputs), ("output", graph.outputs)):
                 offset = self._layout.offset(program.values[tensor].name)
@@ -223,7 +237,7 @@ def _ignored(entry: Entry) -> Iterable[str]:
         yield f"(void){parameter.split()[-1].lstrip('*')};"
 
 
-def _checks(entry: Entry, training: Training) -> Iterable[str]:
+def _checks(entry: Entry, training: Training, has_state: bool) -> Iterable[str]:
     conditions = []
     if entry is Entry.ACCUMULATE:
         conditions.append(f"row >= {training.batch}U")
@@ -236,7 +250,13 @@ def _checks(entry: Entry, training: Training) -> Iterable[str]:
         yield "    return FG_ERR_ARGUMENT;"
         yield "}"
     if entry in {Entry.EVALUATE, Entry.ACCUMULATE}:
-        yield "const fg_status status = forward(state);"
+        if has_state:  # samples are visited in any order: none may see what came before it
+            yield "fg_status status = reset(state);"
+            yield "if (status == FG_OK) {"
+            yield "    status = forward(state);"
+            yield "}"
+        else:
+            yield "const fg_status status = forward(state);"
         yield "if (status != FG_OK) {"
         yield "    return status;"
         yield "}"

@@ -12,8 +12,6 @@ QUANTISE_HINT = (
     "[tf.lite.OpsSet.TFLITE_BUILTINS_INT8]"
 )
 
-_CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
-
 
 def check_suitable(graph: Graph) -> None:
     """Makes sure that a graph can run, with the most telling complaint first.
@@ -47,7 +45,7 @@ def check_quantised(graph: Graph) -> None:
     Raises:
         UnsupportedError: It does, in all or some of its operators.
     """
-    computing = [op for op in graph.ops if op.kind not in _CONVERSIONS]
+    computing = [op for op in graph.ops if op.kind not in REGISTRY or not _is_end(graph, op)]
     in_float = [op for op in computing if _touches_float(graph, op)]
     if not in_float:
         return
@@ -70,6 +68,11 @@ def check_quantised(graph: Graph) -> None:
     raise UnsupportedError(
         "this is a float model", graph.name, "an int8 model: weights and activations", QUANTISE_HINT
     )
+
+
+def _is_end(graph: Graph, op: Op) -> bool:
+    """Whether the host would run it at an end of the model; where it stands is checked later."""
+    return op.kind in ("QUANTIZE", "DEQUANTIZE") or REGISTRY[op.kind].on_host(graph, op)
 
 
 def _touches_float(graph: Graph, op: Op) -> bool:

@@ -15,7 +15,7 @@ from fleetgrad_codegen.frontend.flatbuffer import Table
 from fleetgrad_codegen.frontend.patch import TensorPatch, buffer_location, patch_model
 from fleetgrad_codegen.frontend.suitability import check_suitable
 from fleetgrad_codegen.ir import ABSENT, Array, DType, Graph, Op, Quantization, Tensor
-from fleetgrad_codegen.ops import REGISTRY
+from fleetgrad_codegen.ops import REGISTRY, state_of
 
 __all__ = ["TensorPatch", "buffer_location", "parse_model", "patch_model", "read_model"]
 
@@ -31,6 +31,7 @@ _DTYPES = {
     7: DType.INT16,
     9: DType.INT8,
 }
+_ZERO_POINTS = {DType.INT8: (-128, 127), DType.UINT8: (0, 255)}
 _OTHER_DTYPES = {1: "float16", 5: "string", 10: "float64", 15: "uint32", 16: "uint16", 17: "int4"}
 _CUSTOM = 32
 _BY_CODE = {operator.code: operator for operator in REGISTRY.values()}
@@ -137,13 +138,19 @@ def _tensor(file: _File, index: int, table: Table) -> Tensor:
         raise UnsupportedError("a sparse tensor", where, "dense tensors")
     dtype = _DTYPES[code]
     shape = _shape(table, where)
+    quantization = _quantization(table, shape, where)
+    low, high = _ZERO_POINTS.get(dtype, (-(2**31), 2**31 - 1))
+    for zero in quantization.zero_point if quantization else ():
+        if not low <= zero <= high:
+            raise ModelFormatError(f"zero point {zero} of {dtype}", where, f"{low} to {high}")
     return Tensor(
         name=name,
         shape=shape,
         dtype=dtype,
-        quantization=_quantization(table, shape, where),
+        quantization=quantization,
         data=_data(file, table, shape, dtype, where),
         source=index,
+        variable=table.boolean(5),
     )
 
 
@@ -180,8 +187,6 @@ def _quantization(table: Table, shape: tuple[int, ...], where: str) -> Quantizat
         raise ModelFormatError(
             f"{zero_points.size} zero points for {scales.size} scales", where, "as many as scales"
         )
-    if np.abs(zero_points).max(initial=0) > 2**31:
-        raise ModelFormatError("a zero point beyond 32 bits", where)
     zeros = tuple(int(z) for z in zero_points) or (0,)
     if len(zeros) != scales.size:
         zeros *= scales.size
@@ -260,7 +265,8 @@ def _op(file: _File, index: int, table: Table, tensors: tuple[Tensor, ...]) -> O
         options = operator.parse(table.table(4) if union else None)
     except CodegenError as error:
         raise type(error)(error.what, where, error.expected, error.hint) from None
-    return Op(kind, inputs, outputs, options, index)
+    intermediates = _indices(table, 8, tensors, where, optional=False)
+    return Op(kind, inputs, outputs, options, index, intermediates)
 
 
 def _kind(file: _File, index: int, table: Table) -> tuple[int, str]:
@@ -298,8 +304,10 @@ def _check_order(graph: Graph) -> None:
             raise ModelFormatError(f'input "{graph.tensors[index].name}" is a constant', graph.name)
     for op in graph.ops:
         # An unknown operator may have state of its own among its inputs.
-        for index in op.inputs if op.kind in REGISTRY else ():
-            if index != ABSENT and index not in made and not graph.tensors[index].is_constant:
+        state = state_of(op) if op.kind in REGISTRY else op.inputs
+        for index in op.inputs:
+            known = index == ABSENT or index in made or graph.tensors[index].is_constant
+            if not known and index not in state:
                 raise ModelFormatError(
                     f'tensor "{graph.tensors[index].name}" is used before anything made it',
                     graph.where(op),

@@ -12,8 +12,8 @@ import numpy as np
 
 from fleetgrad_codegen.gradient.tape import Back, Learn, Mask, Merge, Tape, move_rule, weighted_rule
 from fleetgrad_codegen.gradient.weighted import quantization
-from fleetgrad_codegen.ir import ABSENT, Array, Graph, Op
-from fleetgrad_codegen.ops import REGISTRY
+from fleetgrad_codegen.ir import Array, Graph, Op
+from fleetgrad_codegen.ops import run_ops
 from fleetgrad_codegen.training import update as head_update
 from fleetgrad_codegen.training.errors import LOSS_EXPONENT, Errors, merge, shrink
 from fleetgrad_codegen.training.fixed_point import Ints, LearningRate
@@ -218,23 +218,16 @@ class Network:
 
     def _forward(self, state: State, sample: Array) -> tuple[dict[int, Array], Ints, Ints]:
         """Values of all tensors up to the last layer's input, and the layer's own sums."""
-        graph = self.graph
+        graph = self.trained_graph(state)
         first = graph.tensors[graph.inputs[0]]
-        values: dict[int, Array] = {graph.inputs[0]: sample.reshape(first.shape)}
-        for position, op in enumerate(graph.ops[: self._position]):
-            inputs = [self._input(op, place, values) for place in range(len(op.inputs))]
-            if position in state:
-                found = state[position]
-                inputs[1:3] = [self._weights(position, found), found.bias.astype(np.int32)]
-            values[op.outputs[0]] = REGISTRY[op.kind].reference(graph, op, inputs)[0]
+        given = {graph.inputs[0]: sample.reshape(first.shape)}
+        values = run_ops(graph, graph.ops[: self._position], given)
         op = graph.ops[self._position]
-        if self._position in state:
-            found = state[self._position]
-            weights, bias = self._weights(self._position, found), found.bias
-        else:
-            weights, bias = self._constant(op, 1), self._constant(op, 2).reshape(-1)
+        weights, bias = (graph.tensors[index].data for index in op.inputs[1:3])
+        assert weights is not None
+        assert bias is not None
         centred, acc = self.head.accumulate(
-            values[op.inputs[0]].reshape(1, -1), weights.reshape(len(weights), -1), bias
+            values[op.inputs[0]].reshape(1, -1), weights.reshape(len(weights), -1), bias.reshape(-1)
         )
         return values, centred, acc
 
@@ -323,12 +316,6 @@ class Network:
         shape = self._constant(self.graph.ops[position], 1).shape
         layout: Ints = weighted_rule(self.graph, position).own_layout(rows, shape)
         return layout
-
-    def _input(self, op: Op, place: int, values: Mapping[int, Array]) -> Array:
-        if op.inputs[place] == ABSENT:
-            return np.empty(0)
-        data = self.graph.tensors[op.inputs[place]].data
-        return values[op.inputs[place]] if data is None else data
 
     def _constant(self, op: Op, place: int) -> Array:
         data = self.graph.tensors[op.inputs[place]].data

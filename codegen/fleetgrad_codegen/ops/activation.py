@@ -21,6 +21,9 @@ class Activation(IntEnum):
 
 _SCHEMA_NAMES = {4: "TANH", 5: "SIGN_BIT"}
 
+_FAR = 2.0**20
+"""Beyond the ends of int8, however small the scale."""
+
 
 def parse_activation(code: int) -> Activation:
     """The activation of a schema code.
@@ -53,7 +56,9 @@ def activation_range(activation: Activation, output: Tensor) -> tuple[int, int]:
     scale, zero = np.float32(output.quantization.scale[0]), output.quantization.zero_point[0]
 
     def quantised(real: float) -> int:
-        return zero + round_half_away(float(np.float32(real) / scale))  # divides in float32
+        with np.errstate(over="ignore"):
+            ratio = float(np.float32(real) / scale)  # divides in float32
+        return zero + round_half_away(max(-_FAR, min(ratio, _FAR)))
 
     if activation is Activation.RELU_N1_TO_1:
         return max(low, quantised(-1.0)), min(high, quantised(1.0))

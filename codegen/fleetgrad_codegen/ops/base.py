@@ -23,6 +23,7 @@ class Operator(ABC):
         arity: Fewest and most inputs.
         is_view: The output is the first input's bytes under another shape: nothing is computed.
         in_place: Positions of inputs whose memory the output may take over when it is free.
+        state: Positions of inputs that are variables: read, and written for the next run.
     """
 
     kind: ClassVar[str]
@@ -31,6 +32,7 @@ class Operator(ABC):
     arity: ClassVar[tuple[int, int]] = (1, 1)
     is_view: ClassVar[bool] = False
     in_place: ClassVar[tuple[int, ...]] = ()
+    state: ClassVar[tuple[int, ...]] = ()
 
     def parse(self, options: Table | None) -> object:  # noqa: ARG002
         """Turns the schema's options table into the operator's own frozen dataclass.
@@ -64,8 +66,15 @@ class Operator(ABC):
                 an optional input is absent.
 
         Returns:
-            One array per output, likewise.
+            One array per output, likewise, and one per position in ``state``: its new value.
         """
+
+    def on_host(self, graph: Graph, op: Op) -> bool:  # noqa: ARG002
+        """Whether this use takes or gives something other than int8.
+
+        At an end of the model the host runs it; anywhere else the model is refused.
+        """
+        return False
 
     def macs(self, graph: Graph, op: Op) -> int:  # noqa: ARG002
         """Multiply-accumulates of one forward run; additions alone, as in a mean, do not count."""

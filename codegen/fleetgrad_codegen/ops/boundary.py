@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the host ends and the device begins.
 
-Many int8 models take and give float32 or uint8, with conversions at both ends. Those run on the
-host; a device starts from, and ends with, int8 tensors.
+Many int8 models take and give float32 or uint8, with conversions at both ends. Those, and what
+little may follow them, run on the host; a device starts from, and ends with, int8 tensors.
 """
 
 from dataclasses import replace
 
 from fleetgrad_codegen.errors import UnsupportedError
 from fleetgrad_codegen.ir import DType, Graph, Op
-
-_CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
+from fleetgrad_codegen.ops import REGISTRY
 
 
 def split_boundary(graph: Graph) -> tuple[tuple[Op, ...], Graph, tuple[Op, ...]]:
@@ -30,18 +29,11 @@ def split_boundary(graph: Graph) -> tuple[tuple[Op, ...], Graph, tuple[Op, ...]]
     before = tuple(
         op
         for op in graph.ops
-        if op.kind in _CONVERSIONS
+        if REGISTRY[op.kind].on_host(graph, op)
         and op.inputs[0] in graph.inputs
         and graph.tensors[op.inputs[0]].dtype is not DType.INT8
     )
-    after = tuple(
-        op
-        for op in graph.ops
-        if op not in before
-        and op.kind in _CONVERSIONS
-        and op.outputs[0] in graph.outputs
-        and graph.tensors[op.outputs[0]].dtype is not DType.INT8
-    )
+    after = _leaving_ops(graph, before)
     for op in before:
         if any(op.inputs[0] in other.inputs for other in graph.ops if other is not op):
             raise UnsupportedError(
@@ -50,7 +42,9 @@ def split_boundary(graph: Graph) -> tuple[tuple[Op, ...], Graph, tuple[Op, ...]]
                 "one conversion per input",
             )
     entering = {op.inputs[0]: op.outputs[0] for op in before}
-    leaving = {op.outputs[0]: op.inputs[0] for op in after}
+    leaving: dict[int, int] = {}
+    for op in after:
+        leaving[op.outputs[0]] = leaving.get(op.inputs[0], op.inputs[0])
     device = replace(
         graph,
         ops=tuple(op for op in graph.ops if op not in before and op not in after),
@@ -59,6 +53,23 @@ def split_boundary(graph: Graph) -> tuple[tuple[Op, ...], Graph, tuple[Op, ...]]
     )
     _check_device(device)
     return before, device, after
+
+
+def _leaving_ops(graph: Graph, before: tuple[Op, ...]) -> tuple[Op, ...]:
+    """Operators on something other than int8 that only the model's outputs are made of."""
+    after: list[Op] = []
+    for op in reversed(graph.ops):
+        (output,) = op.outputs
+        readers = [other for other in graph.ops if output in other.inputs]
+        if (
+            op not in before
+            and REGISTRY[op.kind].on_host(graph, op)
+            and graph.tensors[output].dtype is not DType.INT8
+            and (output in graph.outputs or readers)
+            and all(reader in after for reader in readers)
+        ):
+            after.append(op)
+    return tuple(reversed(after))
 
 
 def _check_device(device: Graph) -> None:

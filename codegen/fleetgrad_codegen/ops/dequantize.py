@@ -17,6 +17,10 @@ class Dequantize(Operator):
     code = 6
     options_type = 38
 
+    def on_host(self, graph: Graph, op: Op) -> bool:  # noqa: ARG002
+        """See `Operator.on_host`."""
+        return True
+
     def check(self, graph: Graph, op: Op) -> None:
         """See `Operator.check`."""
         source, output = self._input(graph, op, 0), self._output(graph, op)

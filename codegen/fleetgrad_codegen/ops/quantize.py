@@ -11,7 +11,20 @@ from fleetgrad_codegen.ops import c_structs
 from fleetgrad_codegen.ops.base import Operator
 from fleetgrad_codegen.ops.fixed_point import Multiplier, quantize_multiplier, scale_twice
 
-RANGES = {DType.INT8: (-128, 127), DType.UINT8: (0, 255)}
+RANGES = {
+    DType.INT8: (-128, 127),
+    DType.UINT8: (0, 255),
+    DType.INT16: (-(2**15), 2**15 - 1),
+    DType.INT32: (-(2**31), 2**31 - 1),
+}
+
+_BYTES = (DType.INT8, DType.UINT8)
+_TARGETS = {
+    DType.FLOAT32: _BYTES,
+    DType.INT8: _BYTES,
+    DType.UINT8: _BYTES,
+    DType.INT16: (DType.INT8, DType.INT32),
+}
 
 
 class Quantize(Operator):
@@ -28,24 +41,30 @@ class Quantize(Operator):
         target = self._check_quantized(graph, op, self._output(graph, op))
         return quantize_multiplier(source.scale[0] / target.scale[0])
 
+    def on_host(self, graph: Graph, op: Op) -> bool:
+        """See `Operator.on_host`."""
+        ends = (self._input(graph, op, 0), self._output(graph, op))
+        return any(tensor.dtype is not DType.INT8 for tensor in ends)
+
     def check(self, graph: Graph, op: Op) -> None:
         """See `Operator.check`."""
         source, output = self._input(graph, op, 0), self._output(graph, op)
         self._check_shape(graph, op, source.shape)
-        if source.dtype not in (*RANGES, DType.FLOAT32) or output.dtype not in RANGES:
+        if output.dtype not in _TARGETS.get(source.dtype, ()):
             self._unsupported(
                 graph,
                 op,
                 f"{source.dtype} becomes {output.dtype}",
-                "float32, int8 or uint8 to int8 or uint8",
+                "float32, int8 or uint8 to int8 or uint8; int16 to int8 or int32",
             )
         for tensor in (source, output):
             if tensor.dtype is DType.FLOAT32:
                 continue
             if self._check_quantized(graph, op, tensor).per_channel:
                 self._unsupported(graph, op, f'"{tensor.name}" has many scales', "one scale")
-        if source.dtype in RANGES and self.multiplier(graph, op).shift > 22:
-            self._unsupported(graph, op, "scales too far apart", "a quotient below 2**22")
+        most = 30 - 8 * source.dtype.itemsize  # left shifts of centred values stay within int32
+        if source.dtype in RANGES and self.multiplier(graph, op).shift > most:
+            self._unsupported(graph, op, "scales too far apart", f"a quotient below 2**{most}")
 
     def reference(self, graph: Graph, op: Op, inputs: Sequence[Array]) -> list[Array]:
         """See `Operator.reference`."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.frontend.flatbuffer import Table
-from fleetgrad_codegen.ir import Array, Graph, Op
+from fleetgrad_codegen.ir import Array, DType, Graph, Op
 from fleetgrad_codegen.ops import c_structs
 from fleetgrad_codegen.ops.base import Operator
 from fleetgrad_codegen.ops.fixed_point import (
@@ -99,8 +99,33 @@ _MINUS_32_17 = -1010580540
 """-32/17 as Q2.29."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """An output that stretches over [0, 1).
+
+    Attributes:
+        bits: Of an element: the scale is 2**-bits.
+        tolerance: Largest relative error of the scale that a file may have.
+    """
+
+    bits: int
+    tolerance: float
+
+    @property
+    def lowest(self) -> int:
+        """The smallest value, which is the zero point, too."""
+        return -(1 << (self.bits - 1))
+
+
+_FORMATS = {DType.INT8: _Format(8, 0.0), DType.INT16: _Format(16, 1e-3)}
+"""Old exporters wrote 1/65535 as the scale of int16."""
+
+
 class Softmax(Operator):
-    """exp(x - max) / sum, with scale 1/256 and zero point -128 at the output."""
+    """exp(x - max) / sum, with scale 1/256 and zero point -128 at the output.
+
+    An output of int16 is for the host: twice as many bytes of the same order.
+    """
 
     kind = "SOFTMAX"
     code = 25
@@ -128,18 +153,25 @@ class Softmax(Operator):
         scaled = doubling_high_mul(-kept << made.shift, made.value)
         return np.where(differences <= largest, exp_on_negative(scaled), 0)
 
+    def on_host(self, graph: Graph, op: Op) -> bool:
+        """See `Operator.on_host`."""
+        return self._output(graph, op).dtype is DType.INT16
+
     def check(self, graph: Graph, op: Op) -> None:
         """See `Operator.check`."""
         source, output = self._input(graph, op, 0), self._output(graph, op)
         scale = self._check_int8(graph, op, source).scale[0]
-        target = self._check_int8(graph, op, output)
+        if output.dtype is not DType.INT16:
+            self._check_int8(graph, op, output)
+        target, made = self._check_quantized(graph, op, output), _FORMATS[output.dtype]
         self._check_shape(graph, op, source.shape)
-        if target.scale != (1 / 256,) or target.zero_point != (-128,):
+        off = abs(target.scale[0] * 2**made.bits - 1)
+        if target.per_channel or off > made.tolerance or target.zero_point != (made.lowest,):
             self._malformed(
                 graph,
                 op,
                 f"output scale {target.scale[0]:g}, zero point {target.zero_point[0]}",
-                "scale 1/256, zero point -128",
+                f"scale 1/{2**made.bits}, zero point {made.lowest}",
             )
         if not source.shape or source.shape[-1] >= 2**SUM_BITS:
             self._unsupported(graph, op, f"a softmax over shape {source.shape}", "1..4095 classes")
@@ -153,15 +185,16 @@ class Softmax(Operator):
         """See `Operator.reference`."""
         table = self.exponentials(graph, op)
         values = inputs[0].reshape(-1, inputs[0].shape[-1]).astype(np.int64)
-        result = np.empty(values.shape, np.int8)
+        output = self._output(graph, op)
+        made = _FORMATS[output.dtype]
+        result = np.empty(values.shape, output.dtype.numpy)
         for row, target in zip(values, result, strict=True):
             exponentials = table[row.max() - row]
             total = int(divide_by_power_of_two(exponentials, SUM_BITS).sum())
             scale, over_unit = reciprocal(total)
             product = doubling_high_mul(scale, exponentials)
-            target[:] = np.clip(
-                divide_by_power_of_two(product, over_unit + 31 - 8) - 128, -128, 127
-            )
+            share = divide_by_power_of_two(product, over_unit + 31 - made.bits)
+            target[:] = np.clip(share + made.lowest, made.lowest, -made.lowest - 1)
         return [result.reshape(inputs[0].shape)]
 
     def emit(self, graph: Graph, op: Op, body: Body) -> None:

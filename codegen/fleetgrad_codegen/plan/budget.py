@@ -16,7 +16,7 @@ class Budget:
 
     Attributes:
         flash_bytes: For weights and other constants.
-        ram_bytes: For arena, parameters, their base and their shadow.
+        ram_bytes: For arena, state, parameters, their base and their shadow.
     """
 
     flash_bytes: int
@@ -33,6 +33,7 @@ class MemoryPlan:
         param_bytes: The parameter vector.
         shadow_bytes: Trained weights as int8.
         weights_flash_bytes: Constant tables, the initial parameters included.
+        persistent_bytes: Operators' state, which outlives a run.
     """
 
     layout: Layout
@@ -40,6 +41,7 @@ class MemoryPlan:
     param_bytes: int
     shadow_bytes: int
     weights_flash_bytes: int
+    persistent_bytes: int = 0
 
     @property
     def params_ram_bytes(self) -> int:
@@ -49,7 +51,7 @@ class MemoryPlan:
     @property
     def ram_bytes(self) -> int:
         """All memory that the caller must own."""
-        return self.layout.arena_bytes + self.params_ram_bytes
+        return self.layout.arena_bytes + self.params_ram_bytes + self.persistent_bytes
 
     @property
     def peak_step(self) -> int:
@@ -66,6 +68,7 @@ class MemoryPlan:
             "arena_bytes": self.layout.arena_bytes,
             "lower_bound_bytes": self.layout.lower_bound_bytes,
             "params_ram_bytes": self.params_ram_bytes,
+            "persistent_bytes": self.persistent_bytes,
             "ram_bytes": self.ram_bytes,
             "weights_flash_bytes": self.weights_flash_bytes,
             "timeline": [
@@ -94,6 +97,8 @@ def check_budget(plan: MemoryPlan, budget: Budget) -> None:
         parts = f"{plan.layout.arena_bytes} arena"
         if plan.params_ram_bytes:
             parts += f" + {plan.params_ram_bytes} trained parameters, their base and int8 shadow"
+        if plan.persistent_bytes:
+            parts += f" + {plan.persistent_bytes} state"
         raise BudgetError(
             f"The model needs {plan.ram_bytes - budget.ram_bytes} bytes of RAM more than the board "
             f"has left: {plan.ram_bytes} ({parts}) of {budget.ram_bytes}",

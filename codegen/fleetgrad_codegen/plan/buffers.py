@@ -13,7 +13,8 @@ class Region:
     """Bytes in the arena that one or more steps touch.
 
     Attributes:
-        name: Identifies it; equal names are the same memory.
+        name: Identifies it; equal names are the same memory. What operators and schemes add has a
+            space in its name, so that no tensor of a model can be called the same.
         nbytes: Size.
         align: Of its first byte; a power of two that the widest element type needs.
         kept: Survives from sample to sample until the last step that touches it, such as the rows

@@ -16,8 +16,10 @@ from fleetgrad_codegen.training.update import BIAS_LIMIT
 LARGEST_WEIGHT = 127
 _SEEDED_WEIGHT = 4
 """Largest first weight of a seeded new head, in units of the int8 weight."""
+_PLAIN_HEADROOM = 4.0
+"""Headroom at which a new head has the range of the old one."""
 _LEAST_LOGIT = 8.0
-"""Logits of a new head reach at least this far, times their headroom."""
+"""Logits of a new head reach at least this far."""
 _LOGIT_ZERO_POINT = -64
 """Three quarters of the range for positive logits: a clipped loser harms nobody, a clipped winner
 ties with the next best."""
@@ -58,8 +60,9 @@ def replace_head(
 ) -> list[TensorPatch]:
     """A new layer for another number of classes, and the shapes of everything behind it.
 
-    Scales follow from the old layer, which was trained on the same features: its largest weight
-    scale times the headroom, and room for logits beyond what the old ones reached.
+    Scales follow from the old layer, which was trained on the same features. Its weights had
+    reached their size and get room beyond it; those of the new layer start from nothing, and the
+    default headroom gives them the old one's range.
 
     Args:
         site: The layer to replace.
@@ -71,13 +74,15 @@ def replace_head(
         Patches for weights, bias, and all tensors behind the layer.
     """
     old = quantization_of(site.weights)
-    scale = float(np.float32(max(old.scale) * headroom))
+    room = headroom / _PLAIN_HEADROOM
+    scale = float(np.float32(max(old.scale) * room))
     count = classes if old.per_channel else 1
     shape = (classes, *site.weights.shape[1:])
     weights = _first_weights(shape, seed)
-    patches = _layer(site, (scale,) * count, weights, np.zeros(classes, np.int32))
-    reach = max(_reach(site), _LEAST_LOGIT)
-    patches.extend(_behind(site, classes, _logit_quantization(site, headroom, reach)))
+    logits = _logit_quantization(site, room, max(_reach(site), _LEAST_LOGIT))
+    bias = np.full(classes, _first_bias(site, scale, logits), np.int32)
+    patches = _layer(site, (scale,) * count, weights, bias)
+    patches.extend(_behind(site, classes, logits))
     return patches
 
 
@@ -135,6 +140,14 @@ def _first_weights(shape: tuple[int, ...], seed: int | None) -> Array:
     span = 2 * _SEEDED_WEIGHT + 1
     values = (words % np.uint32(span)).astype(np.int64) - _SEEDED_WEIGHT
     return values.astype(np.int8).reshape(shape)
+
+
+def _first_bias(site: HeadSite, scale: float, logits: Quantization) -> int:
+    """Zero; under a RELU the middle of the logits' range, since at zero no gradient passes."""
+    if site.activation is not Activation.RELU:
+        return 0
+    middle = (127 - logits.zero_point[0]) / 2 * logits.scale[0]
+    return min(round(middle / (quantization_of(site.source).scale[0] * scale)), BIAS_LIMIT)
 
 
 def _reach(site: HeadSite) -> float:

@@ -25,7 +25,9 @@ class LastLayer:
     """Trains the last fully connected layer or 1x1 convolution.
 
     Attributes:
-        headroom: How much larger than now weights can grow: factor on their scale, 1 to 16.
+        headroom: How much larger than now weights can grow: factor on their scale, 1 to 16. A new
+            layer, which starts small, gets the range of the old one at 4, and more or less of it in
+            proportion.
         classes: Puts a new layer for so many classes in place of the old one; None keeps it.
         seed: Of a new layer's small random weights; None starts from zeros.
     """
@@ -69,6 +71,8 @@ class LastLayer:
         """
         graph = read_model(model, name)
         site = find_head(graph)
+        if self.classes is not None or site.softmax is not None:
+            _check_classes(site)
         if self.classes is None:
             return patch_model(model, widen(site, self.headroom))
         if site.positions > 1 and not site.pooled:
@@ -163,6 +167,19 @@ def _check_layer(site: HeadSite) -> None:
         )
 
 
+def _check_classes(site: HeadSite) -> None:
+    """Whatever follows the layer keeps its outputs side by side, in the last dimension."""
+    for op in site.after:
+        shape = site.graph.tensors[op.outputs[0]].shape
+        if shape[-1:] != (site.outputs,):
+            raise SchemeError(
+                f"the last layer's {site.outputs} outputs become shape {shape}: no row of classes",
+                site.graph.where(op),
+                f"{site.outputs} in the last dimension",
+                "leave that RESHAPE to whoever reads the output",
+            )
+
+
 def _check_loss(site: HeadSite, loss: Loss) -> None:
     where = site.graph.where(site.op)
     if loss is Loss.NONE:
@@ -173,6 +190,7 @@ def _check_loss(site: HeadSite, loss: Loss) -> None:
                 "squared error on a model that ends in SOFTMAX", where, "softmax_cross_entropy"
             )
         return
+    _check_classes(site)
     if site.positions > 1 and not site.pooled:
         raise SchemeError(
             f"cross-entropy over {site.positions} positions",

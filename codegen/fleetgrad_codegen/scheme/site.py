@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from math import prod
 
 from fleetgrad_codegen.errors import SchemeError
-from fleetgrad_codegen.ir import ABSENT, Graph, Op, Quantization, Tensor
+from fleetgrad_codegen.ir import ABSENT, DType, Graph, Op, Quantization, Tensor
+from fleetgrad_codegen.ops import REGISTRY
 from fleetgrad_codegen.ops.activation import Activation
 from fleetgrad_codegen.ops.convolution import ConvolutionOptions
 from fleetgrad_codegen.ops.fully_connected import FullyConnectedOptions
@@ -15,8 +16,8 @@ from fleetgrad_codegen.ops.softmax import SoftmaxOptions
 
 TRAINABLE = ("FULLY_CONNECTED", "CONV_2D")
 _EXPECTED = (
-    "FULLY_CONNECTED or 1x1 CONV_2D, followed only by RESHAPE, SOFTMAX, DEQUANTIZE or a global "
-    "AVERAGE_POOL_2D or MEAN"
+    "FULLY_CONNECTED or 1x1 CONV_2D, followed only by RESHAPE, SOFTMAX, DEQUANTIZE, LOG_SOFTMAX or "
+    "a global AVERAGE_POOL_2D or MEAN"
 )
 
 
@@ -119,10 +120,11 @@ def find_head(graph: Graph) -> HeadSite:
         if op.kind == "SOFTMAX" and softmax is None and not pooled:
             assert isinstance(op.options, SoftmaxOptions)
             softmax = op.options
+            _check_softmax(graph, op, softmax)
         elif op.kind in {"AVERAGE_POOL_2D", "MEAN"} and not pooled:
             _check_global(graph, op)
             pooled = True
-        elif op.kind not in {"RESHAPE", "DEQUANTIZE"} or (pooled and op.kind == "RESHAPE"):
+        elif not _passes(graph, op) or (pooled and op.kind == "RESHAPE"):
             break
         current = op.inputs[0]
     last = next((op for op in graph.ops if current in op.outputs), None)
@@ -132,6 +134,20 @@ def find_head(graph: Graph) -> HeadSite:
         _EXPECTED,
         "give the model a fully connected last layer",
     )
+
+
+def _passes(graph: Graph, op: Op) -> bool:
+    """Whether the operator leaves open which class wins: another shape or number format."""
+    narrows = op.kind == "QUANTIZE" and graph.tensors[op.inputs[0]].dtype is DType.INT16
+    return narrows or op.kind in {"RESHAPE", "DEQUANTIZE", "LOG_SOFTMAX"}
+
+
+def _check_softmax(graph: Graph, op: Op, options: SoftmaxOptions) -> None:
+    """A SOFTMAX that the host runs is the plain one: the device does not see it."""
+    if REGISTRY[op.kind].on_host(graph, op) and options.beta != 1.0:
+        raise SchemeError(
+            f"a softmax to int16 with beta {options.beta:g}", graph.where(op), "beta 1, or int8"
+        )
 
 
 def _readers(graph: Graph, tensor: int) -> int:

@@ -13,13 +13,18 @@ from fleetgrad_codegen.errors import UnsupportedError
 from fleetgrad_codegen.ir import ABSENT, Array, Graph, Op, Tensor
 from fleetgrad_codegen.ops import REGISTRY
 from fleetgrad_codegen.ops.activation import Activation
-from fleetgrad_codegen.ops.add import AddOptions
+from fleetgrad_codegen.ops.concatenation import Concatenation
 from fleetgrad_codegen.ops.convolution import Convolution, ConvolutionOptions
+from fleetgrad_codegen.ops.elementwise import ElementwiseOptions
 from fleetgrad_codegen.ops.fully_connected import FullyConnectedOptions
 from fleetgrad_codegen.ops.mean import Mean
 from fleetgrad_codegen.ops.pad import Pad
 from fleetgrad_codegen.ops.pooling import Pooling, PoolOptions
+from fleetgrad_codegen.ops.resize_nearest_neighbor import ResizeNearestNeighbor
 from fleetgrad_codegen.ops.softmax import SoftmaxOptions
+from fleetgrad_codegen.ops.svdf import SvdfOptions
+from fleetgrad_codegen.ops.transpose import Transpose
+from fleetgrad_codegen.ops.unidirectional_sequence_lstm import GATES, LstmOptions
 from fleetgrad_codegen.ops.window import Axis
 
 Floats = npt.NDArray[np.float32]
@@ -171,10 +176,57 @@ def _mean(graph: Graph, op: Op, values: _Values) -> Array:
     return shaped
 
 
-def _add(graph: Graph, op: Op, values: _Values) -> Array:
-    made = _input(graph, op, values, 0) + _input(graph, op, values, 1)
-    assert isinstance(op.options, AddOptions)
-    return _activate(op.options.activation, made)
+def _elementwise(
+    function: Callable[[Array, Array], Array],
+) -> Callable[[Graph, Op, _Values], Array]:
+    def rule(graph: Graph, op: Op, values: _Values) -> Array:
+        rank = len(graph.tensors[op.outputs[0]].shape)
+        first, second = (
+            x if graph.tensors[op.inputs[i]].is_constant else _of_rank(x, rank)
+            for i in (0, 1)
+            for x in (_input(graph, op, values, i),)
+        )
+        assert isinstance(op.options, ElementwiseOptions)
+        return _activate(op.options.activation, function(first, second))
+
+    return rule
+
+
+def _of_rank(x: Array, rank: int) -> Array:
+    """Samples with as many dimensions as the output has, so that the first keeps counting them."""
+    return x.reshape(len(x), *(1,) * (rank - x.ndim), *x.shape[1:])
+
+
+def _transpose(graph: Graph, op: Op, values: _Values) -> Array:
+    return _input(graph, op, values, 0).transpose(Transpose().permutation(graph, op))
+
+
+def _concatenation(graph: Graph, op: Op, values: _Values) -> Array:
+    parts = [_input(graph, op, values, i) for i in range(len(op.inputs))]
+    samples = max(len(part) for part in parts)
+    repeated = [np.broadcast_to(part, (samples, *part.shape[1:])) for part in parts]
+    return np.concatenate(repeated, axis=Concatenation().axis(graph, op))
+
+
+def _resize(graph: Graph, op: Op, values: _Values) -> Array:
+    rows, columns = ResizeNearestNeighbor().sources(graph, op)
+    picked: Array = _input(graph, op, values, 0)[:, rows[:, None], columns[None, :]]
+    return picked
+
+
+def _logistic(graph: Graph, op: Op, values: _Values) -> Array:
+    return _sigmoid(_input(graph, op, values, 0))
+
+
+def _sigmoid(x: Array) -> Array:
+    with np.errstate(over="ignore"):
+        made: Array = 1 / (1 + np.exp(-x))
+    return made
+
+
+def _tanh(graph: Graph, op: Op, values: _Values) -> Array:
+    made: Array = np.tanh(_input(graph, op, values, 0))
+    return made
 
 
 def _pad(graph: Graph, op: Op, values: _Values) -> Array:
@@ -195,21 +247,65 @@ def _softmax(graph: Graph, op: Op, values: _Values) -> Array:
     return share
 
 
+def _svdf(graph: Graph, op: Op, values: _Values) -> Array:
+    """From a fresh state: nothing but the latest features has been seen."""
+    assert isinstance(op.options, SvdfOptions)
+    x, feature, time, bias = (_input(graph, op, values, i) for i in range(4))
+    made = (x @ feature.T) * time[:, -1]
+    return _activate(
+        op.options.activation, made.reshape(len(x), -1, op.options.rank).sum(axis=2) + bias
+    )
+
+
+def _lstm(graph: Graph, op: Op, values: _Values) -> Array:
+    """From a fresh state, over the whole sequence."""
+    assert isinstance(op.options, LstmOptions)
+    x = _input(graph, op, values, 0)
+    x = x.reshape(len(x), -1, x.shape[-1])
+    parts = {
+        name: [_input(graph, op, values, start + place) for start in (1, 5, 12)]
+        for place, name in enumerate(GATES)
+        if op.inputs[1 + place] != ABSENT
+    }
+    clip = op.options.cell_clip or np.inf
+    hidden, cell, made = np.zeros(()), np.zeros(()), []
+    for step in range(x.shape[1]):
+        sums = {
+            name: x[:, step] @ weights.T + bias + (hidden @ recurrent.T if step else 0.0)
+            for name, (weights, recurrent, bias) in parts.items()
+        }
+        forget = _sigmoid(sums["forget"])
+        entering = _sigmoid(sums["input"]) if "input" in sums else 1 - forget
+        cell = np.clip(forget * cell + entering * np.tanh(sums["cell"]), -clip, clip)
+        hidden = _sigmoid(sums["output"]) * np.tanh(cell)
+        made.append(hidden)
+    return np.stack(made, axis=1).reshape(len(x), *graph.tensors[op.outputs[0]].shape[1:])
+
+
 def _same(graph: Graph, op: Op, values: _Values) -> Array:
     return _input(graph, op, values, 0)
 
 
 _RULES: Mapping[str, Callable[[Graph, Op, _Values], Array]] = {
-    "ADD": _add,
+    "ADD": _elementwise(np.add),
     "AVERAGE_POOL_2D": _pool,
+    "CONCATENATION": _concatenation,
     "CONV_2D": _convolution,
     "DEPTHWISE_CONV_2D": _convolution,
     "DEQUANTIZE": _same,
     "FULLY_CONNECTED": _fully_connected,
+    "LOGISTIC": _logistic,
     "MAX_POOL_2D": _pool,
     "MEAN": _mean,
+    "MUL": _elementwise(np.multiply),
     "PAD": _pad,
     "QUANTIZE": _same,
     "RESHAPE": _reshape,
+    "RESIZE_NEAREST_NEIGHBOR": _resize,
     "SOFTMAX": _softmax,
+    "SUB": _elementwise(np.subtract),
+    "SVDF": _svdf,
+    "TANH": _tanh,
+    "TRANSPOSE": _transpose,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": _lstm,
 }

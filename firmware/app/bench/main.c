@@ -43,8 +43,10 @@ extern const uint8_t fg_stack_bytes[]; /* its address is the size */
 static _Alignas(FG_ALIGNMENT) uint8_t arena[AT_LEAST_ONE(FG_MODEL_ARENA_BYTES)];
 static _Alignas(FG_ALIGNMENT) uint8_t params[AT_LEAST_ONE(FG_MODEL_PARAM_BYTES)];
 static _Alignas(FG_ALIGNMENT) int8_t shadow[AT_LEAST_ONE(FG_MODEL_SHADOW_BYTES)];
+static _Alignas(FG_ALIGNMENT) uint8_t persistent[AT_LEAST_ONE(FG_MODEL_PERSISTENT_BYTES)];
 
-static const fg_model_state state = {.arena = arena, .params = params, .shadow = shadow};
+static const fg_model_state state = {
+    .arena = arena, .params = params, .shadow = shadow, .persistent = persistent};
 
 typedef struct job {
     uint32_t mode;
@@ -134,8 +136,8 @@ static fg_status train(int32_t file, const job *work, uint32_t index) {
 }
 
 static fg_status run(int32_t file, const job *work) {
-    fg_status status = FG_OK;
-    if (FG_MODEL_PARAM_BYTES > 0U) {
+    fg_status status = fg_generated_model.reset(&state);
+    if (FG_MODEL_PARAM_BYTES > 0U && status == FG_OK) {
         memcpy(params, work->params == NULL ? fg_generated_model.initial_params : work->params,
                FG_MODEL_PARAM_BYTES);
         status = fg_generated_model.refresh(&state);

@@ -17,6 +17,7 @@ static _Alignas(FG_ALIGNMENT) uint8_t arena[AT_LEAST_ONE(FG_MODEL_ARENA_BYTES)];
 static _Alignas(FG_ALIGNMENT) uint8_t params[AT_LEAST_ONE(FG_MODEL_PARAM_BYTES)];
 static _Alignas(FG_ALIGNMENT) uint8_t base[AT_LEAST_ONE(FG_MODEL_PARAM_BYTES)];
 static _Alignas(FG_ALIGNMENT) int8_t shadow[AT_LEAST_ONE(FG_MODEL_SHADOW_BYTES)];
+static _Alignas(FG_ALIGNMENT) uint8_t persistent[AT_LEAST_ONE(FG_MODEL_PERSISTENT_BYTES)];
 static fg_node node;
 
 /* Bytes that pass between port and node at a time; only their copy costs memory. */
@@ -31,13 +32,14 @@ typedef struct piece {
 static void start(void) {
     size_t image_bytes = 0U;
     const uint8_t *image = fg_port_image(&image_bytes);
-    const fg_node_config config = {.model = &fg_generated_model,
-                                   .state = {.arena = arena, .params = params, .shadow = shadow},
-                                   .base = base,
-                                   .image = image,
-                                   .image_bytes = image_bytes,
-                                   .boot_count = fg_port_boot_count(),
-                                   .firmware_hash = FG_FIRMWARE_HASH};
+    const fg_node_config config = {
+        .model = &fg_generated_model,
+        .state = {.arena = arena, .params = params, .shadow = shadow, .persistent = persistent},
+        .base = base,
+        .image = image,
+        .image_bytes = image_bytes,
+        .boot_count = fg_port_boot_count(),
+        .firmware_hash = FG_FIRMWARE_HASH};
     /* A node that cannot work says so itself, in every HELLO. */
     if (fg_node_init(&node, &config) != FG_OK) {
         return;

@@ -4,7 +4,8 @@
 
 /* int8 forward kernels. Tensors are dense, height x width x channels, batch 1. Constants come
  * folded and checked from the code generator; a kernel trusts its parameters and cannot fail.
- * Results are bit for bit those of the reference arithmetic in SPEC.md. Kernels keep no state. */
+ * Results are bit for bit those of the reference arithmetic in SPEC.md. State lies in the
+ * caller's memory. */
 
 #include <stdint.h>
 
@@ -105,16 +106,33 @@ typedef struct fg_mean_params {
 
 void fg_mean(const fg_mean_params *params, const int8_t *input, int8_t *output);
 
+/* Two inputs element by element, of which either may be repeated along some dimensions. */
+typedef struct fg_broadcast {
+    int32_t size[3];    /* of the output, outermost first */
+    int32_t step[2][3]; /* per input: elements to the next position, 0 where it is repeated */
+} fg_broadcast;
+
 typedef struct fg_add_params {
-    int32_t count;
+    fg_broadcast shape;
+    int8_t sign; /* of the second input: 1 adds it, -1 subtracts it */
     int8_t input_zero[2];
     fg_tensor_scale input_scale[2]; /* to the sum's unit, from values shifted left by 20 */
     fg_tensor_scale scale;          /* from the sum to the output */
     fg_output output;
 } fg_add_params;
 
-/* `output` may be one of the inputs. */
+/* `output` may be one of the inputs, unless that one is repeated. */
 void fg_add(const fg_add_params *params, const int8_t *first, const int8_t *second, int8_t *output);
+
+typedef struct fg_mul_params {
+    fg_broadcast shape;
+    int8_t input_zero[2];
+    fg_tensor_scale scale; /* from the product to the output */
+    fg_output output;
+} fg_mul_params;
+
+/* `output` may be one of the inputs, unless that one is repeated. */
+void fg_mul(const fg_mul_params *params, const int8_t *first, const int8_t *second, int8_t *output);
 
 typedef struct fg_pad_params {
     int32_t input[3], before[3], output[3]; /* elements per dimension, outermost first */
@@ -141,6 +159,73 @@ typedef struct fg_quantize_params {
 
 /* From one int8 quantisation to another. `output` may be `input`. */
 void fg_quantize(const fg_quantize_params *params, const int8_t *input, int8_t *output);
+
+/* Any function of one value, from a table of its values at -128 to 127. `output` may be `input`. */
+void fg_lookup(const int8_t table[256], const int8_t *input, int32_t count, int8_t *output);
+
+typedef struct fg_transpose_params {
+    int32_t size[4]; /* of the output, outermost first */
+    int32_t step[4]; /* elements of the input to the next position */
+} fg_transpose_params;
+
+void fg_transpose(const fg_transpose_params *params, const int8_t *input, int8_t *output);
+
+/* Copies `rows` rows of `width` values into some columns of a wider matrix; `pitch` is the width of
+ * that one, `output` where the first row begins in it. */
+void fg_copy_columns(const int8_t *input, int32_t rows, int32_t width, int8_t *output,
+                     int32_t pitch);
+
+typedef struct fg_resize_params {
+    int16_t out_h, out_w, in_w, channels;
+    const int16_t *rows;    /* of the input, per row of the output */
+    const int16_t *columns; /* likewise */
+} fg_resize_params;
+
+void fg_resize_nearest(const fg_resize_params *params, const int8_t *input, int8_t *output);
+
+typedef struct fg_svdf_params {
+    int32_t inputs, units, rank, memory; /* units * rank filters with so many steps of memory */
+    fg_tensor_scale feature_scale;       /* from features to state */
+    int32_t state_zero;
+    fg_tensor_scale scale; /* from sums over time to the output */
+    fg_output output;
+} fg_svdf_params;
+
+/* Feature weights [filters][inputs], time weights and state [filters][memory], the latest value
+ * last. Zero points are folded into both biases: the input's into feature_bias [filters], the
+ * state's into bias [units]. `state` outlives the call. Sums wrap at 32 bits. */
+void fg_svdf8(const fg_svdf_params *params, const int8_t *feature, const int32_t *feature_bias,
+              const int8_t *time, const int32_t *bias, const int8_t *input, int8_t *state,
+              int8_t *output);
+
+/* Likewise, with 16-bit time weights and state. */
+void fg_svdf16(const fg_svdf_params *params, const int8_t *feature, const int32_t *feature_bias,
+               const int16_t *time, const int32_t *bias, const int8_t *input, int16_t *state,
+               int8_t *output);
+
+/* One gate of an LSTM: two products, each scaled to Q3.12. */
+typedef struct fg_lstm_gate {
+    const int8_t *input_weights;     /* [cells][inputs] */
+    const int32_t *input_bias;       /* the input's zero point folded in */
+    const int8_t *recurrent_weights; /* [cells][cells] */
+    const int32_t *recurrent_bias;   /* likewise, of the last output */
+    fg_tensor_scale input_scale, recurrent_scale;
+} fg_lstm_gate;
+
+typedef struct fg_lstm_params {
+    int32_t steps, inputs, cells;
+    const fg_lstm_gate *gates; /* input, forget, cell, output */
+    int32_t gate_count;        /* 3: without the input gate, which is then 1 - forget */
+    int32_t cell_bits;         /* integer bits of the cell, 0 to 6 */
+    int32_t clip;              /* largest magnitude of the cell; 0: none */
+    fg_tensor_scale scale;     /* from output gate * tanh(cell) to the output */
+    fg_output output;
+} fg_lstm_params;
+
+/* A sequence [steps][inputs] to [steps][cells]. `hidden`, the last output, and `cell`, both
+ * [cells], outlive the call. */
+void fg_lstm(const fg_lstm_params *params, const int8_t *input, int8_t *hidden, int16_t *cell,
+             int8_t *output);
 
 #ifdef __cplusplus
 }

@@ -461,7 +461,7 @@ typedef struct fg_msg_update_header {
     /* mean on the held-out samples, 1/1024 bit (squared error: 1/1024 of the squared output
      * unit), saturating */
     uint16_t eval_loss;
-    /* mean over the steps of this round, likewise */
+    /* mean over all visits to training samples in this round, likewise */
     uint16_t train_loss;
 } fg_msg_update_header;
 

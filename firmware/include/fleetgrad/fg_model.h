@@ -15,7 +15,12 @@ extern "C" {
 #endif
 
 /* Raised whenever generated code and runtime must change together. */
-#define FG_MODEL_ABI 1U
+#define FG_MODEL_ABI 2U
+
+/* The parameter vector is little-endian on the line and used in place. */
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "parameters are little-endian: this machine is not"
+#endif
 
 /* Alignment, in bytes, of every buffer the caller hands over. */
 #define FG_ALIGNMENT 8U
@@ -27,7 +32,7 @@ typedef enum fg_loss {
 } fg_loss;
 
 typedef enum fg_segment_kind {
-    FG_SEGMENT_BIAS = 0,  /* int32, in units of s_x * s_w */
+    FG_SEGMENT_BIAS = 0,  /* int32, in units of s_x * s_w; within +-2^30 */
     FG_SEGMENT_WEIGHT = 1 /* int16 masters: 1/256 of the unit of the int8 weight */
 } fg_segment_kind;
 
@@ -44,6 +49,7 @@ typedef struct fg_model_state {
     uint8_t *arena;  /* arena_bytes: activations, errors; from accumulate() to apply() batch rows */
     uint8_t *params; /* param_bytes: the parameter vector being trained */
     int8_t *shadow;  /* shadow_bytes: the masters rounded to int8, what the forward pass reads */
+    uint8_t *persistent; /* persistent_bytes: state of operators such as SVDF, kept between runs */
 } fg_model_state;
 
 /* What a sample should have given: a class, or a vector in the output's own quantisation. */
@@ -73,7 +79,8 @@ typedef struct fg_model {
     uint32_t arena_bytes;
     uint32_t param_bytes;
     uint32_t shadow_bytes;
-    uint32_t input_offset; /* of the input tensor in the arena */
+    uint32_t persistent_bytes; /* 0: the model has no state */
+    uint32_t input_offset;     /* of the input tensor in the arena */
     uint32_t input_bytes;
     uint32_t output_offset; /* of the output tensor in the arena */
     uint32_t output_bytes;
@@ -84,12 +91,18 @@ typedef struct fg_model {
     const fg_segment *segments;
     const uint8_t *initial_params; /* param_bytes: the parameter vector as exported */
 
-    /* Input (already in the arena; it may be overwritten) to output. */
+    /* All entry points exist. Without a loss, evaluate(), accumulate() and apply() do nothing but
+     * return FG_ERR_UNSUPPORTED. */
+
+    /* Operators' state as at the beginning of a sequence; call before the first forward(). */
+    fg_status (*reset)(const fg_model_state *state);
+    /* Input (already in the arena; it may be overwritten) to output; state goes on from the last
+     * forward(). */
     fg_status (*forward)(const fg_model_state *state);
-    /* forward(), then the loss and the prediction against the target. */
+    /* reset() and forward(), then the loss and the prediction against the target. */
     fg_status (*evaluate)(const fg_model_state *state, const fg_target *target,
                           fg_metrics *metrics);
-    /* forward() and the loss; keeps what the update needs in row `row` < batch. */
+    /* reset(), forward() and the loss; keeps what the update needs in row `row` < batch. */
     fg_status (*accumulate)(const fg_model_state *state, const fg_target *target, uint32_t row,
                             fg_metrics *metrics);
     /* One update of the parameters from the mean gradient of rows 0 .. rows-1; refreshes the

@@ -12,7 +12,7 @@ typedef enum fg_status {
     FG_ERR_VERSION = -5,    /* a format or protocol version this build does not speak */
     FG_ERR_STATE = -6,      /* a valid request at the wrong time */
     FG_ERR_MODEL = -7,      /* meant for another model */
-    FG_ERR_UNSUPPORTED = -8 /* the generated model has no such entry point */
+    FG_ERR_UNSUPPORTED = -8 /* the generated model cannot do this: it does not train */
 } fg_status;
 
 #if defined(__GNUC__) || defined(__clang__)

@@ -14,7 +14,8 @@
 #define PARAMS_AT (ARENA_AT + ROUND_UP((size_t)FG_MODEL_ARENA_BYTES))
 #define BASE_AT   (PARAMS_AT + ROUND_UP((size_t)FG_MODEL_PARAM_BYTES))
 #define SHADOW_AT (BASE_AT + ROUND_UP((size_t)FG_MODEL_PARAM_BYTES))
-#define END_AT    (SHADOW_AT + ROUND_UP((size_t)FG_MODEL_SHADOW_BYTES))
+#define STATE_AT  (SHADOW_AT + ROUND_UP((size_t)FG_MODEL_SHADOW_BYTES))
+#define END_AT    (STATE_AT + ROUND_UP((size_t)FG_MODEL_PERSISTENT_BYTES))
 
 static const fg_model *const model = &fg_generated_model;
 
@@ -26,7 +27,8 @@ static fg_model_state state_of(void *memory) {
     uint8_t *bytes = memory;
     const fg_model_state state = {.arena = bytes + ARENA_AT,
                                   .params = bytes + PARAMS_AT,
-                                  .shadow = (int8_t *)(bytes + SHADOW_AT)};
+                                  .shadow = (int8_t *)(bytes + SHADOW_AT),
+                                  .persistent = bytes + STATE_AT};
     return state;
 }
 
@@ -84,7 +86,12 @@ int32_t fg_virtual_load(void *memory, size_t bytes) {
         return FG_ERR_SIZE;
     }
     memset(memory, 0, END_AT);
-    return model->param_bytes == 0U ? FG_OK : fg_virtual_set_params(memory, model->initial_params);
+    const fg_model_state state = state_of(memory);
+    const fg_status status = model->reset(&state);
+    if (status != FG_OK || model->param_bytes == 0U) {
+        return status;
+    }
+    return fg_virtual_set_params(memory, model->initial_params);
 }
 
 int32_t fg_virtual_forward(void *memory, const int8_t *inputs, int8_t *outputs, uint32_t count) {
@@ -104,9 +111,6 @@ int32_t fg_virtual_evaluate(void *memory, const int8_t *input, uint32_t label, c
                             fg_metrics *metrics) {
     const fg_model_state state = state_of(memory);
     const fg_target target = {label, values};
-    if (model->evaluate == NULL) {
-        return FG_ERR_UNSUPPORTED;
-    }
     memcpy(state.arena + model->input_offset, input, model->input_bytes);
     return model->evaluate(&state, &target, metrics);
 }
@@ -115,16 +119,13 @@ int32_t fg_virtual_accumulate(void *memory, const int8_t *input, uint32_t label,
                               const int8_t *values, uint32_t row, fg_metrics *metrics) {
     const fg_model_state state = state_of(memory);
     const fg_target target = {label, values};
-    if (model->accumulate == NULL) {
-        return FG_ERR_UNSUPPORTED;
-    }
     memcpy(state.arena + model->input_offset, input, model->input_bytes);
     return model->accumulate(&state, &target, row, metrics);
 }
 
 int32_t fg_virtual_apply(void *memory, uint32_t rows, const fg_step *step) {
     const fg_model_state state = state_of(memory);
-    return model->apply == NULL ? FG_ERR_UNSUPPORTED : model->apply(&state, rows, step);
+    return model->apply(&state, rows, step);
 }
 
 void fg_virtual_get_params(const void *memory, uint8_t *params) {

@@ -49,7 +49,7 @@ static fg_status check_samples(const fg_model *model, const fg_image *image) {
 fg_status fg_node_init(fg_node *node, const fg_node_config *config) {
     memset(node, 0, sizeof *node);
     node->config = *config;
-    node->payload_max = FG_WIRE_PAYLOAD_DEFAULT;
+    node->payload_max = FG_NODE_PAYLOAD_DEFAULT;
     fg_frame_decoder_init(&node->decoder, node->rx, (uint16_t)sizeof node->rx);
 
     fg_status status = check_model(config->model);

@@ -42,7 +42,7 @@ static void hello_request(fg_node *node, const fg_frame *frame) {
                                 ? request.max_payload
                                 : (uint16_t)FG_NODE_PAYLOAD_MAX;
     } else {
-        node->payload_max = FG_WIRE_PAYLOAD_DEFAULT;
+        node->payload_max = FG_NODE_PAYLOAD_DEFAULT;
     }
     if (node->session != frame->session) {
         /* Replies to the session before mean nothing in this one. */
@@ -74,8 +74,7 @@ static uint32_t judge(const fg_node *node, const fg_msg_round_open *terms, uint3
         *detail = model->param_bytes;
         return FG_ERROR_CODE_WRONG_MODEL;
     }
-    if ((train && (model->accumulate == NULL || model->apply == NULL)) ||
-        (evaluate && model->evaluate == NULL)) {
+    if (model->loss == FG_LOSS_NONE) {
         return FG_ERROR_CODE_UNSUPPORTED;
     }
     /* A device without held-out samples can still train: its update says that it evaluated none. */

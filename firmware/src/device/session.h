@@ -4,6 +4,11 @@
 
 #include "fleetgrad/fg_node.h"
 
+/* What this build sends to a host that has not said what it takes. */
+#define FG_NODE_PAYLOAD_DEFAULT                                                                    \
+    ((uint16_t)(FG_NODE_PAYLOAD_MAX < FG_WIRE_PAYLOAD_DEFAULT ? FG_NODE_PAYLOAD_MAX                \
+                                                              : FG_WIRE_PAYLOAD_DEFAULT))
+
 /* Acts on one intact frame; what it answers waits in node->outbox. */
 void fg_session_handle(fg_node *node, const fg_frame *frame);
 

@@ -3,6 +3,26 @@
 
 #include <string.h>
 
+#include "fleetgrad/fg_train.h"
+
+/* Kernels rely on biases within these limits, or their sums would leave 32 bits; the line may bring
+ * any. (Masters beyond theirs are moved by refresh().) */
+static void limit_biases(const fg_model *model, uint8_t *params) {
+    for (uint32_t s = 0U; s < model->segment_count; s++) {
+        const fg_segment *segment = &model->segments[s];
+        const uint32_t count = segment->kind == FG_SEGMENT_BIAS ? segment->count : 0U;
+        for (uint32_t i = 0U; i < count; i++) {
+            uint8_t *at = params + segment->offset + 4U * i;
+            int32_t bias = 0;
+            memcpy(&bias, at, sizeof bias);
+            if (bias > FG_BIAS_LIMIT || bias < -FG_BIAS_LIMIT) {
+                bias = bias < 0 ? -FG_BIAS_LIMIT : FG_BIAS_LIMIT;
+                memcpy(at, &bias, sizeof bias);
+            }
+        }
+    }
+}
+
 fg_status fg_work_begin(fg_node *node) {
     const fg_node_config *config = &node->config;
     memset(&node->work, 0, sizeof node->work);
@@ -11,6 +31,7 @@ fg_status fg_work_begin(fg_node *node) {
         return FG_OK; /* nothing trains: the model computes with its constants alone */
     }
     memcpy(config->state.params, config->base, config->model->param_bytes);
+    limit_biases(config->model, config->state.params);
     return config->model->refresh(&config->state);
 }
 

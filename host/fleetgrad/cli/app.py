@@ -6,6 +6,7 @@ from __future__ import annotations
 import difflib
 import errno
 import importlib
+import io
 import json
 import os
 import signal
@@ -85,11 +86,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     signal.signal(signal.SIGTERM, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # no name is too odd to be told
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = fleetgrad.main(arguments, prog_name="fleetgrad", standalone_mode=False)
     except BrokenPipeError:
-        # The reader of our output has seen enough; keep Python from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_stdout()  # its reader has seen enough
         return FAILED
     except (KeyboardInterrupt, Exception) as error:
         explained = explain(error)
@@ -97,9 +100,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         print_error(explained)
         if "--json" in arguments:  # stdout gets its one document in failure too
-            print(json.dumps({"error": error_document(explained)}))
+            try:
+                print(json.dumps({"error": error_document(explained)}), flush=True)
+            except OSError:  # stdout itself is what fails
+                _give_up_stdout()
         return explained.exit_code
     return status if isinstance(status, int) else OK  # an int where the verb chose to exit
+
+
+def _give_up_stdout() -> None:
+    """Keeps Python from writing what is left, and from complaining about it, at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

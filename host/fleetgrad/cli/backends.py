@@ -22,7 +22,7 @@ from fleetgrad.toolchain.library import Library, NativeModel
 from fleetgrad_codegen.bundle import generate
 from fleetgrad_codegen.frontend.tflite import read_model
 from fleetgrad_codegen.ir import Graph, Op
-from fleetgrad_codegen.ops import run_ops
+from fleetgrad_codegen.ops import carried, run_ops
 from fleetgrad_codegen.ops.boundary import split_boundary
 
 REFERENCE: Final = "reference"
@@ -163,9 +163,10 @@ def _reference(model: Model, samples: Int8, done: Callable[[int], None]) -> Outp
     graph = model.device
     (source,), (target,) = graph.inputs, graph.outputs
     shape = graph.tensors[source].shape
-    rows = []
+    rows, state = [], dict[int, Array]()
     for count, sample in enumerate(samples, 1):
-        known = run_ops(graph, graph.ops, {source: sample.reshape(shape)})
+        known = run_ops(graph, graph.ops, {**state, source: sample.reshape(shape)})
+        state = carried(graph, known)
         rows.append(known[target].reshape(1, -1))
         done(count)
     return Outputs(np.concatenate(rows))

@@ -10,7 +10,7 @@ import click
 from rich.table import Table
 
 from fleetgrad.config import Config
-from fleetgrad.errors import UsageError
+from fleetgrad.errors import LinkClosed, UsageError
 from fleetgrad.run.prepare import gather
 
 from .fleets import prepare_fleet
@@ -62,8 +62,12 @@ def command(ui: Ui, config: Config, board_id: str | None, devices: int | None) -
         document = {"devices": found, "model_digest": made.generated.digest.hex()}
         ui.result(document, table)
         ui.note("Ctrl-C stops them")
-        with contextlib.suppress(KeyboardInterrupt):  # the way to end it, not an accident
-            relay.serve()
-        relay.close()
+        try:
+            with contextlib.suppress(KeyboardInterrupt):  # the way to end it, not an accident
+                relay.serve()
+        except LinkClosed as error:
+            ui.refuse(error)
+        finally:
+            relay.close()
     finally:
         fleet.stop()

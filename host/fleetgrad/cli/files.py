@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -53,17 +55,44 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Yields:
         The path to write to. It is renamed to `path` at the end, or removed after an exception.
+
+    Raises:
+        OSError: It cannot be written; names `path`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary: Path | None = None
     try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None  # not the temporary name
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def refuse_to_overwrite(output: Path | None, *sources: Path) -> None:
+    """Keeps a verb from writing its result over what it was made from.
+
+    Args:
+        output: Where the result goes; None for nowhere.
+        sources: What the verb reads.
+
+    Raises:
+        UsageError: They are the same file.
+    """
+    for source in sources:
+        if output is not None and output.exists() and source.exists() and output.samefile(source):
+            raise UsageError(
+                "the output would overwrite an input", str(output), hint="another name with -o"
+            )
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -90,8 +119,9 @@ def read_array(path: Path, key: str) -> npt.NDArray[Any]:
         UsageError: The file cannot be read.
         DataError: It is no .npz, or has no such array.
     """
-    if not path.exists():
-        raise UsageError("no such file", str(path), hint="check the path")
+    if not path.is_file():
+        what = "not a file" if path.exists() else "no such file"
+        raise UsageError(what, str(path), hint="check the path")
     try:
         with np.load(path, allow_pickle=False) as archive:
             if key not in archive:
@@ -99,7 +129,7 @@ def read_array(path: Path, key: str) -> npt.NDArray[Any]:
                     f"there is no array {key!r}", str(path), f"one of {sorted(archive)}"
                 )
             return np.asarray(archive[key])
-    except (ValueError, zipfile.BadZipFile, EOFError, AttributeError, TypeError) as error:
+    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, TypeError) as error:
         raise DataError(
             "not an .npz of plain arrays", str(path), hint="write it with numpy.savez"
         ) from error

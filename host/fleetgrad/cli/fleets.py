@@ -13,6 +13,7 @@ from fleetgrad.boards import Board, load_board
 from fleetgrad.config import Config
 from fleetgrad.errors import ConfigError
 from fleetgrad.fleet import Fleet, NativeFleet, QemuFleet, VirtualFleet
+from fleetgrad.store import refuse_if_in_use
 from fleetgrad.toolchain import Image
 
 from .firmware import Build, build_firmware
@@ -47,7 +48,7 @@ KINDS: Final = {
 
 
 def prepare_fleet(config: Config, out: Path) -> tuple[Build, Board, Fleet]:
-    """Builds what the configured kind of fleet runs.
+    """Builds what the configured kind of fleet runs, unless a run is under way in its directory.
 
     Args:
         config: Names the kind and, for emulators, the board.
@@ -60,6 +61,7 @@ def prepare_fleet(config: Config, out: Path) -> tuple[Build, Board, Fleet]:
         raise ConfigError(
             f"there is no fleet {config.fleet.kind!r}", "fleet.kind", f"one of {', '.join(KINDS)}"
         )
+    refuse_if_in_use(config.run.dir)
     kind = KINDS[config.fleet.kind]
     board = load_board(paths.boards(), kind.board or config.fleet.board)
     made = build_firmware(config, board, kind.app, out)

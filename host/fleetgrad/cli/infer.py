@@ -11,7 +11,7 @@ import click
 from rich.text import Text
 
 from .backends import REFERENCE, Model, open_backend
-from .files import about, read_array, read_bytes, write_arrays
+from .files import about, read_array, read_bytes, refuse_to_overwrite, write_arrays
 from .ui import Ui, verb
 
 
@@ -26,6 +26,7 @@ from .ui import Ui, verb
 @verb
 def command(ui: Ui, model: Path, source: Path, backend: str, output: Path) -> None:
     """Runs every sample through the model and writes its outputs."""
+    refuse_to_overwrite(output, model, source)
     with about(model):
         loaded = Model.read(read_bytes(model, "model"), model.stem)
     samples = read_array(source, "x")

@@ -59,6 +59,7 @@ def figures_of(bundle: Bundle, scheme: str, problem: BudgetError | None) -> dict
         "arena_bytes": memory.layout.arena_bytes,
         "lower_bound_bytes": memory.layout.lower_bound_bytes,
         "params_ram_bytes": memory.params_ram_bytes,
+        "persistent_bytes": memory.persistent_bytes,
         "ram_bytes": memory.ram_bytes,
         "flash_bytes": memory.weights_flash_bytes,
         "forward_macs": cost["forward_macs"],
@@ -154,7 +155,7 @@ def page_of(bundle: Bundle, row: dict[str, Any], name: str, board: Board) -> str
     tiles = [
         Tile("Arena", kilobytes(row["arena_bytes"]), f"{row['lower_bound_bytes']:,} B at least"),
         Tile("Parameters", kilobytes(row["params_ram_bytes"]), "trained, their base, int8 shadow"),
-        Tile("RAM", kilobytes(row["ram_bytes"]), "arena and parameters"),
+        Tile("RAM", kilobytes(row["ram_bytes"]), "arena, parameters and state"),
         Tile("Flash", kilobytes(row["flash_bytes"]), "weights and initial parameters"),
         Tile("Forward", millions(row["forward_macs"]), "multiply-accumulates"),
         Tile("Backward", millions(row["backward_macs"]), "multiply-accumulates"),

@@ -9,6 +9,7 @@ import click
 
 from fleetgrad.config import Config
 from fleetgrad.report import device_table, round_table
+from fleetgrad.results import RunResult
 from fleetgrad.run import execute
 
 from .bundles import SchemeName, with_scheme
@@ -33,6 +34,10 @@ def command(ui: Ui, config: Config, kind: str | None, scheme: str | None) -> Non
     made, board, fleet = prepare_fleet(config, out)
     ui.note(f"{made.image.path.name} for {board.id}, built in {made.seconds:.1f} s")
     with Watcher(ui) as watcher:
-        result = execute(config, made.folder, fleet, watcher)
-    document = result.to_json() | {"resumed": result.resumed, "version": result.version}
-    ui.result(document, round_table(result), "", device_table(result))
+
+        def deliver(result: RunResult) -> None:
+            watcher.close()
+            document = result.to_json() | {"resumed": result.resumed, "version": result.version}
+            ui.result(document, round_table(result), "", device_table(result))
+
+        execute(config, made.folder, fleet, watcher, deliver=deliver)

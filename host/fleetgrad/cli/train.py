@@ -14,7 +14,7 @@ from fleetgrad.errors import UsageError
 from fleetgrad.report.units import count, percent
 
 from .bundles import SchemeName, make_bundle, with_scheme
-from .files import write_bytes
+from .files import refuse_to_overwrite, write_bytes
 from .local import TRAINERS, Learned, trainer_of
 from .project import configured_for_a_model
 from .ui import Ui, verb
@@ -49,6 +49,7 @@ def command(
         config = with_scheme(config, scheme)
     if config.scheme.name == "none":
         raise UsageError("nothing trains", "scheme.name", "a scheme other than none")
+    refuse_to_overwrite(output, config.model.path, config.data.path)
     generated = make_bundle(config, None)
     with trainer_of(backend, config, generated, user) as trainer:
         ui.note(f"device {trainer.device.device} ({trainer.device.name}), {backend}")

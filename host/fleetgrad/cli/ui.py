@@ -80,7 +80,7 @@ class Ui:
     def result(self, document: Mapping[str, Any], *shown: RenderableType) -> None:
         """Prints the verb's result: the document with --json, else the tables."""
         if self.as_json:
-            print(json.dumps(document, indent=2))
+            print(json.dumps(document, indent=2), flush=True)  # the verb may go on for long
             return
         for renderable in shown:
             self.out.print(renderable)

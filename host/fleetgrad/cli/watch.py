@@ -29,6 +29,10 @@ class Watcher:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the bar, so that results can follow it."""
         self._stack.close()
 
     def run_started(self, started: RunStarted) -> None:

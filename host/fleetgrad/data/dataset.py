@@ -6,6 +6,7 @@ device), and optionally ``test``, which marks the held-out samples.
 """
 
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,16 +81,22 @@ def read(path: Path) -> Dataset:
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as loaded:
-            if not isinstance(loaded, np.lib.npyio.NpzFile):
-                raise DataError("a single array", where=str(path), expected="an .npz file")
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            raise DataError(
+                "the data set is a single array",
+                where=str(path),
+                expected="an .npz file with x, y and perhaps user and test",
+                hint="write it with numpy.savez",
+            )
+        with loaded:
             return {name: loaded[name] for name in loaded.files if name in ARRAYS}
     except DataError:
         raise
     except OSError as error:
         reason = error.strerror or str(error)
         raise DataError(f"cannot read the data set: {reason}", where=str(path)) from error
-    except (ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
             "cannot read the data set: it is not an .npz of plain arrays, or it is damaged",
             where=str(path),
@@ -122,7 +129,14 @@ def _users(arrays: dict[str, NDArray[Any]], count: int, path: Path) -> NDArray[n
             expected="one integer or text for every sample",
         )
     if user.dtype.kind == "S":
-        return np.char.decode(user, "utf-8")
+        try:
+            return np.char.decode(user, "utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"a user's name is no text: {error.object!r}",
+                where=f"{path}: user",
+                expected="UTF-8",
+            ) from error
     return user.astype(np.str_)
 
 

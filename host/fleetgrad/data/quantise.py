@@ -33,7 +33,8 @@ def quantise_input(x: NDArray[Any], spec: TensorSpec, *, where: str) -> NDArray[
         return (flat.astype(np.int16) - 128).astype(np.int8)
     if np.issubdtype(x.dtype, np.floating):
         return _affine(flat, spec)
-    own = "" if spec.source_dtype == "float32" else f", or {spec.source_dtype} as the model has it"
+    bytes_too = spec.source_dtype in ("int8", "uint8")
+    own = f", or {spec.source_dtype} as the model has it" if bytes_too else ""
     raise DataError(
         f"samples are {x.dtype}",
         where=where,

@@ -4,6 +4,7 @@
 from dataclasses import dataclass
 
 from fleetgrad.device.events import Refused
+from fleetgrad.device.update import Update
 from fleetgrad.wire.messages import SCHEMA_HASH, WIRE_VERSION, ErrorCode, Hello
 
 
@@ -71,3 +72,17 @@ def check(hello: Hello, expected: Expected) -> Refused | None:
             f" {expected.model_digest.hex()}: rebuild and flash its firmware",
         )
     return None
+
+
+def boast(update: Update, hello: Hello) -> str:
+    """Says which samples an update claims that its device does not have; empty when none.
+
+    The claim is the update's weight in the mean, so it must not be larger than the truth.
+    """
+    for kind, claimed, held in (
+        ("training", update.samples, hello.train_samples),
+        ("held-out", update.eval_samples, hello.eval_samples),
+    ):
+        if claimed > held:
+            return f"an update from {claimed} {kind} samples of a device that holds {held}"
+    return ""

@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass
 
-from fleetgrad.device.checks import UNABLE, Expected, check
+from fleetgrad.device.checks import UNABLE, Expected, boast, check
 from fleetgrad.device.events import (
     Arrived,
     DeviceEvent,
@@ -317,14 +317,17 @@ class DeviceSession:
         ack, blob = exchange.accept(chunk)
         if ack is not None:
             self._send(ack)
-        if blob is None:
+        if blob is None or self._hello is None:
             return []
         exchange.finish()
         number = exchange.terms.round
         try:
-            return [Arrived(self.device, number, exchange.read(blob))]
+            update = exchange.read(blob)
         except FleetgradError as error:
             return [Spoiled(self.device, number, error.what)]
+        if claim := boast(update, self._hello):
+            return [Spoiled(self.device, number, claim)]
+        return [Arrived(self.device, number, update)]
 
     def _status(self, status: Status) -> None:
         """A living device that is not at our round, or has nothing left to do, needs the terms."""

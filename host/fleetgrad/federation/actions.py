@@ -70,6 +70,14 @@ class Note:
 
 
 @dataclass(frozen=True)
+class Bar:
+    """Ledger: a device takes no part in the run, as long as it is what it is."""
+
+    device: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class Finish:
     """Ledger: the run is complete."""
 
@@ -107,6 +115,6 @@ class Dismiss:
     round: int
 
 
-LedgerAction: TypeAlias = OpenRound | Record | CloseRound | Note | Finish
+LedgerAction: TypeAlias = OpenRound | Record | CloseRound | Note | Bar | Finish
 DeviceAction: TypeAlias = Assign | SendReceipt | Dismiss
 Action: TypeAlias = LedgerAction | DeviceAction | Fail

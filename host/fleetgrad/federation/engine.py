@@ -25,6 +25,7 @@ from fleetgrad.errors import FleetError, RoundError
 from fleetgrad.federation.actions import (
     Action,
     Assign,
+    Bar,
     CloseRound,
     Dismiss,
     Fail,
@@ -96,12 +97,7 @@ def _take(state: State, event: DeviceEvent) -> Step:
             )
             return _out(state, event.device, None, "lost", event.reason)
         case Refused():
-            state = replace(
-                state,
-                present=state.present - {event.device},
-                barred={**state.barred, event.device: event.reason},
-            )
-            return _out(state, event.device, None, "refused", event.reason)
+            return _bar(state, event.device, "refused", event.reason)
         case Rebooted():
             number = state.round.number if state.round else None
             text = f"it started again (boot {event.boots})"
@@ -115,9 +111,7 @@ def _joined(state: State, event: Joined) -> Step:
     if device in state.barred:
         return state, []
     if event.train_samples == 0:
-        reason = "it holds no samples"
-        state = replace(state, barred={**state.barred, device: reason})
-        return _out(state, device, None, "empty", reason)
+        return _bar(state, device, "empty", "it holds no samples")
     actions: list[Action] = []
     if state.round and device in state.lost:  # it is back: its update is awaited again
         state = replace(state, round=replace(state.round, out=_without(state.round.out, device)))
@@ -165,6 +159,15 @@ def _out(state: State, device: int, number: int | None, kind: str, reason: str) 
     return replace(state, round=current), [replace(note, round=current.number)]
 
 
+def _bar(state: State, device: int, kind: str, reason: str) -> Step:
+    """Counts a device out of the whole run."""
+    state = replace(
+        state, present=state.present - {device}, barred={**state.barred, device: reason}
+    )
+    state, actions = _out(state, device, None, kind, reason)
+    return state, [*actions, Bar(device, reason)]
+
+
 def _advance(state: State, now: float, strategy: Strategy) -> Step:
     """Moves on when everything for it is there; returns the very same state when not."""
     if state.stage is Stage.GATHERING:
@@ -205,8 +208,8 @@ def _gather(state: State, now: float) -> Step:
 def _open(state: State, now: float) -> Step:
     number = state.next_round
     plan = state.plan
-    able = [d for d in plan.roster if d not in state.barred]
     evaluation = number > plan.rounds
+    able = [d for d in (plan.evaluators if evaluation else plan.roster) if d not in state.barred]
     selected = select(
         able,
         number,

@@ -15,6 +15,7 @@ class Plan:
 
     Attributes:
         roster: Device ids that hold samples to train on.
+        evaluators: Those of the roster that hold held-out samples too.
         model_digest: First 8 bytes of the bundle's digest.
         rounds: Training rounds; one evaluation-only round follows them.
         min_updates: A round with fewer is repeated or fails the run.
@@ -31,6 +32,7 @@ class Plan:
     """
 
     roster: tuple[int, ...]
+    evaluators: tuple[int, ...]
     model_digest: bytes
     rounds: int
     min_updates: int

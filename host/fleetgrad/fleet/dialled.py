@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fleetgrad.errors import FleetError
 from fleetgrad.fleet.base import Endpoint, Placement
+from fleetgrad.fleet.descriptors import allow_links
 from fleetgrad.fleet.processes import Processes, log_tail
 from fleetgrad.link import Listener, SocketLink
 
@@ -47,6 +48,7 @@ class DialledFleet:
 
     def start(self, placements: Sequence[Placement], directory: Path) -> list[Endpoint]:
         """See :class:`fleetgrad.fleet.Fleet`."""
+        allow_links(len(placements))
         listeners: dict[int, Listener] = {}
         try:
             started = {}

@@ -18,11 +18,13 @@ from pathlib import Path
 from fleetgrad.data.image import boot_base
 from fleetgrad.errors import LinkClosed
 from fleetgrad.fleet.base import Endpoint, Placement
+from fleetgrad.fleet.descriptors import allow_links
 from fleetgrad.link import SocketLink, socket_pair
 from fleetgrad.toolchain.library import Library
 
 _OUT_BYTES = 16384
-_PIECES = 4096  # samples or frames per call: milliseconds, so that no device starves another
+_PIECES_FIRST, _PIECES_MOST = 64, 4096  # samples or frames per call
+_TURN_S = 0.004  # of computing, until the next device has its turn: all must answer in time
 _FOREVER = 0xFFFFFFFF
 _FIRMWARE_HASH = 0
 _LINK_FULL_S = 0.001  # until a link that took nothing is tried again
@@ -38,6 +40,7 @@ class _Device:
         self._out = ctypes.create_string_buffer(_OUT_BYTES)
         self._more = ctypes.c_int32()
         self._unsent = b""
+        self._pieces = _PIECES_FIRST
         self.link = link
         self.due: float | None = 0.0  # when it wants to work without new bytes; None: never
         # Any status is fine: a device that cannot work says so in its HELLO.
@@ -68,14 +71,16 @@ class _Device:
                 self.due = now + _LINK_FULL_S
                 return
         clock = ctypes.c_uint32(int(now * 1000) & _FOREVER)
+        started = time.monotonic()
         count = self._raw.fg_virtual_run(
             self._memory,
             clock,
-            ctypes.c_uint32(_PIECES),
+            ctypes.c_uint32(self._pieces),
             self._out,
             ctypes.c_size_t(_OUT_BYTES),
             ctypes.byref(self._more),
         )
+        self._take_turns_of(time.monotonic() - started)
         if count:
             data = self._out.raw[:count]
             self._unsent = data[self.link.write(data) :]
@@ -86,6 +91,13 @@ class _Device:
             self.due = now
         else:
             self.due = None if wait == _FOREVER else now + wait / 1000
+
+    def _take_turns_of(self, seconds: float) -> None:
+        """Makes the next call shorter or longer, after the last one took so long."""
+        if seconds > _TURN_S:
+            self._pieces = max(1, self._pieces // 2)
+        elif 2 * seconds < _TURN_S:
+            self._pieces = min(_PIECES_MOST, 2 * self._pieces)
 
 
 class _Worker(threading.Thread):
@@ -144,6 +156,7 @@ class VirtualFleet:
     def start(self, placements: Sequence[Placement], directory: Path) -> list[Endpoint]:
         """See :class:`fleetgrad.fleet.Fleet`."""
         del directory  # virtual devices remember nothing
+        allow_links(len(placements))
         library = Library(self._path)
         devices, endpoints = [], []
         for placement in placements:

@@ -31,6 +31,9 @@ from fleetgrad.run.recorder import Recorder
 # After the last commit, so long at most for the last receipts to leave.
 _FAREWELL_S = 1.0
 
+# So many lines of a device's own are told: a boot log whole, and not a line that is all noise.
+_PRINTED_LINES = 32
+
 
 @dataclass
 class Station:
@@ -42,6 +45,7 @@ class Station:
     open: bool = True
     counted_up: int = 0
     counted_down: int = 0
+    printed: int = 0
 
 
 class Conductor:
@@ -164,7 +168,8 @@ class Conductor:
                 case Assign() | SendReceipt() | Dismiss():
                     events += self._instruct(action)
                 case OpenRound():
-                    self._begin_count()
+                    if action.attempt == 0:  # a repetition is part of its round
+                        self._begin_count()
                     self._observer.round_opened(
                         action.round, action.selected, action.evaluation_only
                     )
@@ -242,8 +247,16 @@ class Conductor:
                 self._ready.add(event.device)
                 self._observer.device_ready(event.device, len(self._ready), len(self._stations))
             case Printed():
-                self._observer.notice(f"device {event.device} printed: {event.text}")
+                self._quote(event)
             case Rebooted() | Refused():
                 pass  # the engine's notes tell of them
             case _:
                 pass
+
+    def _quote(self, event: Printed) -> None:
+        station = self._stations[event.device]
+        station.printed += 1
+        if station.printed <= _PRINTED_LINES:
+            self._observer.notice(f"device {event.device} printed: {event.text}")
+        elif station.printed == _PRINTED_LINES + 1:
+            self._observer.notice(f"device {event.device} prints on; the rest is not shown")

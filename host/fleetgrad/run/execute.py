@@ -53,6 +53,8 @@ def execute(
     fleet: Fleet,
     observer: Observer | None = None,
     services: Services | None = None,
+    *,
+    deliver: Callable[[RunResult], None] | None = None,
 ) -> RunResult:
     """Runs federated rounds over a fleet, or goes on with a run that was interrupted.
 
@@ -66,6 +68,9 @@ def execute(
         fleet: Not started yet; it is stopped when this returns or raises.
         observer: Is told of progress.
         services: Clocks and storage.
+        deliver: Takes the result to whoever asked for it, before the ledger calls the run reported:
+            killed in between, the same call delivers the same run again instead of beginning
+            another one.
 
     Returns:
         The finished run.
@@ -78,7 +83,8 @@ def execute(
     services = services or Services()
     inputs = gather(config, bundle_dir)
     with services.open_store(config.run.dir) as store:
-        run, resumed = enter(store, inputs, fleet.kind, services.wall())
+        entry = enter(store, inputs, fleet.kind, services.wall())
+        run = entry.run
         state = restore(store, inputs, run)
         observer.run_started(
             RunStarted(
@@ -87,9 +93,11 @@ def execute(
                 devices=len(inputs.plan.roster),
                 rounds=inputs.plan.rounds,
                 first_round=state.next_round,
-                resumed=resumed,
+                resumed=entry.resumed,
             )
         )
+        for warning in entry.warnings:
+            observer.notice(warning)
         for data in inputs.data:
             if data.empty:
                 observer.notice(
@@ -102,7 +110,9 @@ def execute(
                 Conductor(state, stations, recorder, observer, services.clock).conduct()
             finally:
                 fleet.stop()
-        result = summarise(store, run.run_id, resumed=resumed)
+        result = summarise(store, run.run_id, resumed=entry.resumed)
+        if deliver is not None:
+            deliver(result)
         with store.ledger.write(services.wall()) as transaction:
             transaction.set_state(run.run_id, "reported")
         return result

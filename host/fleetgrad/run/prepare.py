@@ -50,6 +50,7 @@ class Inputs:
         mantissa, exponent = configs.learning_rate(config.train.learning_rate)
         return Plan(
             roster=tuple(d.device for d in self.data if not d.empty),
+            evaluators=tuple(d.device for d in self.data if not d.empty and len(d.eval_x)),
             model_digest=self.bundle.digest[:8],
             rounds=config.rounds.count,
             min_updates=config.rounds.min_updates,
@@ -106,7 +107,22 @@ def gather(config: Config, bundle_dir: Path) -> Inputs:
     return inputs
 
 
-def enter(store: Store, inputs: Inputs, fleet: str, now: float) -> tuple[RunRow, bool]:
+@dataclass(frozen=True)
+class Entry:
+    """A run about to be started.
+
+    Attributes:
+        run: The run.
+        resumed: It was interrupted, and goes on.
+        warnings: What the user may not expect: of an interrupted run that does not go on, say.
+    """
+
+    run: RunRow
+    resumed: bool
+    warnings: tuple[str, ...]
+
+
+def enter(store: Store, inputs: Inputs, fleet: str, now: float) -> Entry:
     """Finds the unreported run with the same inputs, or adds a new one, and counts the start.
 
     Args:
@@ -114,13 +130,12 @@ def enter(store: Store, inputs: Inputs, fleet: str, now: float) -> tuple[RunRow,
         inputs: What the run is made of.
         fleet: Kind of fleet.
         now: Seconds since the epoch.
-
-    Returns:
-        The run, and whether it is resumed.
     """
     same = [run for run in store.ledger.runs() if run.fingerprint == inputs.fingerprint]
     interrupted = [run for run in same if run.state != "reported"]
+    warnings = () if interrupted else (*_left(store, inputs), *_unfounded(store, inputs))
     with store.ledger.write(now) as transaction:
+        store.keep_bundle(transaction, inputs.bundle)
         if interrupted:
             run_id = interrupted[-1].run_id
             if interrupted[-1].state == "complete":
@@ -129,8 +144,36 @@ def enter(store: Store, inputs: Inputs, fleet: str, now: float) -> tuple[RunRow,
         else:
             run_id = f"{inputs.fingerprint[:8]}-{len(same) + 1}"
             _add_run(store, transaction, inputs, run_id, fleet)
+        for warning in warnings:
+            transaction.note("warning", warning, run_id=run_id)
         transaction.start_run(run_id, fleet)
-    return store.ledger.run(run_id), bool(interrupted)
+    return Entry(store.ledger.run(run_id), bool(interrupted), warnings)
+
+
+def _left(store: Store, inputs: Inputs) -> list[str]:
+    """Names the newest interrupted run, which these inputs do not resume, and why not."""
+    unfinished = [run for run in store.ledger.runs() if run.state == "open"]
+    if not unfinished:
+        return []
+    run = unfinished[-1]
+    changes = configs.decisive_changes(json.loads(run.config), inputs.config)
+    why = "; ".join(changes) or "the model or the data are other ones"
+    return [f"a new run begins; run {run.run_id} is unfinished and does not go on: {why}"]
+
+
+def _unfounded(store: Store, inputs: Inputs) -> list[str]:
+    """Says that there is no current version to start from, where that may surprise."""
+    versions = store.ledger.versions()
+    mine = inputs.bundle.digest.hex()
+    if (
+        inputs.config.run.start == "factory"
+        or not versions
+        or any(v.bundle == mine for v in versions)
+    ):
+        return []
+    return [
+        "run.start = current, but no version here is of this model: it starts from the factory's"
+    ]
 
 
 def restore(store: Store, inputs: Inputs, run: RunRow) -> State:
@@ -157,7 +200,7 @@ def _add_run(
     store: Store, transaction: Transaction, inputs: Inputs, run_id: str, fleet: str
 ) -> None:
     bundle = inputs.bundle
-    key = store.keep_bundle(transaction, bundle)
+    key = bundle.digest.hex()
     base = _base(store, transaction, inputs, key)
     labels = bundle.loss == "softmax_cross_entropy"
     run = RunRow(

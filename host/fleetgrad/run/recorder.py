@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from fleetgrad.federation.actions import (
     Action,
+    Bar,
     CloseRound,
     Finish,
     LedgerAction,
@@ -105,8 +106,8 @@ class Recorder:
                     number=action.round,
                     device=action.device,
                 )
-                if action.kind in ("refused", "empty") and action.round is None and action.device:
-                    transaction.bar_device(run_id, action.device, action.text)
+            case Bar():
+                transaction.bar_device(run_id, action.device, action.reason)
             case Finish():
                 transaction.set_state(run_id, "complete")
                 transaction.note("finished", f"run {run_id} is complete", run_id=run_id)

@@ -5,7 +5,7 @@ from fleetgrad.store.blobs import Blobs
 from fleetgrad.store.export import Difference, diff, export
 from fleetgrad.store.ledger import Ledger
 from fleetgrad.store.records import DeviceRow, EventRow, RoundRow, RunRow, UpdateRow, Version
-from fleetgrad.store.store import Store, layout_of
+from fleetgrad.store.store import Store, layout_of, refuse_if_in_use
 from fleetgrad.store.transaction import Transaction
 
 __all__ = [
@@ -23,4 +23,5 @@ __all__ = [
     "diff",
     "export",
     "layout_of",
+    "refuse_if_in_use",
 ]

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from fleetgrad.errors import StorageFullError, StoreError
 
+_PARTIAL = ".partial-"
+
 
 def storage_error(error: OSError, where: Path, doing: str) -> StoreError:
     """Names what the operating system refused; a full disk gets a class of its own."""
@@ -32,7 +34,7 @@ def write_durably(path: Path, data: bytes) -> None:
         StoreError: When the operating system refuses otherwise.
     """
     try:
-        handle, temporary = tempfile.mkstemp(prefix=".partial-", dir=path.parent)
+        handle, temporary = tempfile.mkstemp(prefix=_PARTIAL, dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
@@ -70,13 +72,25 @@ class Blobs:
         """
         name = hashlib.sha256(data).hexdigest()
         path = self._directory / name
-        if not path.exists():
+        if not self._holds(name):  # a damaged one is written anew
             try:
                 self._directory.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise storage_error(error, self._directory, "making a folder") from error
             write_durably(path, data)
         return name
+
+    def tidy(self) -> None:
+        """Removes what a killed writer left half written; for the only writer to call."""
+        for path in self._directory.glob(f"{_PARTIAL}*"):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+    def _holds(self, name: str) -> bool:
+        try:
+            return hashlib.sha256((self._directory / name).read_bytes()).hexdigest() == name
+        except FileNotFoundError:
+            return False
 
     def get(self, name: str) -> bytes:
         """The bytes with this SHA-256.
@@ -94,6 +108,6 @@ class Blobs:
                 "a file of the model store is damaged",
                 where=str(path),
                 expected="contents whose SHA-256 is the file's name",
-                hint="restore the file from a backup, or delete it and run again",
+                hint="restore the file from a backup, or use another run.dir",
             )
         return data

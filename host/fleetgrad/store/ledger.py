@@ -31,15 +31,16 @@ class Ledger:
     """Reads and writes the ledger.
 
     Args:
-        path: The SQLite file; made when it does not exist.
+        path: The SQLite file; a writer makes it when it does not exist.
+        writing: Whether anything will be written.
 
     Raises:
         StoreError: When the file cannot be used.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, writing: bool = True) -> None:
         self._path = path
-        self._db = connect(path)
+        self._db = connect(path, writing=writing)
 
     def close(self) -> None:
         """Closes the file."""

@@ -114,33 +114,50 @@ def wal_is_safe(version: tuple[int, ...]) -> bool:
     return any(version[:2] == fixed[:2] and version >= fixed for fixed in ((3, 50, 7), (3, 44, 6)))
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """Opens the ledger, making it when it does not exist.
+def connect(path: Path, *, writing: bool) -> sqlite3.Connection:
+    """Opens the ledger.
+
+    Args:
+        path: The file; a writer makes it when it does not exist.
+        writing: Whether anything will be written; a reader leaves the file as it is.
 
     Raises:
         StoreError: When the file is no ledger, or one of another version.
     """
+    connection: sqlite3.Connection | None = None
     try:
         connection = sqlite3.connect(path, isolation_level=None, timeout=10.0)
+        _prepare(connection, path, writing=writing)
+    except BaseException as error:
+        if connection is not None:
+            connection.close()
+        if isinstance(error, sqlite3.Error):
+            raise ledger_error(error, path) from error
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, *, writing: bool) -> None:
+    if writing:
         connection.execute("PRAGMA foreign_keys = ON")
         mode = "WAL" if wal_is_safe(sqlite3.sqlite_version_info) else "DELETE"
         connection.execute(f"PRAGMA journal_mode = {mode}")
         connection.execute("PRAGMA synchronous = FULL")
-        found = connection.execute("PRAGMA user_version").fetchone()[0]
-        if found == 0:
-            connection.executescript(
-                f"BEGIN EXCLUSIVE; {TABLES} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-            )
-        elif found != SCHEMA_VERSION:
-            raise StoreError(
-                f"a ledger of version {found}",
-                where=str(path),
-                expected=f"version {SCHEMA_VERSION}",
-                hint="use the fleetgrad that made it, or another run.dir",
-            )
-    except sqlite3.Error as error:
-        raise ledger_error(error, path) from error
-    return connection
+    found = connection.execute("PRAGMA user_version").fetchone()[0]
+    tables = connection.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone()[0]
+    if found == 0 and tables == 0:
+        if not writing:  # a writer was stopped before its first commit, or is about to make it
+            raise StoreError("the ledger is still empty", where=str(path), hint="fleetgrad run")
+        connection.executescript(
+            f"BEGIN EXCLUSIVE; {TABLES} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+        )
+    elif found != SCHEMA_VERSION:
+        raise StoreError(
+            f"a ledger of version {found}" if found else "a database, but no ledger",
+            where=str(path),
+            expected=f"version {SCHEMA_VERSION}",
+            hint="use the fleetgrad that made it, or another run.dir",
+        )
 
 
 def ledger_error(error: sqlite3.Error, path: Path) -> StoreError:

@@ -18,6 +18,7 @@ from fleetgrad.store.records import Version
 from fleetgrad.store.transaction import Transaction
 
 LEDGER = "ledger.sqlite"
+LOCK = "lock"
 
 
 def layout_of(bundle: Bundle) -> Layout:
@@ -44,7 +45,7 @@ class Store:
         if writing:
             try:
                 directory.mkdir(parents=True, exist_ok=True)
-                self._lock = _lock(directory / "lock")
+                self._lock = _lock(directory / LOCK)
             except OSError as error:
                 raise storage_error(error, directory, "making the run directory") from error
         elif not (directory / LEDGER).is_file():
@@ -55,14 +56,16 @@ class Store:
             )
         self.blobs = Blobs(directory / "blobs")
         try:
-            self.ledger = self._open_ledger(directory / LEDGER)
+            if writing:
+                self.blobs.tidy()
+            self.ledger = self._open_ledger(directory / LEDGER, writing=writing)
         except BaseException:
             self._unlock()
             raise
 
-    def _open_ledger(self, path: Path) -> Ledger:
+    def _open_ledger(self, path: Path, *, writing: bool) -> Ledger:
         """Replaced by tests that stop the process around a commit."""
-        return Ledger(path)
+        return Ledger(path, writing=writing)
 
     def __enter__(self) -> Self:
         return self
@@ -85,17 +88,15 @@ class Store:
             os.close(self._lock)  # closing releases the lock
             self._lock = None
 
-    def keep_bundle(self, transaction: Transaction, bundle: Bundle) -> str:
-        """Keeps all that exporting will need, so that the build folder may go; returns the key."""
-        key = bundle.digest.hex()
+    def keep_bundle(self, transaction: Transaction, bundle: Bundle) -> None:
+        """Keeps all that exporting will need, so that the build folder may go."""
         transaction.add_bundle(
-            key,
+            bundle.digest.hex(),
             bundle.name,
             self.blobs.put(bundle.manifest),
             self.blobs.put(bundle.initial_params),
             self.blobs.put(bundle.model),
         )
-        return key
 
     def keep_model(self, model: GlobalModel) -> str:
         """Keeps a version's parameters; returns the blob's name."""
@@ -183,6 +184,16 @@ class Store:
                 expected=f"bundle {first.bundle[:16]}, not {second.bundle[:16]}",
             )
         return diff(self.bundle(first.bundle), self.model(old), self.model(new))
+
+
+def refuse_if_in_use(directory: Path) -> None:
+    """For work that comes before a run is entered, such as building into its directory.
+
+    Raises:
+        StoreError: Another process is writing there.
+    """
+    if (directory / LOCK).exists():
+        os.close(_lock(directory / LOCK))
 
 
 def _lock(path: Path) -> int:

@@ -70,9 +70,12 @@ class Transaction:
         )
 
     def start_run(self, run_id: str, fleet: str) -> None:
-        """Counts one more start of a run."""
+        """Counts one more start of a run; a device that was refused has another chance."""
         self._db.execute(
             "UPDATE runs SET starts = starts + 1, fleet = ? WHERE run_id = ?", (fleet, run_id)
+        )
+        self._db.execute(
+            "UPDATE devices SET left_out = '' WHERE run_id = ? AND train_samples > 0", (run_id,)
         )
 
     def set_state(self, run_id: str, state: str) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fleetgrad.errors import ToolError
 
 _ALIGNMENT = 8
-_ABI = 1
+_ABI = 2
 
 STATUS = {
     0: "ok",
@@ -40,6 +40,7 @@ class _Model(ctypes.Structure):
         ("arena_bytes", ctypes.c_uint32),
         ("param_bytes", ctypes.c_uint32),
         ("shadow_bytes", ctypes.c_uint32),
+        ("persistent_bytes", ctypes.c_uint32),
         ("input_offset", ctypes.c_uint32),
         ("input_bytes", ctypes.c_uint32),
         ("output_offset", ctypes.c_uint32),
@@ -148,7 +149,7 @@ class NativeModel:
         _check(library.raw.fg_virtual_load(self._memory, size), "loading the parameters")
 
     def forward(self, inputs: NDArray[np.int8]) -> NDArray[np.int8]:
-        """Runs the model on samples.
+        """Runs the model on samples, in order: an operator's state goes on from call to call.
 
         Args:
             inputs: int8 [n, input_bytes], or any shape whose rows have that many values.

@@ -507,7 +507,7 @@ class UpdateHeader:
         eval_correct: u16; on the held-out samples, with the parameters as received
         eval_loss: u16; mean on the held-out samples, 1/1024 bit (squared error: 1/1024 of the
             squared output unit), saturating
-        train_loss: u16; mean over the steps of this round, likewise
+        train_loss: u16; mean over all visits to training samples in this round, likewise
     """
 
     BYTES: ClassVar[int] = 22

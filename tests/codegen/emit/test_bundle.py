@@ -127,6 +127,16 @@ def test_a_model_of_two_inputs_is_refused_by_their_names() -> None:
         generate(made.build([0, 1], [2]), "two")
 
 
+def test_a_model_that_does_not_read_its_input_is_refused() -> None:
+    made = ModelBuilder()
+    made.tensor((1, 4), 0.1, 0)
+    made.tensor((1, 4), 0.1, 0, data=np.ones((1, 4), np.int8))
+    made.tensor((1, 4), 0.1, 0)
+    made.op("ADD", [1, 1], [2])
+    with pytest.raises(UnsupportedError, match='nothing reads input "t0"'):
+        generate(made.build([0], [2]), "deaf")
+
+
 def test_writing_replaces_an_older_bundle(tmp_path: Path, bundle: Bundle) -> None:
     target = tmp_path / "deep" / "bundle"
     bundle.write(target)

@@ -4,11 +4,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from fleetgrad_codegen.bundle import generate
 from fleetgrad_codegen.forward import assign_regions
 from fleetgrad_codegen.frontend.tflite import read_model
 from fleetgrad_codegen.ir import Graph
-from support.models import ModelBuilder
+from fleetgrad_codegen.program import Loss
+from fleetgrad_codegen.scheme import LastLayer
+from support.models import ModelBuilder, pack, small_cnn, unpack
 
 
 def chain() -> Graph:
@@ -62,3 +66,14 @@ def test_regions_have_short_and_distinct_names() -> None:
         )  # fmt: skip
     regions = assign_regions(read_model(made.build([0], [2]), "names"))
     assert [regions[i].name for i in range(3)] == ["in", "body/Relu", "body/Relu (2)"]
+
+
+@pytest.mark.parametrize("name", ["op0 patch", "head inputs", "t0 (3)", "tensor 3", ""])
+def test_no_name_of_a_tensor_makes_it_share_memory_with_another_region(name: str) -> None:
+    model = unpack(small_cnn(np.random.default_rng(1)))
+    plain = generate(pack(model), "m", scheme=LastLayer(), loss=Loss.SOFTMAX_CROSS_ENTROPY)
+    for tensor in model.subgraphs[0].tensors[:4]:
+        tensor.name = name
+    named = generate(pack(model), "m", scheme=LastLayer(), loss=Loss.SOFTMAX_CROSS_ENTROPY)
+    assert len(named.memory.layout.placements) == len(plain.memory.layout.placements)
+    assert named.memory.layout.arena_bytes == plain.memory.layout.arena_bytes

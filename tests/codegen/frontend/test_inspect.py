@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from fleetgrad_codegen.bundle import generate
 from fleetgrad_codegen.errors import UnsupportedError
 from fleetgrad_codegen.inspect import inspect_model
-from support.models import small_cnn
+from fleetgrad_codegen.scheme import LastLayer
+from support.heads import HEADS
+from support.models import ModelBuilder, pack, small_cnn, unpack
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +33,22 @@ def test_a_small_model() -> None:
     assert found.ops[0].outputs == ((1, 8, 8, 4),)
 
 
+@pytest.mark.parametrize("name", HEADS)
+def test_a_layer_is_trainable_where_the_scheme_can_train_it(name: str) -> None:
+    make, loss = HEADS[name]
+    model = make(np.random.default_rng(0))
+    generate(model, name, scheme=LastLayer(), loss=loss)
+    assert any(op.trainable for op in inspect_model(model, name).ops)
+
+
+def test_a_last_layer_without_bias_is_not_trainable() -> None:
+    model = unpack(small_cnn(np.random.default_rng(0)))
+    head = model.subgraphs[0].operators[3]
+    head.inputs = list(head.inputs)[:2]
+    found = inspect_model(pack(model), "small")
+    assert all(op.runs and not op.trainable for op in found.ops)
+
+
 @pytest.mark.parametrize(
     ("name", "macs", "params", "weights_bytes"),
     [
@@ -46,14 +65,34 @@ def test_sizes_of_real_models(
     assert (found.macs, found.params, found.weights_bytes) == (macs, params, weights_bytes)
 
 
-def test_an_unknown_operator_is_shown_as_not_running(shared_data: Path) -> None:
-    data = (shared_data / "models" / "tflm_keyword_scrambled_8bit.tflite").read_bytes()
-    found = inspect_model(data, "keywords")
+def test_an_unknown_operator_is_shown_as_not_running() -> None:
+    made = ModelBuilder()
+    made.tensor((1, 4), 0.1)
+    made.tensor((1, 4), 0.1)
+    made.op("ELU", (0,), (1,))
+    found = inspect_model(made.build([0], [1]), "m")
     assert found.problem is not None
-    svdf = [op for op in found.ops if op.op == "SVDF"]
-    assert len(svdf) == 7
-    assert not any(op.runs or op.trainable for op in svdf)
-    assert "not supported" in svdf[0].problem
+    (elu,) = found.ops
+    assert (elu.op, elu.runs, elu.trainable) == ("ELU", False, False)
+    assert "not supported" in elu.problem
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "count", "macs"),
+    [
+        ("tflm_keyword_scrambled_8bit", "SVDF", 7, 16_896),
+        ("tflm_mnist_lstm_int8", "UNIDIRECTIONAL_SEQUENCE_LSTM", 1, 28 * 4 * 20 * (28 + 20)),
+    ],
+)
+def test_operators_with_state_run_and_have_a_cost(
+    shared_data: Path, name: str, kind: str, count: int, macs: int
+) -> None:
+    found = inspect_model((shared_data / "models" / f"{name}.tflite").read_bytes(), name)
+    assert found.problem is None
+    assert [op.op for op in found.ops if op.trainable] == ["FULLY_CONNECTED"]
+    stateful = [op for op in found.ops if op.op == kind]
+    assert len(stateful) == count
+    assert sum(op.macs for op in stateful) == macs
 
 
 def test_a_float_model_is_refused(shared_data: Path) -> None:

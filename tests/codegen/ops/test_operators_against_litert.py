@@ -4,46 +4,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fleetgrad_codegen.errors import UnsupportedError
 from fleetgrad_codegen.frontend.tflite import parse_model
-from fleetgrad_codegen.ops import check_op, interpret
+from fleetgrad_codegen.ops import check_op
+from support.agreement import agree, checked
 from support.models import ModelBuilder
-from support.oracle import Oracle, RefusedError
+from support.oracle import Oracle
 from support.strategies import float32, generators, int8s, scales, zero_points
 
-checked = settings(
-    deadline=None,
-    derandomize=True,
-    max_examples=100,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
 activations = st.sampled_from([0, 1, 2, 3])
 sizes = st.integers(1, 9)
-
-
-def agree(
-    oracles: Iterable[Oracle], model: bytes, *inputs: np.ndarray, judged: bytes | None = None
-) -> None:
-    """The reference gives what others give, for this model or for one that means the same."""
-    graph = parse_model(model, "test")
-    for op in graph.ops:
-        check_op(graph, op)
-    outputs = interpret(graph, inputs)
-    for oracle in oracles:
-        try:
-            expected = oracle.run(judged or model, inputs)
-        except RefusedError as refusal:
-            raise AssertionError(f"refused, but we accept it: {refusal}") from refusal
-        for ours, theirs in zip(outputs, expected, strict=True):
-            assert ours.dtype == theirs.dtype
-            np.testing.assert_array_equal(ours, theirs)
 
 
 def weight_scales(

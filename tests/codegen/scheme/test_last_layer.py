@@ -14,7 +14,9 @@ from fleetgrad_codegen.frontend.tflite import read_model
 from fleetgrad_codegen.ops import interpret
 from fleetgrad_codegen.ops.boundary import split_boundary
 from fleetgrad_codegen.program import Entry, Loss, SegmentKind
-from fleetgrad_codegen.scheme import LastLayer, find_head
+from fleetgrad_codegen.scheme import HeadSite, LastLayer, device_head, find_head
+from fleetgrad_codegen.training.fixed_point import LearningRate
+from fleetgrad_codegen.training.local import LocalPlan, Parameters, train
 from support.heads import (
     HEADS,
     autoencoder,
@@ -99,6 +101,24 @@ def test_a_new_head_runs_in_litert_and_starts_undecided(make, classes: int) -> N
         np.testing.assert_array_equal(oracle.run(adapted, [x])[0], made)
     finally:
         oracle.close()
+
+
+@pytest.mark.parametrize(("headroom", "room"), [(4.0, 1.0), (16.0, 4.0), (1.0, 0.25)])
+def test_a_new_head_has_by_default_the_range_of_the_old_one(headroom: float, room: float) -> None:
+    old = find_head(read_model(_model(), "m"))
+    new = find_head(read_model(LastLayer(headroom, classes=3).adapt(_model(), "m"), "m"))
+    assert new.weights.quantization.scale[0] == pytest.approx(
+        room * max(old.weights.quantization.scale)
+    )
+    before, after = _reach(old), _reach(new)
+    assert after == pytest.approx(max(1, 0.75 * room) * max(8, before))
+
+
+def _reach(site: HeadSite) -> float:
+    """The largest logit."""
+    found = site.logits.quantization
+    assert found is not None
+    return (127 - found.zero_point[0]) * found.scale[0]
 
 
 def test_a_seeded_new_head_is_small_and_repeatable() -> None:
@@ -210,6 +230,52 @@ def test_a_loss_or_batch_that_does_not_fit_is_refused(
 def test_classes_for_a_layer_with_many_positions_are_refused() -> None:
     with pytest.raises(SchemeError, match="9 positions"):
         LastLayer(classes=3).adapt(_model(dense_convolution), "m")
+
+
+def _dense(activation: int = 0, *, shape: tuple[int, ...] = (), softmax: bool = True) -> bytes:
+    """Ten outputs of five inputs, reshaped, with or without a softmax."""
+    made = ModelBuilder()
+    dice = np.random.default_rng(DICE)
+    source = made.tensor((1, 5), 0.05, -3)
+    weights = made.tensor((10, 5), 0.01, data=dice.integers(-127, 128, (10, 5), np.int8))
+    bias = made.tensor((10,), 0.0005, dtype="int32", data=np.zeros(10, np.int32))
+    zero = -128 if activation else 3
+    last = made.tensor((1, 10), 0.1, zero)
+    made.op("FULLY_CONNECTED", (source, weights, bias), (last,), fusedActivationFunction=activation)
+    if shape:
+        flat, last = last, made.tensor(shape, 0.1, zero)
+        made.op("RESHAPE", (flat,), (last,), newShape=list(shape))
+    if softmax:
+        logits, last = last, made.tensor(shape or (1, 10), 1 / 256, -128)
+        made.op("SOFTMAX", (logits,), (last,), beta=1.0)
+    return made.build((source,), (last,))
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 2), (1, 10, 1)])
+@pytest.mark.parametrize("softmax", [True, False])
+@pytest.mark.parametrize("classes", [None, 4])
+def test_classes_that_do_not_lie_side_by_side_are_refused(
+    shape: tuple[int, ...], softmax: bool, classes: int | None
+) -> None:
+    model = _dense(shape=shape, softmax=softmax)
+    with pytest.raises(SchemeError, match="10 outputs"):
+        generate(model, "m", scheme=LastLayer(classes=classes), loss=CE)
+
+
+def test_outputs_of_any_shape_can_learn_numbers() -> None:
+    model = _dense(shape=(1, 5, 2), softmax=False)
+    bundle = generate(model, "m", scheme=LastLayer(), loss=SE)
+    assert bundle.manifest["target"] == {"kind": "vector", "bytes": 10}
+
+
+def test_a_new_head_under_a_relu_learns() -> None:
+    site, head = device_head(LastLayer(classes=3).adapt(_dense(activation=1), "m"), "m", CE)
+    start = Parameters(np.zeros((3, 5), np.int64), site.bias.data.astype(np.int64))
+    labels = np.arange(30) % 3
+    features = np.random.default_rng(1).integers(-9, 3, (30, 5)) + 60 * np.eye(5, dtype=int)[labels]
+    plan = LocalPlan(LearningRate.of(0.05), epochs=10)
+    made = train(head, start, features, labels, plan=plan, device_id=1)
+    assert made.losses[-30:].mean() < 0.2 * made.losses[:3].mean()
 
 
 def test_a_fused_relu6_is_refused() -> None:

@@ -22,6 +22,11 @@ static int8_t *input_of(const fg_model_state *state) {
     return (int8_t *)state->arena;
 }
 
+static fg_status reset(const fg_model_state *state) {
+    (void)state;
+    return FG_OK;
+}
+
 static fg_status forward(const fg_model_state *state) {
     const int8_t *input = input_of(state);
     int8_t *output = (int8_t *)state->arena + OUTPUT_AT;
@@ -121,6 +126,7 @@ const fg_model fg_generated_model = {
     .segment_count = 2U,
     .segments = segments,
     .initial_params = initial_params,
+    .reset = reset,
     .forward = forward,
     .evaluate = evaluate,
     .accumulate = accumulate,

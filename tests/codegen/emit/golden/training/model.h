@@ -4,13 +4,14 @@
 
 #include "fleetgrad/fg_model.h"
 
-#if FG_MODEL_ABI != 1U
+#if FG_MODEL_ABI != 2U
 #error "generated for another version of the runtime: generate again"
 #endif
 
 #define FG_MODEL_ARENA_BYTES 601U
 #define FG_MODEL_PARAM_BYTES 528U
 #define FG_MODEL_SHADOW_BYTES 256U
+#define FG_MODEL_PERSISTENT_BYTES 0U
 #define FG_MODEL_INPUT_BYTES 64U
 #define FG_MODEL_OUTPUT_BYTES 4U
 #define FG_MODEL_BATCH 2U
