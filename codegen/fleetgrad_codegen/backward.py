@@ -13,6 +13,7 @@ import numpy as np
 
 from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.forward import comment_operator, step_name
+from fleetgrad_codegen.ir import Graph
 from fleetgrad_codegen.ops.activation import activation_range
 from fleetgrad_codegen.ops.fixed_point import per_channel
 from fleetgrad_codegen.ops.fully_connected import FullyConnected
@@ -147,8 +148,8 @@ class HeadForwardStep(_HeadStep):
             "fg_head_forward",
             head,
             body.value(op.inputs[0], "const int8_t"),
-            body.trained(op.inputs[1]),
-            body.trained(op.inputs[2]),
+            self._weights(body),
+            self._bias(body),
             body.address(self.memory.centred, "int16_t"),
             body.address(acc, "int32_t"),
         )
@@ -161,6 +162,20 @@ class HeadForwardStep(_HeadStep):
             self._output(body),
             body.value(op.outputs[0], "int8_t"),
         )
+
+    def _weights(self, body: Body) -> str:
+        op, weights = self.site.op, self.site.weights
+        if body.is_trained(op.inputs[1]):
+            return body.trained(op.inputs[1])
+        assert weights.data is not None
+        return body.table(f"op{op.index}_weights", weights.data)
+
+    def _bias(self, body: Body) -> str:
+        op, bias = self.site.op, self.site.bias
+        if body.is_trained(op.inputs[2]):
+            return body.trained(op.inputs[2])
+        assert bias.data is not None
+        return body.table(f"op{op.index}_bias", bias.data)
 
     def _wide_scales(self, body: Body) -> str:
         made = FullyConnected().multipliers(self.site.graph, self.site.op)
@@ -317,6 +332,11 @@ class HeadTraining:
         self._batch = batch
         self._description = dict(description)
         self._memory = HeadMemory(head, batch)
+
+    @property
+    def graph(self) -> Graph:
+        """The graph it was made for."""
+        return self._site.graph
 
     @property
     def segments(self) -> tuple[Segment, ...]:

@@ -115,7 +115,7 @@ def generate(
     _, graph, _ = split_boundary(source)
     _check_ends(graph)
     training = None if scheme is None else scheme.prepare(graph, loss, batch)
-    program = build_program(graph, training)
+    program = build_program(graph if training is None else training.graph, training)
     plan, text = plan_program(program)
     if board_budget is not None:
         check_budget(plan, board_budget)

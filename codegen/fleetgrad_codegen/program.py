@@ -62,6 +62,9 @@ class Segment:
         scale: Of the quantised tensor: one value, or one per slice along its quantised axis.
         initial: Values as exported: int32 biases or int16 masters, of ``shape``.
         shadow_offset: In bytes from the start of the shadow; weights only.
+        places: Along each dimension, which element of the model file's tensor stands where, or None
+            where they are the first ones in its own order; empty where that is so throughout, and
+            the segment is the whole tensor.
     """
 
     name: str
@@ -72,6 +75,7 @@ class Segment:
     scale: tuple[float, ...]
     initial: Array
     shadow_offset: int | None = None
+    places: tuple[tuple[int, ...] | None, ...] = ()
 
     @property
     def count(self) -> int:
@@ -115,6 +119,10 @@ class Step(ABC):
 
 class Training(Protocol):
     """What a scheme adds to the forward pass of a graph."""
+
+    @property
+    def graph(self) -> Graph:
+        """The graph that it trains: the device's own, or one that computes the same."""
 
     @property
     def segments(self) -> tuple[Segment, ...]:

@@ -6,6 +6,7 @@ The manifest is the only thing that code generation tells the host.
 
 import json
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,10 @@ class Segment:
         offset: Bytes into the parameter vector.
         count: Elements.
         tflite_offset: Bytes into model.tflite of the int32 or int8 data; None where it has none.
-        shape: Of the tensor.
+        shape: Of what trains: the tensor, or its first channels.
+        tflite_shape: Of the tensor in the model file.
+        places: Along each dimension, which element of the file's tensor stands where; None where it
+            is the first ones in the file's own order. Empty where the segment is the whole tensor.
     """
 
     name: str
@@ -56,6 +60,13 @@ class Segment:
     count: int
     tflite_offset: int | None
     shape: tuple[int, ...]
+    tflite_shape: tuple[int, ...] = ()
+    places: tuple[tuple[int, ...] | None, ...] = ()
+
+    @property
+    def tflite_count(self) -> int:
+        """Elements of the tensor in the model file."""
+        return prod(self.tflite_shape) if self.places else self.count
 
     @property
     def item_bytes(self) -> int:
@@ -189,6 +200,29 @@ def _segment(tree: dict[str, Any]) -> Segment:
         count=int(tree["count"]),
         tflite_offset=None if offset is None else int(offset),
         shape=tuple(int(n) for n in tree["shape"]),
+        tflite_shape=tuple(int(n) for n in tree.get("tflite_shape", ())),
+        places=tuple(
+            None if place is None else tuple(int(n) for n in place)
+            for place in tree.get("tflite_places", ())
+        ),
+    )
+
+
+def _misplaced(segment: Segment) -> bool:
+    """Whether the places of a segment do not fit its shape, or lie outside the file's tensor."""
+    if not segment.places:
+        return False
+    if not len(segment.places) == len(segment.shape) == len(segment.tflite_shape):
+        return True
+    return any(
+        size > most
+        or (
+            place is not None
+            and (len(set(place)) != size or not 0 <= min(place) <= max(place) < most)
+        )
+        for place, size, most in zip(
+            segment.places, segment.shape, segment.tflite_shape, strict=True
+        )
     )
 
 
@@ -201,7 +235,9 @@ def _check(bundle: Bundle, declared: int, where: str) -> None:
             problem = f"segment {segment.name} is of the unknown kind {segment.kind!r}"
         elif segment.offset != position:
             problem = f"segment {segment.name} starts at {segment.offset}, not at {position}"
-        size = segment.count * (4 if segment.kind == "bias" else 1)
+        if _misplaced(segment):
+            problem = f"segment {segment.name} names elements that its tensor does not have"
+        size = segment.tflite_count * (4 if segment.kind == "bias" else 1)
         start = segment.tflite_offset
         if start is not None and not 0 <= start <= len(bundle.model) - size:
             problem = f"segment {segment.name} lies outside model.tflite"

@@ -48,6 +48,9 @@ class SchemeConfig:
     """Which weights train, and how."""
 
     name: str = "last-layer"
+    file: Path = Path()  # of the scheme "file"
+    layers: int = field(default=0, metadata={"check": Range(0, 65535)})  # the last ones; 0: all
+    ratio: float = field(default=0.5, metadata={"check": Range(2.0**-10, 1.0)})  # of "sparse"
     headroom: float = field(default=4.0, metadata={"check": Range(1.0, 16.0)})
     classes: int = field(default=0, metadata={"check": Range(0, 65535)})  # 0: the model's own head
     loss: str = field(default="auto", metadata={"check": Choice(LOSSES)})
@@ -132,6 +135,7 @@ _INCIDENTAL = frozenset(
         ("model", "path"),
         ("model", "name"),
         ("data", "path"),
+        ("scheme", "file"),  # what it says is in the bundle
         ("rounds", "timeout_s"),
         ("rounds", "retries"),
         ("fleet", "kind"),

@@ -3,6 +3,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from typing import Protocol
 
 from fleetgrad_codegen.emit.constants import Constants
@@ -50,6 +51,13 @@ class Body:
         self._trained = trained
         self._variables = variables
         self._lines: list[str] = []
+        self._suffix = ""
+
+    def part(self, suffix: str) -> "Body":
+        """The same body for one of several parts of an operator: constants get a suffix."""
+        made = copy(self)
+        made._suffix = suffix
+        return made
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -98,15 +106,15 @@ class Body:
             name: Tried first; C identifier.
             array: int8, uint8, int16, uint16, int32 or uint32 of any shape; stored flat.
         """
-        return self._constants.table(name, array)
+        return self._constants.table(name + self._suffix, array)
 
     def struct(self, ctype: str, name: str, fields: Mapping[str, str | int]) -> str:
         """The address of a ``static const`` struct; fields are C expressions or integers."""
-        return self._constants.struct(ctype, name, fields)
+        return self._constants.struct(ctype, name + self._suffix, fields)
 
     def structs(self, ctype: str, name: str, rows: Sequence[Mapping[str, str | int]]) -> str:
         """The name of a ``static const`` array of structs."""
-        return self._constants.structs(ctype, name, rows)
+        return self._constants.structs(ctype, name + self._suffix, rows)
 
     def include(self, header: str) -> None:
         """Includes a public header, such as ``fleetgrad/fg_kernels.h``."""

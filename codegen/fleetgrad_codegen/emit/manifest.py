@@ -4,6 +4,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from math import prod
 
 from fleetgrad_codegen.emit.model import ABI, shadow_bytes
 from fleetgrad_codegen.frontend.patch import buffer_location
@@ -110,10 +111,11 @@ def _segment(graph: Graph, segment: Segment, model: bytes) -> dict[str, object]:
     if source is None:
         raise ValueError(f"{segment.name} is not a tensor of the model file")
     offset, nbytes = buffer_location(model, source)
+    shape = graph.tensors[segment.tensor].shape
     itemsize = 4 if segment.kind is SegmentKind.BIAS else 1
-    if nbytes != segment.count * itemsize:
+    if nbytes != prod(shape) * itemsize or (not segment.places and segment.shape != shape):
         raise ValueError(f"{segment.name} has {nbytes} bytes in the model file")
-    return {
+    made: dict[str, object] = {
         "name": segment.name,
         "kind": segment.kind.value,
         "shape": list(segment.shape),
@@ -123,6 +125,10 @@ def _segment(graph: Graph, segment: Segment, model: bytes) -> dict[str, object]:
         "tflite_offset": offset,
         "tflite_bytes": nbytes,
     }
+    if segment.places:
+        made["tflite_shape"] = list(shape)
+        made["tflite_places"] = [None if p is None else list(p) for p in segment.places]
+    return made
 
 
 def _update_bytes(program: Program) -> int:

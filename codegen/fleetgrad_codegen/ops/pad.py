@@ -72,12 +72,12 @@ class Pad(Operator):
             self._unsupported(graph, op, f"{len(blocks)} padded dimensions", "at most three")
         return [(1, 0, 1)] * (3 - len(blocks)) + blocks
 
-    def emit(self, graph: Graph, op: Op, body: Body) -> None:
-        """See `Operator.emit`."""
+    def params(self, graph: Graph, op: Op, body: Body) -> str:
+        """The address of the kernel's parameters."""
         names = ("input", "before", "output")
         columns = zip(*self._blocks(graph, op), strict=True)
         body.include(c_structs.KERNELS)
-        params = body.struct(
+        return body.struct(
             "fg_pad_params",
             f"op{op.index}_params",
             {
@@ -85,5 +85,9 @@ class Pad(Operator):
                 "value": c_structs.zero_point(self._output(graph, op)),
             },
         )
+
+    def emit(self, graph: Graph, op: Op, body: Body) -> None:
+        """See `Operator.emit`."""
+        params = self.params(graph, op, body)
         source = self._pointer(graph, op, 0, body)
         body.call("fg_pad", params, source, body.value(op.outputs[0], "int8_t"))

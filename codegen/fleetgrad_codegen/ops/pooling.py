@@ -79,12 +79,12 @@ class Pooling(Operator):
         limits = activation_range(self.options(op).activation, self._output(graph, op))
         return [np.clip(pooled, *limits).astype(np.int8)[None]]
 
-    def emit(self, graph: Graph, op: Op, body: Body) -> None:
-        """See `Operator.emit`."""
+    def params(self, graph: Graph, op: Op, body: Body) -> str:
+        """The address of the kernel's parameters."""
         output, where = self._output(graph, op), graph.where(op)
         low, high = activation_range(self.options(op).activation, output)
         body.include(c_structs.KERNELS)
-        params = body.struct(
+        return body.struct(
             "fg_pool2d_params",
             f"op{op.index}_params",
             {
@@ -94,5 +94,9 @@ class Pooling(Operator):
                 "high": high,
             },
         )
+
+    def emit(self, graph: Graph, op: Op, body: Body) -> None:
+        """See `Operator.emit`."""
+        params = self.params(graph, op, body)
         source = self._pointer(graph, op, 0, body)
         body.call(self.kernel, params, source, body.value(op.outputs[0], "int8_t"))

@@ -98,9 +98,7 @@ class LastLayer:
             SchemeError: Loss, batch or layer do not fit each other.
         """
         site = find_head(graph)
-        _check_layer(site)
-        _check_loss(site, loss)
-        _check_batch(site, batch)
+        check_site(site, loss, batch)
         description = {"name": "last-layer", "headroom": self.headroom, "classes": self.classes}
         if self.seed is not None:
             description["seed"] = self.seed
@@ -144,6 +142,17 @@ def head_of(site: HeadSite, loss: Loss) -> Head:
         output_zero_point=output.zero_point[0],
         beta=site.softmax.beta if site.softmax else 1.0,
     )
+
+
+def check_site(site: HeadSite, loss: Loss, batch: int) -> None:
+    """Makes sure that the layer can learn by a loss, so many samples at a time.
+
+    Raises:
+        SchemeError: It cannot.
+    """
+    _check_layer(site)
+    _check_loss(site, loss)
+    _check_batch(site, batch)
 
 
 def _check_layer(site: HeadSite) -> None:

@@ -29,7 +29,7 @@ from fleetgrad_codegen.ops.window import Axis
 
 Floats = npt.NDArray[np.float32]
 
-_LIMITS = {
+LIMITS = {
     Activation.NONE: (-np.inf, np.inf),
     Activation.RELU: (0.0, np.inf),
     Activation.RELU6: (0.0, 6.0),
@@ -74,17 +74,33 @@ def float_forward(graph: Graph, inputs: Array, until: int | None = None) -> Floa
         UnsupportedError: An operator has no float rule.
     """
     wanted = graph.outputs[0] if until is None else until
-    values: dict[int, Floats] = {
-        graph.inputs[0]: dequantised(graph.tensors[graph.inputs[0]], inputs)
-    }
+    known = {graph.inputs[0]: dequantised(graph.tensors[graph.inputs[0]], inputs)}
+    return float_values(graph, known, wanted)[wanted]
+
+
+def float_values(graph: Graph, known: Mapping[int, Floats], until: int) -> dict[int, Floats]:
+    """Everything that is computed on the way to a tensor.
+
+    Args:
+        graph: A checked graph.
+        known: Inputs, [samples, ...], and constants that differ from the graph's own.
+        until: Index of the tensor that is wanted.
+
+    Returns:
+        By tensor; what was known included.
+
+    Raises:
+        UnsupportedError: An operator has no float rule.
+    """
+    values = dict(known)
     for op in graph.ops:
-        if wanted in values:
+        if until in values:
             break
         rule = _RULES.get(op.kind)
         if rule is None:
             raise UnsupportedError("no float rule for this operator", graph.where(op))
         values[op.outputs[0]] = rule(graph, op, values).astype(np.float32)
-    return values[wanted]
+    return values
 
 
 _Values = Mapping[int, Floats]
@@ -92,8 +108,10 @@ _Values = Mapping[int, Floats]
 
 def _input(graph: Graph, op: Op, values: _Values, place: int) -> Floats:
     index = op.inputs[place]
-    tensor = graph.tensors[index]
-    return values[index] if tensor.data is None else dequantised(tensor, tensor.data)
+    data = graph.tensors[index].data
+    if index in values or data is None:
+        return values[index]
+    return dequantised(graph.tensors[index], data)
 
 
 def _bias(graph: Graph, op: Op, values: _Values) -> Floats | float:
@@ -103,7 +121,7 @@ def _bias(graph: Graph, op: Op, values: _Values) -> Floats | float:
 
 
 def _activate(activation: Activation, values: Array) -> Array:
-    return np.clip(values, *_LIMITS[activation])
+    return np.clip(values, *LIMITS[activation])
 
 
 def _taps(x: Array, rows: Axis, columns: Axis, fill: float) -> Sequence[tuple[int, int, Array]]:

@@ -42,6 +42,7 @@ class Head:
         rate: Gradient to masters, per unit of learning rate and input; likewise.
         bias_rate: Gradient to biases, per unit of learning rate; likewise.
         layer: For the random numbers, counted from 0.
+        slope: Real gradient that a gradient of 2**15 stands for.
     """
 
     inputs: int
@@ -56,6 +57,7 @@ class Head:
     rate: tuple[Scale, ...]
     bias_rate: tuple[Scale, ...]
     layer: int = 0
+    slope: float = 1.0
 
     @property
     def loss_outputs(self) -> int:
@@ -139,4 +141,5 @@ def make_head(
         fine=tuple(scale_of(acc * unit * share) for acc in accs),
         rate=tuple(scale_of(slope * input_scale * MASTER_UNITS / s) for s in weight_scales),
         bias_rate=tuple(scale_of(slope / acc) for acc in accs),
+        slope=slope,
     )

@@ -2,20 +2,10 @@
 #include "fleetgrad/fg_rng.h"
 #include "fleetgrad/fg_train.h"
 
+#include "masters.h"
 #include "train_math.h"
 
-/* Word of a row's random numbers that rounds its bias; weights use words below 2^15. */
-#define BIAS_WORD   UINT32_C(0x80000000)
-#define BIAS_BITS   8
-#define WEIGHT_BITS 16
-/* Sums of clamped products, noise included, fit 32 bits. */
-#define CHANGE_LIMIT (INT32_MAX - 0x1FFFF)
-
 #define PACE_BITS 15
-
-static FG_INLINE int8_t rounded_master(int32_t master) {
-    return (int8_t)((master + 128) >> 8);
-}
 
 /* What turns a gradient in 2^-15 into a change of a parameter with fractional bits: mantissa /
  * 2^shift, the mantissa within [2^14, 2^15), so that its product with a gradient fits 32 bits. */
@@ -48,19 +38,6 @@ static int32_t coefficient_of(int32_t gradient, pace rate, int32_t limit) {
     return (int32_t)fg_shift_round(product, rate.shift, limit);
 }
 
-/* Subtracts a change given in 1/65536 of a master's unit, rounding noise included. */
-static FG_INLINE void change_weight(int16_t *restrict master, int8_t *restrict shadow,
-                                    int32_t change) {
-    int32_t moved = *master - (change >> 16);
-    if (FG_UNLIKELY((uint32_t)(moved + FG_MASTER_LIMIT) > 2U * FG_MASTER_LIMIT)) {
-        FG_OPAQUE(moved);
-        moved = (moved < 0) ? -FG_MASTER_LIMIT : FG_MASTER_LIMIT;
-        FG_OPAQUE(moved);
-    }
-    *master = (int16_t)moved;
-    *shadow = rounded_master(moved);
-}
-
 /* The multipliers of the hash, in registers. */
 typedef struct mixer {
     uint32_t first, second;
@@ -82,8 +59,8 @@ static FG_INLINE void update_pair(mixer mix, uint32_t word, int32_t coefficient,
     const int32_t x1 = centred[1];
     if ((x0 | x1) != 0) {
         const uint32_t noise = fg_mix32_by(word, mix.first, mix.second);
-        change_weight(&masters[0], &shadow[0], coefficient * x0 + (int32_t)(noise & 0xFFFFU));
-        change_weight(&masters[1], &shadow[1], coefficient * x1 + (int32_t)(noise >> 16));
+        fg_change_weight(&masters[0], &shadow[0], coefficient * x0 + (int32_t)(noise & 0xFFFFU));
+        fg_change_weight(&masters[1], &shadow[1], coefficient * x1 + (int32_t)(noise >> 16));
     }
 }
 
@@ -111,7 +88,7 @@ static FG_NOINLINE void update_from_row(uint32_t inputs, uint32_t word, int32_t 
     }
     if (inputs != 0U) {
         const uint32_t noise = fg_mix32(word);
-        change_weight(masters, shadow, coefficient * *centred + (int32_t)(noise & 0xFFFFU));
+        fg_change_weight(masters, shadow, coefficient * *centred + (int32_t)(noise & 0xFFFFU));
     }
 }
 
@@ -134,9 +111,9 @@ static FG_NOINLINE void update_from_rows(uint32_t inputs, uint32_t word, uint32_
             columns += inputs;
         }
         const uint32_t noise = fg_mix32_by(word, mix.first, mix.second);
-        change_weight(&masters[0], &shadow[0], change0 + (int32_t)(noise & 0xFFFFU));
+        fg_change_weight(&masters[0], &shadow[0], change0 + (int32_t)(noise & 0xFFFFU));
         if (next != 0U) {
-            change_weight(&masters[1], &shadow[1], change1 + (int32_t)(noise >> 16));
+            fg_change_weight(&masters[1], &shadow[1], change1 + (int32_t)(noise >> 16));
         }
         word++;
         centred += width;
@@ -168,7 +145,7 @@ static int32_t updated_bias(int32_t bias, pace rate, uint32_t rows, uint32_t out
         gradient += outputs;
     }
     if (change != 0) {
-        change += (int32_t)(fg_mix32(row_key + BIAS_WORD) & 0xFFU);
+        change += (int32_t)(fg_mix32(row_key + FG_BIAS_WORD) & 0xFFU);
     }
     return fg_clamp32(fg_clamp32(bias, FG_BIAS_LIMIT) - (change >> 8), FG_BIAS_LIMIT);
 }
@@ -183,17 +160,17 @@ fg_status fg_head_update(const fg_head *head, uint32_t samples, const fg_step *s
     const uint32_t inputs = head->inputs;
     const uint32_t outputs = head->outputs;
     const uint32_t rows = samples * head->positions;
-    const int32_t limit = CHANGE_LIMIT / (int32_t)(255U * rows); /* inputs are within +-255 */
-    const int32_t bias_limit = CHANGE_LIMIT / (int32_t)rows;
+    const int32_t limit = FG_CHANGE_LIMIT / (int32_t)(255U * rows); /* inputs are within +-255 */
+    const int32_t bias_limit = FG_CHANGE_LIMIT / (int32_t)rows;
     const uint32_t layer_key = fg_layer_key(step->key, head->layer);
-    pace rate = pace_of(head->rate, step, samples, WEIGHT_BITS);
-    pace bias_rate = pace_of(head->bias_rate, step, samples, BIAS_BITS);
+    pace rate = pace_of(head->rate, step, samples, FG_WEIGHT_BITS);
+    pace bias_rate = pace_of(head->bias_rate, step, samples, FG_BIAS_BITS);
 
     for (uint32_t o = 0; o < outputs; o++) {
         const uint32_t row_key = fg_row_key(layer_key, o);
         if (head->scale_stride != 0U) {
-            rate = pace_of(&head->rate[o], step, samples, WEIGHT_BITS);
-            bias_rate = pace_of(&head->bias_rate[o], step, samples, BIAS_BITS);
+            rate = pace_of(&head->rate[o], step, samples, FG_WEIGHT_BITS);
+            bias_rate = pace_of(&head->bias_rate[o], step, samples, FG_BIAS_BITS);
         }
         bias[o] =
             updated_bias(bias[o], bias_rate, rows, outputs, gradient + o, bias_limit, row_key);
@@ -213,6 +190,6 @@ fg_status fg_head_update(const fg_head *head, uint32_t samples, const fg_step *s
 void fg_refresh(int16_t *masters, int8_t *shadow, uint32_t count) {
     for (uint32_t i = 0; i < count; i++) {
         masters[i] = (int16_t)fg_clamp32(masters[i], FG_MASTER_LIMIT);
-        shadow[i] = rounded_master(masters[i]);
+        shadow[i] = fg_rounded_master(masters[i]);
     }
 }

@@ -4,7 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Final
+
+import click
 
 from fleetgrad.boards import Board
 from fleetgrad.config import Config, SchemeConfig
@@ -13,7 +17,7 @@ from fleetgrad_codegen.bundle import Bundle, Scheme, generate
 from fleetgrad_codegen.frontend.tflite import read_model
 from fleetgrad_codegen.plan import Budget
 from fleetgrad_codegen.program import Loss
-from fleetgrad_codegen.scheme import LastLayer, find_head
+from fleetgrad_codegen.scheme import Bias, Full, LastLayer, Sparse, find_head, read_scheme
 
 from .files import about, read_bytes
 
@@ -21,21 +25,98 @@ from .files import about, read_bytes
 RUNTIME_FLASH_BYTES: Final = 24 * 1024
 RUNTIME_RAM_BYTES: Final = 4 * 1024
 
+SCHEME_FILE_SUFFIX: Final = ".toml"
+
 
 def _none(settings: SchemeConfig) -> Scheme | None:
     del settings
     return None
 
 
-def _last_layer(settings: SchemeConfig) -> Scheme | None:
+def _last_layer(settings: SchemeConfig) -> LastLayer:
     return LastLayer(headroom=settings.headroom, classes=settings.classes or None)
+
+
+def _bias(settings: SchemeConfig) -> Scheme | None:
+    return Bias(last=_last_layer(settings), layers=settings.layers)
+
+
+def _sparse(settings: SchemeConfig) -> Scheme | None:
+    return Sparse(last=_last_layer(settings), layers=settings.layers, ratio=settings.ratio)
+
+
+def _full(settings: SchemeConfig) -> Scheme | None:
+    return Full(last=_last_layer(settings), layers=settings.layers)
+
+
+def _file(settings: SchemeConfig) -> Scheme | None:
+    if settings.file == Path():
+        raise ConfigError("no scheme file", "scheme.file", "a .toml file that names layers")
+    text = read_bytes(settings.file, "scheme file").decode("utf-8", "replace")
+    return read_scheme(text, settings.file.name, last=_last_layer(settings))
 
 
 # What scheme.name may be. "none" is a model that only infers.
 SCHEMES: Final[dict[str, Callable[[SchemeConfig], Scheme | None]]] = {
     "last-layer": _last_layer,
+    "bias": _bias,
+    "sparse": _sparse,
+    "full": _full,
+    "file": _file,
     "none": _none,
 }
+
+
+class SchemeName(click.ParamType[str]):
+    """The value of --scheme: a name, or a scheme file.
+
+    Args:
+        trains: Whether "none" is left out.
+    """
+
+    name = "SCHEME"
+
+    def __init__(self, *, trains: bool = False) -> None:
+        self._names = [
+            name for name in SCHEMES if name != "file" and not (trains and name == "none")
+        ]
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002
+        """What the help text shows."""
+        return f"[{'|'.join(self._names)}|FILE.toml]"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Accepts a known name, or what looks like a scheme file."""
+        if value in self._names or value.endswith(SCHEME_FILE_SUFFIX):
+            return value
+        return self.fail(
+            f"{value!r} is not one of {', '.join(self._names)}, or a .toml file", param, ctx
+        )
+
+
+def with_scheme(config: Config, scheme: str) -> Config:
+    """The same config with another scheme, by name or file."""
+    if scheme.endswith(SCHEME_FILE_SUFFIX):
+        chosen = replace(config.scheme, name="file", file=Path(scheme).absolute())
+    else:
+        chosen = replace(config.scheme, name=scheme)
+    return replace(config, scheme=chosen)
+
+
+def scheme_of(config: Config) -> Scheme | None:
+    """The configured scheme; None for a model that only infers.
+
+    Raises:
+        ConfigError: There is no such scheme.
+        UsageError: Its file cannot be read.
+        CodegenError: A setting that no model could use.
+    """
+    name = config.scheme.name
+    if name not in SCHEMES:
+        raise ConfigError(
+            f"there is no scheme {name!r}", "scheme.name", f"one of {', '.join(SCHEMES)}"
+        )
+    return SCHEMES[name](config.scheme)
 
 
 def budget_of(board: Board) -> Budget:
@@ -75,15 +156,10 @@ def make_bundle(config: Config, board: Board | None, scheme: str | None = None) 
         UsageError: The model cannot be read.
         CodegenError: The model, the scheme or the board does not allow it.
     """
-    name = config.scheme.name if scheme is None else scheme
-    if name not in SCHEMES:
-        raise ConfigError(
-            f"there is no scheme {name!r}", "scheme.name", f"one of {', '.join(SCHEMES)}"
-        )
+    chosen = scheme_of(config if scheme is None else with_scheme(config, scheme))
     path = config.model.path
     content = read_bytes(path, "model")
     with about(path):
-        chosen = SCHEMES[name](config.scheme)
         return generate(
             content,
             config.model_name,

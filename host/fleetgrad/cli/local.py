@@ -31,12 +31,13 @@ from fleetgrad.toolchain.library import Library, NativeModel
 from fleetgrad_codegen.bundle import Bundle as Generated
 from fleetgrad_codegen.ops import run_ops
 from fleetgrad_codegen.program import Loss
-from fleetgrad_codegen.scheme import device_head
+from fleetgrad_codegen.scheme import DeepScheme, deep_training, device_head
 from fleetgrad_codegen.training import rng
 from fleetgrad_codegen.training.fixed_point import LearningRate
 from fleetgrad_codegen.training.local import LocalPlan, Parameters, batches, train
 
 from .backends import NATIVE, REFERENCE, Model, emulated_board, open_backend
+from .bundles import scheme_of
 
 TRAINERS: Final = (REFERENCE, NATIVE)
 ROUND: Final = 1  # what a device does here is what it would do in a run's first round
@@ -163,12 +164,24 @@ class Trainer(ABC):
 
 
 class ReferenceTrainer(Trainer):
-    """The specification, in NumPy."""
+    """The specification, in NumPy.
+
+    Args:
+        config: The terms.
+        bundle: The model.
+        device: The samples.
+    """
+
+    def __init__(self, config: Config, bundle: bundles.Bundle, device: DeviceData) -> None:
+        super().__init__(config, bundle, device)
+        self._scheme = scheme_of(config)
 
     def run(self, advance: Advance) -> Steps:
         """See `Trainer.run`."""
         del advance  # one call does it all
         device, loss = self.device, Loss(self.bundle.loss)
+        if isinstance(self._scheme, DeepScheme):
+            return self._run_network(self._scheme, loss)
         site, head = device_head(self.bundle.model, self.bundle.name, loss)
         graph, seen = site.graph, site.op.inputs[0]
         shape = graph.tensors[graph.inputs[0]].shape
@@ -190,6 +203,19 @@ class ReferenceTrainer(Trainer):
         learned = result.parameters
         params = learned.bias.astype("<i4").tobytes() + learned.masters.astype("<i2").tobytes()
         return Steps(tuple(result.losses.astype(float)), params)
+
+    def _run_network(self, scheme: DeepScheme, loss: Loss) -> Steps:
+        """The same where more than the last layer trains."""
+        device = self.device
+        network = deep_training(scheme, self.bundle.model, self.bundle.name, loss).network
+        result = network.train(
+            network.initial(),
+            device.train_x,
+            self.targets(device.train_y, device.train_x),
+            plan=self.plan,
+            device_id=device.device,
+        )
+        return Steps(tuple(result.losses.astype(float)), network.vector(result.parameters))
 
 
 class NativeTrainer(Trainer):

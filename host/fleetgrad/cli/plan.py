@@ -20,7 +20,7 @@ from fleetgrad_codegen.bundle import Bundle
 from fleetgrad_codegen.errors import BudgetError
 from fleetgrad_codegen.plan import check_budget
 
-from .bundles import SCHEMES, budget_of, make_bundle
+from .bundles import SchemeName, budget_of, make_bundle
 from .files import write_text
 from .project import configured_for_a_model
 from .ui import Ui, verb
@@ -109,7 +109,7 @@ def table_of(rows: list[dict[str, Any]], board: Board) -> Table:
 
 @click.command()
 @click.option("--board", "board_id", help="The board; by default the configured one.")
-@click.option("--scheme", type=click.Choice(list(SCHEMES)), help="Only this scheme.")
+@click.option("--scheme", type=SchemeName(), help="Only this scheme.")
 @click.option("--batch", type=click.IntRange(1), help="Samples per update.")
 @click.option("--html", "page", type=click.Path(path_type=Path), help="Writes the memory map.")
 @verb

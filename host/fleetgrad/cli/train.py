@@ -13,7 +13,7 @@ from fleetgrad.config import Config
 from fleetgrad.errors import UsageError
 from fleetgrad.report.units import count, percent
 
-from .bundles import SCHEMES, make_bundle
+from .bundles import SchemeName, make_bundle, with_scheme
 from .files import refuse_to_overwrite, write_bytes
 from .local import TRAINERS, Learned, trainer_of
 from .project import configured_for_a_model
@@ -22,7 +22,7 @@ from .ui import Ui, verb
 
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path), help="An .npz with x, y and user.")
-@click.option("--scheme", type=click.Choice([name for name in SCHEMES if name != "none"]))
+@click.option("--scheme", type=SchemeName(trains=True), help="Instead of scheme.name.")
 @click.option("--backend", default="native", show_default=True,
               help=f"{', '.join(TRAINERS)} or an emulated board's id.")  # fmt: skip
 @click.option("--user", help="Whose samples; by default the data set's first user.")
@@ -46,7 +46,7 @@ def command(
     if data is not None:
         config = replace(config, data=replace(config.data, path=data.absolute()))
     if scheme is not None:
-        config = replace(config, scheme=replace(config.scheme, name=scheme))
+        config = with_scheme(config, scheme)
     if config.scheme.name == "none":
         raise UsageError("nothing trains", "scheme.name", "a scheme other than none")
     refuse_to_overwrite(output, config.model.path, config.data.path)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetgrad.bundle import Bundle
+from fleetgrad.bundle import Bundle, Segment
 from fleetgrad.errors import BundleError
 from fleetgrad.federation.model import GlobalModel
 
@@ -53,9 +53,31 @@ def export(bundle: Bundle, model: GlobalModel) -> bytes:
                 where="manifest.json: segments",
                 hint="fleetgrad build makes a new bundle",
             )
-        raw = values.tobytes()
-        data[segment.tflite_offset : segment.tflite_offset + len(raw)] = raw
+        span = slice(
+            segment.tflite_offset,
+            segment.tflite_offset + segment.tflite_count * values.itemsize,
+        )
+        data[span] = placed(segment, values, bytes(data[span])).tobytes()
     return bytes(data)
+
+
+def placed(segment: Segment, values: NDArray[np.integer], before: bytes) -> NDArray[np.integer]:
+    """A tensor of the model file with what was trained of it in place, in the file's own order.
+
+    Args:
+        segment: What was trained: all of the tensor, or some channels, in the device's order.
+        values: As the model file holds them.
+        before: The tensor's bytes in the file.
+    """
+    if not segment.places:
+        return values
+    whole = np.frombuffer(before, values.dtype).reshape(segment.tflite_shape).copy()
+    places = [
+        range(size) if place is None else place
+        for place, size in zip(segment.places, segment.shape, strict=True)
+    ]
+    whole[np.ix_(*places)] = values.reshape(segment.shape)
+    return whole
 
 
 def exported(bundle: Bundle, model: GlobalModel) -> list[NDArray[np.integer]]:

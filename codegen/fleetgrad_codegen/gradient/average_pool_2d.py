@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Gradient of AVERAGE_POOL_2D."""
+
+from fleetgrad_codegen.gradient.spread import SpreadRule
+from fleetgrad_codegen.ir import Graph, Op
+from fleetgrad_codegen.ops.average_pool_2d import AveragePool2D
+from fleetgrad_codegen.ops.window import Axis
+
+
+class AveragePool2DRule(SpreadRule):
+    """The operator's own windows."""
+
+    kind = "AVERAGE_POOL_2D"
+
+    def axes(self, graph: Graph, op: Op) -> tuple[Axis, Axis]:
+        """See `SpreadRule.axes`."""
+        return AveragePool2D().axes(graph, op)

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What means have in common on the way back: every element gets a copy of its mean's error."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+
+import numpy as np
+
+from fleetgrad_codegen.emit.body import Body
+from fleetgrad_codegen.gradient.base import BACKWARD, MoveCall, MoveRule
+from fleetgrad_codegen.ir import Array, Graph, Op
+from fleetgrad_codegen.ops import c_structs
+from fleetgrad_codegen.ops.window import Axis
+
+
+class SpreadRule(MoveRule):
+    """The mean over windows that neither overlap nor reach over the border.
+
+    The division by the number of elements is a constant factor: nothing is rounded.
+    """
+
+    @abstractmethod
+    def axes(self, graph: Graph, op: Op) -> tuple[Axis, Axis]:
+        """Window geometry along height and width."""
+
+    def check(self, graph: Graph, op: Op) -> None:
+        """See `GradientRule.check`."""
+        for axis in self.axes(graph, op):
+            if axis.stride < axis.window and axis.output > 1:
+                self._refuse(graph, op, "the windows overlap", "a stride as large as the window")
+            if axis.has_border:
+                self._refuse(graph, op, "windows reach over the border", "padding VALID")
+
+    def factor(self, graph: Graph, op: Op) -> float:
+        """One part of the mean."""
+        rows, columns = self.axes(graph, op)
+        return 1.0 / (rows.window * columns.window)
+
+    def move(
+        self,
+        graph: Graph,
+        op: Op,
+        errors: Array,
+        inputs: Mapping[int, Array],  # noqa: ARG002
+    ) -> Array:
+        """See `MoveRule.move`."""
+        shape = graph.tensors[op.inputs[0]].shape
+        rows, columns = self.axes(graph, op)
+        made = np.zeros(shape, errors.dtype)
+        pixels = errors.reshape(1, rows.output, columns.output, shape[3])
+        for row, column in np.ndindex(rows.window, columns.window):
+            made[:, rows.taps(row), columns.taps(column)] = pixels
+        return made
+
+    def emit(self, graph: Graph, op: Op, body: Body, call: MoveCall) -> None:
+        """See `MoveRule.emit`."""
+        where = graph.where(op)
+        body.include(BACKWARD)
+        depth = graph.tensors[op.inputs[0]].shape[3]
+        params = body.struct(
+            "fg_pool2d_params",
+            f"back{op.index}",
+            {
+                "window": c_structs.window(*self.axes(graph, op), where),
+                "channels": c_structs.int16(depth, "a number of channels", where),
+                "low": -128,
+                "high": 127,
+            },
+        )
+        body.call(
+            "fg_spread_error", params, call.source, call.errors, call.mask, call.target, call.made
+        )

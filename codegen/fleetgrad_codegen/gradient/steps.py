@@ -1,0 +1,467 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tape as steps of the timeline: their memory, and their C."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from fleetgrad_codegen.emit.body import Body
+from fleetgrad_codegen.errors import SchemeError
+from fleetgrad_codegen.forward import OperatorStep, comment_operator, short_name
+from fleetgrad_codegen.gradient.base import BACKWARD, MoveCall
+from fleetgrad_codegen.gradient.part import part_of
+from fleetgrad_codegen.gradient.tape import (
+    Back,
+    ErrorTensor,
+    Learn,
+    Mask,
+    Merge,
+    Node,
+    Tape,
+    move_rule,
+    weighted_rule,
+)
+from fleetgrad_codegen.gradient.weighted import Layer, WeightedRule, rates_initialiser
+from fleetgrad_codegen.ir import Graph, Op
+from fleetgrad_codegen.ops import REGISTRY
+from fleetgrad_codegen.ops.convolution import Convolution
+from fleetgrad_codegen.ops.fully_connected import FullyConnected
+from fleetgrad_codegen.plan import Region
+from fleetgrad_codegen.program import Entry, Step
+
+_RECORD_BYTES = 6
+"""Of an ``fg_error``; a static assertion in generated code compares."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackwardStep(Step):
+    """One step that the tape asks for.
+
+    Attributes:
+        label: Its name.
+        runs_in: Entry points.
+        touched: Arena memory.
+        write: Writes its C.
+    """
+
+    label: str
+    runs_in: Entry
+    touched: tuple[Region, ...]
+    write: Callable[[Body], None]
+
+    @property
+    def name(self) -> str:
+        """See `Step.name`."""
+        return self.label
+
+    @property
+    def entries(self) -> frozenset[Entry]:
+        """See `Step.entries`."""
+        return frozenset({self.runs_in})
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """See `Step.regions`."""
+        return self.touched
+
+    def emit(self, body: Body) -> None:
+        """See `Step.emit`."""
+        body.comment(self.label)
+        self.write(body)
+
+
+class TapeSteps:
+    """Makes the steps of a tape.
+
+    Args:
+        tape: The way back.
+        values: Region of every tensor computed at run time.
+    """
+
+    def __init__(self, tape: Tape, values: Mapping[int, Region]) -> None:
+        self._tape = tape
+        self._graph = tape.graph
+        self._values = values
+        self._records = Region("error records", _RECORD_BYTES * tape.records, kept=True)
+
+    def begin(self) -> Step:
+        """Checks the terms, and measures the loss's gradient."""
+        first = next(node.source for node in self._tape.nodes if not isinstance(node, Merge))
+
+        def write(body: Body) -> None:
+            body.include(BACKWARD)
+            body.line("if (fg_step_check(step) != FG_OK) {")
+            body.line("    return FG_ERR_ARGUMENT;")
+            body.line("}")
+            body.line(f'_Static_assert(sizeof(fg_error) == {_RECORD_BYTES}U, "as planned");')
+            count = first.region.nbytes // 2
+            gradient = body.address(first.region, "const int16_t")
+            body.call("fg_error_of_loss", gradient, f"{count}U", self._record(body, first))
+
+        return BackwardStep("gradient", Entry.APPLY, (first.region, self._records), write)
+
+    def reset(self) -> Step:
+        """Forgets what was expected of errors."""
+
+        def write(body: Body) -> None:
+            body.include(BACKWARD)
+            records = body.address(self._records, "fg_error")
+            body.call("fg_errors_reset", records, f"{self._tape.records}U")
+
+        return BackwardStep("reset of errors", Entry.REFRESH, (self._records,), write)
+
+    def step(self, node: Node) -> Step:
+        """The step of a node."""
+        if isinstance(node, Merge):
+            return self._merge(node)
+        if isinstance(node, Learn):
+            return self._learn(node)
+        return self._back(node)
+
+    def _merge(self, node: Merge) -> Step:
+        into, other = node.into, node.other
+        count = self._graph.tensors[into.tensor].size
+        mantissa, exponent = node.ratio
+
+        def write(body: Body) -> None:
+            body.include(BACKWARD)
+            body.call(
+                "fg_merge_errors",
+                f"{count}U",
+                mantissa,
+                exponent,
+                self._record(body, into),
+                body.address(into.region, "int8_t"),
+                self._record(body, other),
+                body.address(other.region, "const int8_t"),
+            )
+
+        label = f"errors {into.record} + errors {other.record}"
+        regions = (into.region, other.region, self._records)
+        return BackwardStep(label, Entry.APPLY, regions, write)
+
+    def _back(self, node: Back) -> Step:
+        regions = [node.source.region, node.target.region, self._records]
+        if node.mask is not None:
+            regions.append(node.mask.bits or self._values[node.mask.tensor])
+        if node.routes is not None:
+            regions.append(node.routes)
+        op = self._graph.ops[node.position]
+        label = f"errors {node.target.record} of {self._name(node.target.tensor)}"
+        if node.is_view:
+            label = f"errors {node.source.record} as {self._name(node.target.tensor)}"
+            return BackwardStep(label, Entry.APPLY, (node.source.region,), lambda _: None)
+        if node.layer is None:
+            rule = move_rule(self._graph, node.position)
+
+            def move(body: Body) -> None:
+                rule.emit(self._graph, op, body, self._move_call(node, body))
+
+            return BackwardStep(label, Entry.APPLY, tuple(dict.fromkeys(regions)), move)
+        return self._back_weighted(node, node.layer, op, label, regions)
+
+    def _back_weighted(
+        self, node: Back, layer: Layer, op: Op, label: str, regions: list[Region]
+    ) -> Step:
+        graph = self._graph
+        rule = weighted_rule(graph, node.position)
+        sums = Region(f"sums of {label}", 4 * rule.depth(graph, op))
+
+        def write(body: Body) -> None:
+            kernel, ctype = rule.error_kernel, "const int8_t"
+            if node.source.wide:
+                kernel, ctype = f"{kernel}_of_loss", "const int16_t"
+            body.call(
+                kernel,
+                rule.struct(graph, op, layer, body),
+                rule.split_weights(graph, op, layer, body),
+                self._record(body, node.source),
+                body.address(node.source.region, ctype),
+                self._mask(node.mask, body),
+                body.address(sums, "int32_t"),
+                self._record(body, node.target),
+                body.address(node.target.region, "int8_t"),
+            )
+
+        return BackwardStep(label, Entry.APPLY, tuple(dict.fromkeys([*regions, sums])), write)
+
+    def _learn(self, node: Learn) -> Step:
+        layer = node.layer
+        graph, op = self._graph, self._graph.ops[layer.position]
+        label = f"update of {self._name(op.outputs[0])}"
+        if node.source.wide:
+            return self._learn_head_bias(node, op, label)
+        rule = weighted_rule(graph, layer.position)
+        regions = [node.source.region, self._records]
+        sums = None
+        if layer.channels:
+            sums = Region(f"sums of {label}", 4 * rule.taps(graph, op))
+            regions += [self._values[op.inputs[0]], sums]
+
+        def write(body: Body) -> None:
+            weights, bias = op.inputs[1:3]
+            trains = sums is not None
+            body.call(
+                rule.learn_kernel,
+                rule.struct(graph, op, layer, body),
+                "step",
+                self._record(body, node.source),
+                body.address(node.source.region, "const int8_t"),
+                body.value(op.inputs[0], "const int8_t") if trains else "NULL",
+                "NULL" if sums is None else body.address(sums, "int32_t"),
+                body.params(bias, "int32_t"),
+                body.params(weights, "int16_t") if trains else "NULL",
+                body.shadow(weights) if trains else "NULL",
+            )
+
+        return BackwardStep(label, Entry.APPLY, tuple(dict.fromkeys(regions)), write)
+
+    def _learn_head_bias(self, node: Learn, op: Op, label: str) -> Step:
+        rates = node.layer.rates
+        channels = weighted_rule(self._graph, node.layer.position).channels(self._graph, op)
+        rows = node.source.region.nbytes // 2 // channels
+
+        def write(body: Body) -> None:
+            body.include(BACKWARD)
+            made = rates_initialiser(rates, f"back{op.index}", body)
+            body.call(
+                "fg_bias_learn_of_loss",
+                f"&(const fg_rates){made}",
+                "step",
+                self._record(body, node.source),
+                body.address(node.source.region, "const int16_t"),
+                f"{rows}U",
+                f"{channels}U",
+                body.params(op.inputs[2], "int32_t"),
+            )
+
+        return BackwardStep(label, Entry.APPLY, (node.source.region, self._records), write)
+
+    def _record(self, body: Body, error: ErrorTensor) -> str:
+        records = body.address(self._records, "fg_error")
+        return f"{records} + {error.record}" if error.record else records
+
+    def _mask(self, mask: Mask | None, body: Body) -> str:
+        if mask is None:
+            return "&(const fg_mask){NULL, NULL, 0, 0}"
+        if mask.bits is not None:
+            bits = body.address(mask.bits, "const uint8_t")
+            return f"&(const fg_mask){{.bits = {bits}}}"
+        values = body.value(mask.tensor, "const int8_t")
+        return f"&(const fg_mask){{.values = {values}, .low = {mask.low}, .high = {mask.high}}}"
+
+    def _move_call(self, node: Back, body: Body) -> MoveCall:
+        return MoveCall(
+            source=self._record(body, node.source),
+            errors=body.address(node.source.region, "const int8_t"),
+            mask=self._mask(node.mask, body),
+            target=self._record(body, node.target),
+            made=body.address(node.target.region, "int8_t"),
+            routes="NULL" if node.routes is None else body.address(node.routes, "const uint8_t"),
+        )
+
+    def _name(self, tensor: int) -> str:
+        return short_name(self._graph, tensor)
+
+    def forward(self) -> Mapping[int, Step]:
+        """Forward steps that do more than their operator, by position; the head's is not one."""
+        tape, graph = self._tape, self._graph
+        head = next(node.source.tensor for node in tape.nodes if not isinstance(node, Merge))
+        masks = {mask.tensor: mask for mask in tape.masks}
+        routes = {
+            node.position: node.routes
+            for node in tape.nodes
+            if isinstance(node, Back) and node.routes is not None
+        }
+        steps: dict[int, Step] = {}
+        for position, op in enumerate(graph.ops):
+            layer = tape.layers.get(position)
+            trained = layer if op.outputs[0] != head else None
+            mask, route = masks.get(op.outputs[0]), routes.get(position)
+            if trained is not None or mask is not None or route is not None:
+                plain = OperatorStep.of(graph, position, self._values)
+                steps[position] = ForwardStep(graph, position, plain, trained, mask, route)
+        return steps
+
+
+def is_head_update(node: Node) -> bool:
+    """Whether the node is the update of the last layer's weights and bias."""
+    return isinstance(node, Learn) and node.source.wide and node.layer.channels > 0
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardStep(Step):
+    """An operator of the forward pass, and what it leaves for the way back.
+
+    Attributes:
+        graph: The graph.
+        position: Of the operator.
+        plain: The operator's own step.
+        layer: How it trains; None where it does not.
+        mask: To keep of its output, as bits; None for none.
+        routes: To note down; None for none.
+    """
+
+    graph: Graph
+    position: int
+    plain: OperatorStep
+    layer: Layer | None
+    mask: Mask | None
+    routes: Region | None
+
+    @property
+    def name(self) -> str:
+        """Same as the operator's own step."""
+        return self.plain.name
+
+    @property
+    def entries(self) -> frozenset[Entry]:
+        """The forward pass."""
+        return self.plain.entries
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """The operator's, the folded bias, mask and routes."""
+        bits = None if self.mask is None else self.mask.bits
+        extra = (self._folded, self._first, bits, self.routes)
+        return tuple(dict.fromkeys((*self.plain.regions, *(r for r in extra if r is not None))))
+
+    @property
+    def _op(self) -> Op:
+        return self.graph.ops[self.position]
+
+    @property
+    def _rule(self) -> WeightedRule:
+        return weighted_rule(self.graph, self.position)
+
+    @property
+    def _channels(self) -> int:
+        return self._rule.channels(self.graph, self._op)
+
+    @property
+    def _folded(self) -> Region | None:
+        if self.layer is None:
+            return None
+        return Region(f"bias of op {self._op.index}", 4 * self._channels)
+
+    @property
+    def _first(self) -> Region | None:
+        """What the channels that train give, where others do not: they have weights elsewhere."""
+        if self.layer is None or self.layer.channels in {0, self._channels}:
+            return None
+        pixels = self.graph.tensors[self._op.outputs[0]].size // self._channels
+        return Region(f"first channels of op {self._op.index}", pixels * self.layer.channels)
+
+    def emit(self, body: Body) -> None:
+        """Writes the operator, then what it leaves."""
+        graph, op = self.graph, self._op
+        if self.layer is None:
+            self.plain.emit(body)
+        else:
+            comment_operator(graph, op, self.name, body)
+            self._emit_trained(body, self.layer)
+        if self.routes is not None:
+            move_rule(graph, self.position).emit_route(graph, op, body, self.routes)
+        if self.mask is not None and self.mask.bits is not None:
+            body.include(BACKWARD)
+            body.call(
+                "fg_mask_keep",
+                body.value(self.mask.tensor, "const int8_t"),
+                f"{graph.tensors[self.mask.tensor].size}U",
+                self.mask.low,
+                self.mask.high,
+                body.address(self.mask.bits, "uint8_t"),
+            )
+
+    def _emit_trained(self, body: Body, layer: Layer) -> None:
+        """The layer with its weights from the shadow and its bias from the parameters.
+
+        Kernels want the bias with the input's zero point folded in; as both may have changed, that
+        is done anew each time.
+        """
+        graph, op, folded, first = self.graph, self._op, self._folded, self._first
+        assert folded is not None
+        made = body.value(op.outputs[0], "int8_t")
+        trained, channels = range(layer.channels), range(layer.channels, self._channels)
+        if trained:
+            weights = self._fold_trained(body, layer, folded)
+            into = made if first is None else body.address(first, "int8_t")
+            self._call(body.part("_trained"), trained, weights, folded, into)
+        if channels:
+            weights = self._rule.frozen_table(graph, op, layer.channels, body)
+            self._fold_frozen(body, channels, folded)
+            self._call(body.part("_frozen"), channels, weights, folded, made)
+        if first is not None:
+            body.call(
+                "fg_interleave",
+                f"{first.nbytes // len(trained)}U",
+                f"{len(trained)}U",
+                f"{len(channels)}U",
+                body.address(first, "const int8_t"),
+                made,
+            )
+
+    def _call(self, body: Body, channels: range, weights: str, folded: Region, made: str) -> None:
+        """Writes the call of the operator's kernel for some output channels."""
+        graph, op, operator = self.graph, self._op, REGISTRY[self._op.kind]
+        if len(channels) < self._channels:
+            graph = part_of(graph, op, self._rule, channels)
+        source = body.value(op.inputs[0], "const int8_t")
+        bias = _advanced(body.address(folded, "const int32_t"), channels.start)
+        if isinstance(operator, Convolution):
+            scratch = operator.scratch(self.graph, op)
+            patch = "NULL" if scratch is None else body.address(scratch, "int8_t")
+            params = operator.params(graph, op, body)
+            body.call(operator.kernel, params, weights, bias, source, patch, made)
+        elif isinstance(operator, FullyConnected):
+            params = operator.params(graph, op, body)
+            body.call("fg_fully_connected", params, weights, bias, source, made)
+        else:
+            raise SchemeError(f"{op.kind} cannot train", graph.where(op))
+
+    def _fold_trained(self, body: Body, layer: Layer, folded: Region) -> str:
+        """Writes the folding of the bias into weights that train; returns where these are."""
+        op, rule = self._op, self._rule
+        taps, channels = rule.taps(self.graph, op), f"{layer.channels}U"
+        weights = body.trained(op.inputs[1])
+        body.include(BACKWARD)
+        body.call(
+            "fg_fold_bias",
+            body.trained(op.inputs[2]),
+            weights,
+            _zero_point(self.graph, op),
+            channels,
+            f"{taps}U",
+            *(("1U", channels) if rule.channel_axis else (f"{taps}U", "1U")),
+            body.address(folded, "int32_t"),
+        )
+        return weights
+
+    def _fold_frozen(self, body: Body, channels: range, folded: Region) -> None:
+        """The same for weights that do not train: their sums are constant."""
+        graph, op = self.graph, self._op
+        data = graph.tensors[op.inputs[1]].data
+        assert data is not None
+        sums = self._rule.by_channel(data)[channels.start :].astype(np.int64).sum(axis=1)
+        constant = body.table(
+            f"op{op.index}_fold", (-_zero_point(graph, op) * sums).astype(np.int32)
+        )
+        body.include(BACKWARD)
+        body.call(
+            "fg_add_bias",
+            _advanced(body.trained(op.inputs[2]), channels.start),
+            constant,
+            f"{len(channels)}U",
+            _advanced(body.address(folded, "int32_t"), channels.start),
+        )
+
+
+def _advanced(pointer: str, elements: int) -> str:
+    return f"{pointer} + {elements}" if elements else pointer
+
+
+def _zero_point(graph: Graph, op: Op) -> int:
+    found = graph.tensors[op.inputs[0]].quantization
+    assert found is not None
+    return found.zero_point[0]

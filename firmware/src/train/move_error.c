@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "error.h"
+#include "window.h"
+
+static uint32_t input_count(const fg_pool2d_params *params) {
+    const fg_window *const window = &params->window;
+    return (uint32_t)(window->in_h * window->in_w * params->channels);
+}
+
+void fg_max_pool2d_route(const fg_pool2d_params *params, const int8_t *input, uint8_t *routes) {
+    const fg_window *const window = &params->window;
+    for (int32_t row = 0; row < window->out_h; row++) {
+        for (int32_t column = 0; column < window->out_w; column++) {
+            for (int32_t channel = 0; channel < params->channels; channel++) {
+                int32_t best = INT8_MIN - 1;
+                uint8_t route = 0;
+                for (int32_t ky = 0; ky < window->kernel_h; ky++) {
+                    const int32_t y = fg_tap_row(window, row, ky);
+                    for (int32_t kx = 0; y >= 0 && kx < window->kernel_w; kx++) {
+                        const int32_t x = fg_tap_column(window, column, kx);
+                        if (x < 0) {
+                            continue;
+                        }
+                        const int32_t at = (y * window->in_w + x) * params->channels + channel;
+                        if (input[at] > best) {
+                            best = input[at];
+                            route = (uint8_t)(ky * window->kernel_w + kx);
+                        }
+                    }
+                }
+                *routes++ = route;
+            }
+        }
+    }
+}
+
+void fg_max_pool2d_error(const fg_pool2d_params *params, const uint8_t *routes,
+                         const fg_error *from, const int8_t *errors, const fg_mask *mask,
+                         fg_error *to, int8_t *made) {
+    const fg_window *const window = &params->window;
+    const int32_t channels = params->channels;
+    memset(made, 0, input_count(params));
+    for (int32_t row = 0; row < window->out_h; row++) {
+        for (int32_t column = 0; column < window->out_w; column++) {
+            for (int32_t channel = 0; channel < channels; channel++) {
+                const int32_t tap = *routes++;
+                const int32_t y = fg_tap_row(window, row, tap / window->kernel_w);
+                const int32_t x = fg_tap_column(window, column, tap % window->kernel_w);
+                const int32_t at = (y * window->in_w + x) * channels + channel;
+                if (fg_mask_open(mask, (uint32_t)at)) {
+                    made[at] = *errors;
+                }
+                errors++;
+            }
+        }
+    }
+    fg_error_moved(to, from, made, input_count(params));
+}
+
+/* The last window that begins at or before a position. */
+static int32_t last_window(int32_t position, int32_t stride, int32_t windows) {
+    const int32_t window = position / stride;
+    return (window < windows) ? window : windows - 1;
+}
+
+void fg_spread_error(const fg_pool2d_params *params, const fg_error *from, const int8_t *errors,
+                     const fg_mask *mask, fg_error *to, int8_t *made) {
+    const fg_window *const window = &params->window;
+    const int32_t channels = params->channels;
+    uint32_t index = 0;
+    for (int32_t y = 0; y < window->in_h; y++) {
+        const int32_t row = last_window(y, window->stride_h, window->out_h);
+        const bool in_row = y - row * window->stride_h < window->kernel_h;
+        for (int32_t x = 0; x < window->in_w; x++) {
+            const int32_t column = last_window(x, window->stride_w, window->out_w);
+            const bool covered = in_row && x - column * window->stride_w < window->kernel_w;
+            const int8_t *error = errors + (row * window->out_w + column) * channels;
+            for (int32_t channel = 0; channel < channels; channel++) {
+                const bool open = covered && fg_mask_open(mask, index);
+                made[index++] = open ? error[channel] : (int8_t)0;
+            }
+        }
+    }
+    fg_error_moved(to, from, made, index);
+}
+
+void fg_crop_error(const fg_pad_params *params, const fg_error *from, const int8_t *errors,
+                   const fg_mask *mask, fg_error *to, int8_t *made) {
+    const int32_t *const before = params->before;
+    const int32_t *const padded = params->output;
+    uint32_t index = 0;
+    for (int32_t i = 0; i < params->input[0]; i++) {
+        for (int32_t j = 0; j < params->input[1]; j++) {
+            const int32_t row = (before[0] + i) * padded[1] + before[1] + j;
+            const int8_t *error = errors + row * padded[2] + before[2];
+            for (int32_t k = 0; k < params->input[2]; k++) {
+                const int8_t value = fg_mask_open(mask, index) ? error[k] : (int8_t)0;
+                made[index++] = value;
+            }
+        }
+    }
+    fg_error_moved(to, from, made, index);
+}
+
+void fg_copy_error(uint32_t count, const fg_error *from, const int8_t *errors, const fg_mask *mask,
+                   fg_error *to, int8_t *made) {
+    for (uint32_t i = 0; i < count; i++) {
+        made[i] = fg_mask_open(mask, i) ? errors[i] : (int8_t)0;
+    }
+    fg_error_moved(to, from, made, count);
+}

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real gradients are right: finite differences of the loss know nothing of any rule."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fleetgrad_codegen.frontend.tflite import read_model
+from fleetgrad_codegen.gradient.float_network import FloatNetwork, FloatState
+from fleetgrad_codegen.gradient.tape import weighted_rule
+from fleetgrad_codegen.ops.boundary import split_boundary
+from fleetgrad_codegen.program import Loss
+from fleetgrad_codegen.scheme import Full, deep_training
+from support.deep_models import DEEP
+from support.heads import autoencoder, pooled_convolution
+
+CE, SE = Loss.SOFTMAX_CROSS_ENTROPY, Loss.SQUARED_ERROR
+MODELS = {name: (make, CE) for name, make in DEEP.items()}
+MODELS |= {"pooled-convolution": (pooled_convolution, CE), "autoencoder": (autoencoder, SE)}
+STEP = 1e-2
+
+
+def _loss(network: FloatNetwork, state: FloatState, x: np.ndarray, target: np.ndarray) -> float:
+    seen = network.outputs(state, x[None])[0].astype(np.float64)
+    if np.ndim(target):
+        return float(((seen - target) ** 2).mean())
+    return float(np.log(np.exp(seen - seen.max()).sum()) + seen.max() - seen[int(target)])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_gradients_agree_with_differences(name: str) -> None:
+    make, loss = MODELS[name]
+    model = Full().adapt(make(np.random.default_rng(3)), name)
+    _, graph, _ = split_boundary(read_model(model, name))
+    network = deep_training(Full(), model, name, loss).float_network
+    state = network.initial()
+    dice = np.random.default_rng(4)
+    shape = graph.tensors[graph.inputs[0]].shape[1:]
+    x = dice.integers(-128, 128, shape).astype(np.int8)
+    output = graph.tensors[graph.outputs[0]]
+    target: np.ndarray = network.outputs(state, x[None])[0].argmin()  # a mistake: it has a slope
+    real = target
+    if loss is SE:
+        target = dice.integers(-128, 128, output.shape[1:]).astype(np.int8)
+        found = output.quantization
+        real = (target - found.zero_point[0]) * np.float64(found.scale[0])
+    gradients = network.gradients(state, x, target)
+    agree = []
+    for position, layer in state.items():
+        rule = weighted_rule(graph, position)
+        for _ in range(6):
+            channel = int(dice.integers(len(layer.bias)))
+            rows = rule.by_channel(layer.weights)
+            tap = int(dice.integers(rows.shape[1]))
+            ends = []
+            for sign in (1, -1):
+                moved = rows.copy()
+                moved[channel, tap] += sign * STEP
+                weights = rule.own_layout(moved, layer.weights.shape)
+                other = {**state, position: replace(layer, weights=weights)}
+                ends.append(_loss(network, other, x, real))
+            agree.append((gradients[position][0][channel, tap], (ends[0] - ends[1]) / STEP / 2))
+    computed, measured = np.array(agree).T
+    size = np.abs(measured).max()
+    assert size > 1e-4
+    # Clamps and maxima that change within a step leave a few differences off.
+    off = np.abs(computed - measured) > 0.03 * size
+    assert off.mean() < 0.1, np.array(agree)[off]

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Generated models train any layers exactly as the specification, and export what they learned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fleetgrad import bundle as bundles
+from fleetgrad.federation.model import from_vector
+from fleetgrad.store import export, layout_of
+from fleetgrad_codegen.bundle import Bundle, generate
+from fleetgrad_codegen.program import Loss
+from fleetgrad_codegen.scheme import Bias, DeepScheme, Full, LastLayer, Sparse, deep_training
+from fleetgrad_codegen.training.fixed_point import LearningRate
+from fleetgrad_codegen.training.local import LocalPlan, batches
+from support.deep_models import DEEP
+from support.heads import autoencoder, pooled_convolution
+from support.native_model import Builder, NativeModel
+from support.oracle import Oracle
+
+CE, SE = Loss.SOFTMAX_CROSS_ENTROPY, Loss.SQUARED_ERROR
+DEVICE = 0x1234_5678_9ABC
+SCHEMES: dict[str, DeepScheme] = {
+    "bias": Bias(),
+    "bias-new-head": Bias(last=LastLayer(classes=3)),
+    "sparse": Sparse(ratio=0.4),
+    "full": Full(),
+    "full-last-two": Full(layers=2),
+}
+MODELS = {name: (make, CE) for name, make in DEEP.items()}
+MODELS |= {"pooled-convolution": (pooled_convolution, CE), "autoencoder": (autoencoder, SE)}
+CASES = [
+    (model, scheme)
+    for model in MODELS
+    for scheme in SCHEMES
+    if not (scheme == "full-last-two" and model == "pooled-convolution")
+    and not (scheme == "bias-new-head" and model in {"autoencoder", "pooled-convolution"})
+]
+
+Trained = dict[tuple[str, str], tuple[Bundle, NativeModel]]
+
+
+@pytest.fixture(scope="module")
+def trained(native: Builder, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    made = {}
+    for name, scheme in CASES:
+        make, loss = MODELS[name]
+        model = make(np.random.default_rng(3))
+        made[f"{name} {scheme}"] = generate(model, name, scheme=SCHEMES[scheme], loss=loss)
+    models = native.load(made, tmp_path_factory.mktemp("deep"))
+    return {case: (made[" ".join(case)], models[" ".join(case)]) for case in CASES}
+
+
+@pytest.fixture(scope="module")
+def litert() -> Iterator[Oracle]:
+    oracle = Oracle("litert")
+    yield oracle
+    oracle.close()
+
+
+def learn(
+    bundle: Bundle,
+    device: NativeModel,
+    scheme: DeepScheme,
+    x: np.ndarray,
+    targets: np.ndarray,
+    *,
+    plan: LocalPlan,
+) -> None:
+    """Trains both, and compares every loss and every parameter."""
+    loss = bundle.program.training.loss
+    network = deep_training(scheme, bundle.files["model.tflite"], "m", loss).network
+    wanted = network.train(network.initial(), x, targets, plan=plan, device_id=DEVICE)
+    device.params[:] = np.frombuffer(bundle.files["params.bin"], np.uint8)
+    device.refresh()
+    losses = []
+    for (index,), key in batches(plan, DEVICE, len(x)):
+        target = targets[index] if loss is SE else int(targets[index])
+        status, value, predicted, _ = device.accumulate(x[index], target, 0)
+        assert status == 0
+        assert predicted == device.output.argmax()
+        losses.append(value)
+        assert device.apply(1, plan.rate.mantissa, plan.rate.exponent, key) == 0
+    np.testing.assert_array_equal(losses, wanted.losses)
+    assert device.params.tobytes() == network.vector(wanted.parameters)
+    assert device.params.tobytes() != bundle.files["params.bin"]
+
+
+def exported(bundle: Bundle, params: bytes) -> bytes:
+    """What the host exports for a parameter vector."""
+    files = bundle.files
+    host = bundles.parse(files["manifest.json"], files["params.bin"], files["model.tflite"])
+    return export(host, from_vector(layout_of(host), params))
+
+
+@pytest.mark.parametrize("case", CASES, ids=" ".join)
+def test_a_round_equals_the_specification_and_exports_what_it_learned(
+    trained: Trained, litert: Oracle, case: tuple[str, str]
+) -> None:
+    bundle, device = trained[case]
+    loss = MODELS[case[0]][1]
+    graph = bundle.program.graph
+    dice = np.random.default_rng(9)
+    shape = graph.tensors[graph.inputs[0]].shape
+    x = dice.integers(-128, 128, (14, *shape[1:]), np.int8)
+    targets = dice.integers(0, graph.tensors[graph.outputs[0]].shape[-1], len(x))
+    if loss is SE:
+        targets = dice.integers(-128, 128, (len(x), device.struct.target_bytes), np.int8)
+    plan = LocalPlan(LearningRate.of(0.02), epochs=9, seed=3)
+    learn(bundle, device, SCHEMES[case[1]], x, targets, plan=plan)
+
+    model = exported(bundle, device.params.tobytes())
+    for sample in x:
+        output = litert.run(model, [sample[None]])[0].reshape(-1)
+        np.testing.assert_array_equal(output, device.run(sample))
+
+
+def test_bad_terms_change_nothing(trained: Trained) -> None:
+    bundle, device = trained["residual", "sparse"]
+    x = np.zeros(device.struct.input_bytes, np.int8)
+    device.params[:] = np.frombuffer(bundle.files["params.bin"], np.uint8)
+    device.refresh()
+    assert device.accumulate(x, 0, 0)[0] == 0
+    assert device.apply(1, 10000, 0, 1) == -1
+    assert device.apply(2, 20000, 0, 1) == -1
+    assert device.accumulate(x, 99, 0)[0] == -1
+    assert device.params.tobytes() == bundle.files["params.bin"]
+
+
+def test_nothing_lies_outside_the_arena_bound(trained: Trained) -> None:
+    for bundle, _ in trained.values():
+        layout = bundle.memory.layout
+        assert layout.arena_bytes <= 1.05 * layout.lower_bound_bytes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("scheme", "rate"), [("bias", 0.02), ("sparse", 0.01), ("full", 0.01)])
+def test_thousands_of_steps_on_digits(
+    native: Builder, checkout: Path, tmp_path: Path, scheme: str, rate: float
+) -> None:
+    folder = checkout / "examples" / "digits"
+    data = np.load(folder / "digits.npz", allow_pickle=False)
+    model = (folder / "digits.tflite").read_bytes()
+    bundle = generate(model, "digits", scheme=SCHEMES[scheme], loss=CE)
+    device = native.load({"digits": bundle}, tmp_path)["digits"]
+    plan = LocalPlan(LearningRate.of(rate), epochs=2, seed=1)
+    labels = data["y"].astype(np.int64)
+    learn(bundle, device, SCHEMES[scheme], data["x"], labels, plan=plan)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["bias-new-head", "sparse", "full"])
+def test_the_keyword_model(native: Builder, shared_data: Path, tmp_path: Path, scheme: str) -> None:
+    model = (shared_data / "models" / "mlperf_kws_ref_model.tflite").read_bytes()
+    bundle = generate(model, "kws", scheme=SCHEMES[scheme], loss=CE)
+    device = native.load({"kws": bundle}, tmp_path)["kws"]
+    dice = np.random.default_rng(1)
+    graph = bundle.program.graph
+    x = dice.integers(-128, 128, (40, *graph.tensors[graph.inputs[0]].shape[1:]), np.int8)
+    labels = dice.integers(0, 3, len(x))
+    plan = LocalPlan(LearningRate.of(0.003), epochs=25, seed=1)
+    learn(bundle, device, SCHEMES[scheme], x, labels, plan=plan)

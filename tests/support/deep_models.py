@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks of several layers, to train more than the last one of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from support.models import ModelBuilder, small_cnn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NONE, RELU, RELU6 = 0, 1, 3
+SAME, VALID = 0, 1
+
+
+class Network:
+    """Adds layers one after the other; weights have a scale per channel."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.made = ModelBuilder()
+        self.rng = rng
+        self.scale: dict[int, float] = {}
+
+    def image(self, side: int, depth: int) -> int:
+        index = self.made.tensor((1, side, side, depth), 0.02, 5)
+        self.scale[index] = 0.02
+        return index
+
+    def tensor(self, shape: tuple[int, ...], scale: float, zero: int) -> int:
+        index = self.made.tensor(shape, scale, zero)
+        self.scale[index] = scale
+        return index
+
+    def weights(self, shape: tuple[int, ...], axis: int, source: int, spread: float) -> list[int]:
+        channels = shape[axis]
+        scales = (spread * (0.5 + np.arange(channels) % 3)).tolist()
+        data = self.rng.integers(-127, 128, shape, np.int8)
+        kernel = self.made.tensor(shape, scales, [0] * channels, axis=axis, data=data)
+        bias = self.made.tensor(
+            (channels,),
+            [self.scale[source] * s for s in scales],
+            [0] * channels,
+            dtype="int32",
+            data=self.rng.integers(-2000, 2000, channels, np.int32),
+        )
+        return [kernel, bias]
+
+    def conv(
+        self, source: int, outputs: int, *, window: int = 3, stride: int = 1,
+        padding: int = SAME, activation: int = RELU, scale: float = 0.03,
+    ) -> int:  # fmt: skip
+        _, side, _, depth = self.shape(source)
+        weights = self.weights((outputs, window, window, depth), 0, source, 0.02 / window / depth)
+        made = self.tensor(
+            (1, *[_size(side, window, stride, padding)] * 2, outputs), scale, _zero(activation)
+        )
+        self.made.op(
+            "CONV_2D", (source, *weights), (made,), padding=padding, strideH=stride,
+            strideW=stride, fusedActivationFunction=activation,
+        )  # fmt: skip
+        return made
+
+    def depthwise(
+        self, source: int, *, multiplier: int = 1, window: int = 3, stride: int = 1,
+        activation: int = RELU,
+    ) -> int:  # fmt: skip
+        _, side, _, depth = self.shape(source)
+        shape = (1, window, window, depth * multiplier)
+        weights = self.weights(shape, 3, source, 0.02 / window)
+        made = self.tensor(
+            (1, *[_size(side, window, stride, SAME)] * 2, depth * multiplier), 0.03,
+            _zero(activation),
+        )  # fmt: skip
+        self.made.op(
+            "DEPTHWISE_CONV_2D", (source, *weights), (made,), padding=SAME, strideH=stride,
+            strideW=stride, depthMultiplier=multiplier, fusedActivationFunction=activation,
+        )  # fmt: skip
+        return made
+
+    def add(self, one: int, other: int, activation: int = RELU) -> int:
+        made = self.tensor(self.shape(one), 0.04, _zero(activation))
+        self.made.op("ADD", (one, other), (made,), fusedActivationFunction=activation)
+        return made
+
+    def pool(self, kind: str, source: int, window: int, padding: int = VALID) -> int:
+        _, side, _, depth = self.shape(source)
+        size = _size(side, window, window, padding)
+        zero = self.made.graph.tensors[source].quantization.zeroPoint[0]
+        made = self.tensor((1, size, size, depth), self.scale[source], zero)
+        self.made.op(
+            kind, (source,), (made,), padding=padding, strideH=window, strideW=window,
+            filterHeight=window, filterWidth=window,
+        )  # fmt: skip
+        return made
+
+    def pad(self, source: int) -> int:
+        _, side, _, depth = self.shape(source)
+        zero = self.made.graph.tensors[source].quantization.zeroPoint[0]
+        made = self.tensor((1, side + 3, side + 3, depth), self.scale[source], zero)
+        widths = np.int32([[0, 0], [1, 2], [2, 1], [0, 0]])
+        self.made.op("PAD", (source, self.made.tensor((4, 2), dtype="int32", data=widths)), (made,))
+        return made
+
+    def mean(self, source: int) -> int:
+        made = self.tensor((1, self.shape(source)[3]), 0.02, -100)
+        axes = self.made.tensor((2,), dtype="int32", data=np.int32((1, 2)))
+        self.made.op("MEAN", (source, axes), (made,), keepDims=False)
+        return made
+
+    def flat(self, source: int) -> int:
+        count = int(np.prod(self.shape(source)))
+        zero = self.made.graph.tensors[source].quantization.zeroPoint[0]
+        made = self.tensor((1, count), self.scale[source], zero)
+        shape = self.made.tensor((2,), dtype="int32", data=np.int32((1, count)))
+        self.made.op("RESHAPE", (source, shape), (made,), newShape=[1, count])
+        return made
+
+    def dense(self, source: int, outputs: int, activation: int = RELU) -> int:
+        inputs = self.shape(source)[1]
+        weights = self.weights((outputs, inputs), 0, source, 0.03 / inputs)
+        made = self.tensor((1, outputs), 0.03, _zero(activation))
+        self.made.op(
+            "FULLY_CONNECTED", (source, *weights), (made,), fusedActivationFunction=activation
+        )
+        return made
+
+    def softmax(self, source: int, image: int) -> bytes:
+        made = self.made.tensor(self.shape(source), 1 / 256, -128)
+        self.made.op("SOFTMAX", (source,), (made,), beta=1.0)
+        return self.made.build((image,), (made,))
+
+    def shape(self, index: int) -> tuple[int, ...]:
+        return tuple(self.made.graph.tensors[index].shape)
+
+
+def _size(side: int, window: int, stride: int, padding: int) -> int:
+    return (side - 1) // stride + 1 if padding == SAME else (side - window) // stride + 1
+
+
+def _zero(activation: int) -> int:
+    return -128 if activation else -7
+
+
+def residual(rng: np.random.Generator) -> bytes:
+    """Two additions (one with a convolution on the short way), pad, max-pool, MEAN."""
+    net = Network(rng)
+    image = net.image(7, 2)
+    start = net.conv(image, 6)
+    left = net.conv(net.conv(start, 6, activation=RELU6), 6, activation=NONE)
+    joined = net.add(start, left)
+    down = net.conv(net.pad(joined), 8, stride=2, padding=VALID, activation=NONE)
+    side = net.conv(joined, 8, window=1, stride=2, activation=NONE)
+    wide = net.conv(net.pad(net.conv(side, 5, window=1)), 8, padding=VALID, window=4, scale=0.05)
+    joined = net.add(down, wide, NONE)
+    return net.softmax(net.dense(net.mean(joined), 4, NONE), image)
+
+
+def separable(rng: np.random.Generator) -> bytes:
+    """Depthwise and pointwise convolutions, both poolings, two fully connected layers."""
+    net = Network(rng)
+    image = net.image(9, 3)
+    x = net.pool("MAX_POOL_2D", net.conv(image, 8, stride=1), 2, SAME)
+    x = net.conv(net.depthwise(x), 10, window=1)
+    x = net.conv(net.depthwise(x, multiplier=2, stride=2), 6, window=1)
+    x = net.pool("AVERAGE_POOL_2D", x, 3)
+    return net.softmax(net.dense(net.dense(net.flat(x), 7), 5, NONE), image)
+
+
+DEEP: dict[str, Callable[[np.random.Generator], bytes]] = {
+    "cnn": small_cnn,
+    "residual": residual,
+    "separable": separable,
+}
+"""Networks by name; all end in SOFTMAX."""
