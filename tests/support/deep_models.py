@@ -169,9 +169,25 @@ def separable(rng: np.random.Generator) -> bytes:
     return net.softmax(net.dense(net.dense(net.flat(x), 7), 5, NONE), image)
 
 
+def turned(rng: np.random.Generator) -> bytes:
+    """A transposition, then a mean over one dimension after the other, as exporters write it."""
+    net = Network(rng)
+    image = net.image(6, 2)
+    x = net.conv(net.conv(image, 5), 6, window=1, activation=NONE)
+    order = net.made.tensor((4,), dtype="int32", data=np.int32((0, 3, 1, 2)))
+    x, before = net.tensor((1, 6, 6, 6), net.scale[x], -7), x
+    net.made.op("TRANSPOSE", (before, order), (x,))
+    for shape, axis in (((1, 6, 6), 3), ((1, 6), 2)):
+        x, before = net.tensor(shape, 0.02, -7), x
+        axes = net.made.tensor((1,), dtype="int32", data=np.int32((axis,)))
+        net.made.op("MEAN", (before, axes), (x,), keepDims=False)
+    return net.softmax(net.dense(x, 4, NONE), image)
+
+
 DEEP: dict[str, Callable[[np.random.Generator], bytes]] = {
     "cnn": small_cnn,
     "residual": residual,
     "separable": separable,
+    "turned": turned,
 }
 """Networks by name; all end in SOFTMAX."""

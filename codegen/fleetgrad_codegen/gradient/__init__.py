@@ -18,6 +18,7 @@ from fleetgrad_codegen.gradient.max_pool_2d import MaxPool2DRule
 from fleetgrad_codegen.gradient.mean import MeanRule
 from fleetgrad_codegen.gradient.pad import PadRule
 from fleetgrad_codegen.gradient.reshape import ReshapeRule
+from fleetgrad_codegen.gradient.transpose import TransposeRule
 from fleetgrad_codegen.gradient.weighted import WeightedRule
 
 __all__ = ["RULES", "GradientRule", "MoveRule", "WeightedRule"]
@@ -32,6 +33,7 @@ _RULES: tuple[GradientRule, ...] = (
     MeanRule(),
     PadRule(),
     ReshapeRule(),
+    TransposeRule(),
 )
 
 RULES: Mapping[str, GradientRule] = MappingProxyType({rule.kind: rule for rule in _RULES})

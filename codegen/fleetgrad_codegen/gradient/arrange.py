@@ -13,6 +13,7 @@ import numpy as np
 
 from fleetgrad_codegen.gradient.tape import weighted_rule
 from fleetgrad_codegen.ir import ABSENT, Array, Graph, Op, Quantization, Tensor
+from fleetgrad_codegen.ops.mean import Mean
 
 _TIES = ("ADD", "AVERAGE_POOL_2D", "MAX_POOL_2D", "PAD", "RESHAPE")
 _MIXERS = ("CONV_2D", "FULLY_CONNECTED")
@@ -109,7 +110,7 @@ class _Groups:
             self._bound.add(made)
         if op.kind == "MEAN":
             yield op.inputs[0], made
-            if graph.tensors[op.inputs[0]].shape[-1:] != graph.tensors[made].shape[-1:]:
+            if len(graph.tensors[op.inputs[0]].shape) - 1 in Mean().axes(graph, op):
                 self._bound.add(made)
 
     def of(self, index: int) -> int:

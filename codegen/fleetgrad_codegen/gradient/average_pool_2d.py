@@ -15,3 +15,7 @@ class AveragePool2DRule(SpreadRule):
     def axes(self, graph: Graph, op: Op) -> tuple[Axis, Axis]:
         """See `SpreadRule.axes`."""
         return AveragePool2D().axes(graph, op)
+
+    def depth(self, graph: Graph, op: Op) -> int:
+        """See `SpreadRule.depth`."""
+        return graph.tensors[op.inputs[0]].shape[3]

@@ -23,6 +23,10 @@ class SpreadRule(MoveRule):
     def axes(self, graph: Graph, op: Op) -> tuple[Axis, Axis]:
         """Window geometry along height and width."""
 
+    @abstractmethod
+    def depth(self, graph: Graph, op: Op) -> int:
+        """Channels: elements side by side that are averaged each on its own."""
+
     def check(self, graph: Graph, op: Op) -> None:
         """See `GradientRule.check`."""
         for axis in self.axes(graph, op):
@@ -46,17 +50,18 @@ class SpreadRule(MoveRule):
         """See `MoveRule.move`."""
         shape = graph.tensors[op.inputs[0]].shape
         rows, columns = self.axes(graph, op)
-        made = np.zeros(shape, errors.dtype)
-        pixels = errors.reshape(1, rows.output, columns.output, shape[3])
+        depth = self.depth(graph, op)
+        made = np.zeros((rows.size, columns.size, depth), errors.dtype)
+        pixels = errors.reshape(rows.output, columns.output, depth)
         for row, column in np.ndindex(rows.window, columns.window):
-            made[:, rows.taps(row), columns.taps(column)] = pixels
-        return made
+            made[rows.taps(row), columns.taps(column)] = pixels
+        return made.reshape(shape)
 
     def emit(self, graph: Graph, op: Op, body: Body, call: MoveCall) -> None:
         """See `MoveRule.emit`."""
         where = graph.where(op)
         body.include(BACKWARD)
-        depth = graph.tensors[op.inputs[0]].shape[3]
+        depth = self.depth(graph, op)
         params = body.struct(
             "fg_pool2d_params",
             f"back{op.index}",

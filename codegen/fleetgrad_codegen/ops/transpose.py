@@ -70,14 +70,18 @@ class Transpose(Operator):
             )
         return [(1, 0)] * (DIMENSIONS - len(loops)) + loops
 
-    def emit(self, graph: Graph, op: Op, body: Body) -> None:
-        """See `Operator.emit`."""
+    def params(self, graph: Graph, op: Op, body: Body) -> str:
+        """The address of the kernel's parameters."""
         sizes, steps = (", ".join(map(str, v)) for v in zip(*self._loops(graph, op), strict=True))
         body.include(c_structs.KERNELS)
-        params = body.struct(
+        return body.struct(
             "fg_transpose_params",
             f"op{op.index}_params",
             {"size": f"{{{sizes}}}", "step": f"{{{steps}}}"},
         )
+
+    def emit(self, graph: Graph, op: Op, body: Body) -> None:
+        """See `Operator.emit`."""
+        params = self.params(graph, op, body)
         source = self._pointer(graph, op, 0, body)
         body.call("fg_transpose", params, source, body.value(op.outputs[0], "int8_t"))

@@ -144,6 +144,10 @@ void fg_spread_error(const fg_pool2d_params *params, const fg_error *from, const
 void fg_crop_error(const fg_pad_params *params, const fg_error *from, const int8_t *errors,
                    const fg_mask *mask, fg_error *to, int8_t *made);
 
+/* Errors of TRANSPOSE's input. */
+void fg_transpose_error(const fg_transpose_params *params, const fg_error *from,
+                        const int8_t *errors, fg_error *to, int8_t *made);
+
 /* The same errors for one of several readers. */
 void fg_copy_error(uint32_t count, const fg_error *from, const int8_t *errors, const fg_mask *mask,
                    fg_error *to, int8_t *made);

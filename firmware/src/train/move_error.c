@@ -104,6 +104,25 @@ void fg_crop_error(const fg_pad_params *params, const fg_error *from, const int8
     fg_error_moved(to, from, made, index);
 }
 
+void fg_transpose_error(const fg_transpose_params *params, const fg_error *from,
+                        const int8_t *errors, fg_error *to, int8_t *made) {
+    const int32_t *const size = params->size;
+    const int32_t *const step = params->step;
+    const int8_t *error = errors;
+    for (int32_t i = 0; i < size[0]; i++) {
+        for (int32_t j = 0; j < size[1]; j++) {
+            for (int32_t k = 0; k < size[2]; k++) {
+                int8_t *target = made + i * step[0] + j * step[1] + k * step[2];
+                for (int32_t l = 0; l < size[3]; l++) {
+                    *target = *error++;
+                    target += step[3];
+                }
+            }
+        }
+    }
+    fg_error_moved(to, from, made, (uint32_t)(error - errors));
+}
+
 void fg_copy_error(uint32_t count, const fg_error *from, const int8_t *errors, const fg_mask *mask,
                    fg_error *to, int8_t *made) {
     for (uint32_t i = 0; i < count; i++) {

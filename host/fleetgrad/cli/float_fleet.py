@@ -12,12 +12,15 @@ from fleetgrad.bundle import Bundle
 from fleetgrad.config import Config
 from fleetgrad.data import DeviceData, partition, read
 from fleetgrad.report import Reference
+from fleetgrad_codegen.gradient.float_fleet import FleetSamples, federated_accuracy
 from fleetgrad_codegen.program import Loss
-from fleetgrad_codegen.scheme import HeadSite, device_head
+from fleetgrad_codegen.scheme import DeepScheme, HeadSite, deep_training, device_head
 from fleetgrad_codegen.training.fixed_point import LearningRate
 from fleetgrad_codegen.training.float_reference import DeviceData as FloatDevice
 from fleetgrad_codegen.training.float_reference import FloatHead, federated_average, head_features
 from fleetgrad_codegen.training.local import LocalPlan
+
+from .bundles import scheme_of
 
 
 def float_fedavg(config: Config, bundle: Bundle, data: Sequence[DeviceData]) -> Reference:
@@ -28,7 +31,6 @@ def float_fedavg(config: Config, bundle: Bundle, data: Sequence[DeviceData]) -> 
         bundle: Its model, as deployed; cross-entropy, so that accuracy means something.
         data: Every device's samples.
     """
-    site, _ = device_head(bundle.model, bundle.name, Loss.SOFTMAX_CROSS_ENTROPY)
     plan = LocalPlan(
         rate=LearningRate(*configs.learning_rate(config.train.learning_rate)),
         epochs=config.train.epochs,
@@ -36,14 +38,53 @@ def float_fedavg(config: Config, bundle: Bundle, data: Sequence[DeviceData]) -> 
         seed=config.train.seed,
         max_steps=config.train.max_steps,
     )
-    devices = [_device(site, bundle, one) for one in data if not one.empty]
-    head = FloatHead.of(site, Loss.SOFTMAX_CROSS_ENTROPY)
-    _, history = federated_average(head, devices, plan=plan, rounds=config.rounds.count)
+    scheme = scheme_of(config)
+    if isinstance(scheme, DeepScheme):
+        history = _deep_fedavg(scheme, bundle, data, plan=plan, rounds=config.rounds.count)
+    else:
+        history = _head_fedavg(bundle, data, plan=plan, rounds=config.rounds.count)
     return Reference(
         name="float32 FedAvg",
         learning_rate=config.train.learning_rate,
-        accuracy=tuple(entry.accuracy for entry in history),
+        accuracy=tuple(history),
     )
+
+
+def _head_fedavg(
+    bundle: Bundle, data: Sequence[DeviceData], *, plan: LocalPlan, rounds: int
+) -> list[float]:
+    """Accuracy before the first and after each round, where the last layer trains."""
+    site, _ = device_head(bundle.model, bundle.name, Loss.SOFTMAX_CROSS_ENTROPY)
+    devices = [_device(site, bundle, one) for one in data if not one.empty]
+    head = FloatHead.of(site, Loss.SOFTMAX_CROSS_ENTROPY)
+    _, history = federated_average(head, devices, plan=plan, rounds=rounds)
+    return [entry.accuracy for entry in history]
+
+
+def _deep_fedavg(
+    scheme: DeepScheme,
+    bundle: Bundle,
+    data: Sequence[DeviceData],
+    *,
+    plan: LocalPlan,
+    rounds: int,
+) -> list[float]:
+    """The same where more than the last layer trains."""
+    loss = Loss.SOFTMAX_CROSS_ENTROPY
+    network = deep_training(scheme, bundle.model, bundle.name, loss).float_network
+    shape = bundle.input.shape[1:]
+    fleet = [
+        FleetSamples(
+            one.device,
+            one.train_x.reshape(-1, *shape),
+            labels_of(one.train_y),
+            one.eval_x.reshape(-1, *shape),
+            labels_of(one.eval_y),
+        )
+        for one in data
+        if not one.empty
+    ]
+    return federated_accuracy(network, fleet, plan=plan, rounds=rounds)
 
 
 def read_devices(config: Config, bundle: Bundle) -> tuple[DeviceData, ...]:

@@ -20,10 +20,10 @@ from rich.text import Text
 from fleetgrad import paths
 from fleetgrad.errors import ToolError
 from fleetgrad.report.units import kilobytes
-from fleetgrad_codegen.bundle import generate
+from fleetgrad_codegen.bundle import Scheme, generate
 from fleetgrad_codegen.errors import CodegenError
 from fleetgrad_codegen.program import Loss
-from fleetgrad_codegen.scheme import LastLayer, find_head
+from fleetgrad_codegen.scheme import Bias, Full, LastLayer, Sparse, find_head
 
 from ..backends import Model
 from ..ui import Ui, verb
@@ -33,6 +33,15 @@ CODE_TARGET: Final = 24 * 1024
 RAM_TARGET: Final = 16 * 1024
 BUILD_TARGET_S: Final = 10.0
 
+# With their defaults: all layers, half of the channels where not all.
+SCHEMES: Final[dict[str, Scheme | None]] = {
+    "none": None,
+    "last-layer": LastLayer(),
+    "bias": Bias(),
+    "sparse": Sparse(),
+    "full": Full(),
+}
+
 
 @dataclass(frozen=True)
 class Row:
@@ -40,7 +49,7 @@ class Row:
 
     Attributes:
         model: Its name.
-        scheme: none or last-layer.
+        scheme: One of SCHEMES.
         arena_bytes: What the planner needed.
         lower_bound_bytes: What no plan can go below.
         params_ram_bytes: Parameters, their base and shadow.
@@ -62,7 +71,7 @@ class Row:
 def memory(ui: Ui, models: Path | None, board_id: str) -> None:
     """Plans every model with every scheme, and builds the digits firmware from nothing."""
     usable, _ = read_corpus(models)
-    rows = [plan(model, scheme) for _, model in usable for scheme in ("none", "last-layer")]
+    rows = [plan(model, scheme) for _, model in usable for scheme in SCHEMES]
     built = build_from_nothing(board_id)
     planned = [row for row in rows if not row.problem]
     at_bound = sum(row.arena_bytes == row.lower_bound_bytes for row in planned)
@@ -111,8 +120,7 @@ def plan(model: Model, scheme: str) -> Row:
         if scheme != "none":
             softmax = find_head(model.device).softmax
             loss = Loss.SOFTMAX_CROSS_ENTROPY if softmax else Loss.SQUARED_ERROR
-        chosen = None if scheme == "none" else LastLayer()
-        memory = generate(model.content, model.name, scheme=chosen, loss=loss).memory
+        memory = generate(model.content, model.name, scheme=SCHEMES[scheme], loss=loss).memory
     except CodegenError as error:
         return Row(model.name, scheme, problem=error.what)
     layout = memory.layout
