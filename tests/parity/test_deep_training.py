@@ -164,3 +164,11 @@ def test_the_keyword_model(native: Builder, shared_data: Path, tmp_path: Path, s
     labels = dice.integers(0, 3, len(x))
     plan = LocalPlan(LearningRate.of(0.003), epochs=25, seed=1)
     learn(bundle, device, SCHEMES[scheme], x, labels, plan=plan)
+
+
+def test_kernels_are_promised_nothing_about_parameters_that_train(trained: Trained) -> None:
+    frozen = generate(MODELS["separable"][0](np.random.default_rng(3)), "separable")
+    assert ".small = true" in frozen.files["model.c"].decode()
+    for scheme in ("bias", "sparse", "full"):
+        bundle, _ = trained["separable", scheme]
+        assert ".small = true" not in bundle.files["model.c"].decode()

@@ -184,10 +184,19 @@ def turned(rng: np.random.Generator) -> bytes:
     return net.softmax(net.dense(x, 4, NONE), image)
 
 
+def spectral(rng: np.random.Generator) -> bytes:
+    """Several depthwise filters on a single channel, as models of sounds begin."""
+    net = Network(rng)
+    image = net.image(6, 1)
+    x = net.depthwise(image, multiplier=6, stride=2)
+    return net.softmax(net.dense(net.flat(net.conv(x, 4)), 3, NONE), image)
+
+
 DEEP: dict[str, Callable[[np.random.Generator], bytes]] = {
     "cnn": small_cnn,
     "residual": residual,
     "separable": separable,
     "turned": turned,
+    "spectral": spectral,
 }
 """Networks by name; all end in SOFTMAX."""

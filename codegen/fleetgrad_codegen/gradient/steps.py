@@ -25,7 +25,9 @@ from fleetgrad_codegen.gradient.tape import (
 from fleetgrad_codegen.gradient.weighted import Layer, WeightedRule, rates_initialiser
 from fleetgrad_codegen.ir import Graph, Op
 from fleetgrad_codegen.ops import REGISTRY
+from fleetgrad_codegen.ops.base import Operator
 from fleetgrad_codegen.ops.convolution import Convolution
+from fleetgrad_codegen.ops.depthwise_conv_2d import DepthwiseConv2D, PlainDepthwiseConv2D
 from fleetgrad_codegen.ops.fully_connected import FullyConnected
 from fleetgrad_codegen.plan import Region
 from fleetgrad_codegen.program import Entry, Step
@@ -324,8 +326,20 @@ class ForwardStep(Step):
     def regions(self) -> tuple[Region, ...]:
         """The operator's, the folded bias, mask and routes."""
         bits = None if self.mask is None else self.mask.bits
-        extra = (self._folded, self._first, bits, self.routes)
-        return tuple(dict.fromkeys((*self.plain.regions, *(r for r in extra if r is not None))))
+        extra = (self._scratch, self._folded, self._first, bits, self.routes)
+        own = REGISTRY[self._op.kind].scratch(self.graph, self._op)
+        used = [region for region in self.plain.regions if self.layer is None or region != own]
+        return tuple(dict.fromkeys((*used, *(r for r in extra if r is not None))))
+
+    @property
+    def _operator(self) -> Operator:
+        """What computes a layer that trains: kernels that take weights as they are."""
+        found = REGISTRY[self._op.kind]
+        return PlainDepthwiseConv2D() if isinstance(found, DepthwiseConv2D) else found
+
+    @property
+    def _scratch(self) -> Region | None:
+        return None if self.layer is None else self._operator.scratch(self.graph, self._op)
 
     @property
     def _op(self) -> Op:
@@ -404,13 +418,13 @@ class ForwardStep(Step):
 
     def _call(self, body: Body, channels: range, weights: str, folded: Region, made: str) -> None:
         """Writes the call of the operator's kernel for some output channels."""
-        graph, op, operator = self.graph, self._op, REGISTRY[self._op.kind]
+        graph, op, operator = self.graph, self._op, self._operator
         if len(channels) < self._channels:
             graph = part_of(graph, op, self._rule, channels)
         source = body.value(op.inputs[0], "const int8_t")
         bias = _advanced(body.address(folded, "const int32_t"), channels.start)
         if isinstance(operator, Convolution):
-            scratch = operator.scratch(self.graph, op)
+            scratch = self._scratch
             patch = "NULL" if scratch is None else body.address(scratch, "int8_t")
             params = operator.params(graph, op, body)
             body.call(operator.kernel, params, weights, bias, source, patch, made)

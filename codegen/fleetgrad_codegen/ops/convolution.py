@@ -147,7 +147,9 @@ class Convolution(WeightedOperator):
         prefix = f"op{op.index}"
         scale_value = body.table(f"{prefix}_scale", value.astype(np.int32))
         scale_shift = body.table(f"{prefix}_shift", shift.astype(np.int8))
-        small = "true" if self._is_small(graph, op, shift) else "false"
+        # Parameters that train may grow beyond any bound that the exported ones keep.
+        trains = any(body.is_trained(index) for index in op.inputs[1:])
+        small = "true" if not trains and self._is_small(graph, op, shift) else "false"
         limits = activation_range(self.options(op).activation, output)
         body.include(c_structs.KERNELS)
         channels = self._channel_fields(graph, op).items()

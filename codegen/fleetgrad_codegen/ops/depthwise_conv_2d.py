@@ -89,3 +89,10 @@ class DepthwiseConv2D(Convolution):
         if self._is_matrix(graph, op):
             return {"in_channels": channels, "out_channels": self.multiplier(graph, op)}
         return {"in_channels": channels, "multiplier": self.multiplier(graph, op)}
+
+
+class PlainDepthwiseConv2D(DepthwiseConv2D):
+    """The same by its own kernel alone: one that reads weights in the order in which they train."""
+
+    def _is_matrix(self, graph: Graph, op: Op) -> bool:  # noqa: ARG002
+        return False
