@@ -2,7 +2,7 @@
 """What the two convolutions share: options, geometry, and the way from accumulator to output."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
@@ -31,6 +31,10 @@ class ConvolutionOptions:
     stride: tuple[int, int]
     dilation: tuple[int, int]
     activation: Activation
+
+
+_FAR_SHIFT = -20
+"""With no more shift than this, an accumulator of 2**30 is scaled to 2**9: beyond any output."""
 
 
 class Convolution(WeightedOperator):
@@ -113,10 +117,6 @@ class Convolution(WeightedOperator):
         narrow = columns.size == columns.window == columns.output == 1
         return (columns, rows) if narrow else (rows, columns)
 
-    def _kernel_name(self, graph: Graph, op: Op) -> str:  # noqa: ARG002
-        """The kernel to call."""
-        return self.kernel
-
     @abstractmethod
     def _scratch_bytes(self, graph: Graph, op: Op) -> int:
         """What the kernel copies from its input, or spreads for faster arithmetic."""
@@ -130,47 +130,60 @@ class Convolution(WeightedOperator):
     def _channel_fields(self, graph: Graph, op: Op) -> dict[str, int]:
         """What the kernel's parameters say about channels."""
 
-    def _is_small(self, graph: Graph, op: Op, shift: Array) -> bool:
-        """Whether one multiplication per rounding scales every accumulator as the reference does.
+    def _is_quick(self, graph: Graph, op: Op, body: Body, shift: Array) -> bool:
+        """Whether one multiplication per rounding leads to the outputs of the reference.
 
-        Kernels double the accumulator, and multiply by ``2**(32 + shift)`` instead of shifting.
+        Kernels double the accumulator and saturate it, and multiply by ``2**(32 + shift)`` instead
+        of shifting. Saturation changes no output where it cannot happen, or where what saturates
+        is far beyond the limits of int8: there accumulators may be anything, as in training.
         """
-        largest = int(self._largest_sums(graph, op).max(initial=0))
-        return largest < 2**30 and bool(np.all((shift >= -31) & (shift <= -2)))
+        far = shift >= _FAR_SHIFT
+        if not any(body.is_trained(index) for index in op.inputs[1:]):
+            far |= self._largest_sums(graph, op) < 2**30
+        return bool(np.all(far & (shift >= -31) & (shift <= -2)))
 
     def params(self, graph: Graph, op: Op, body: Body) -> str:
         """The address of the kernel's parameters."""
+        return self._params(graph, op, body, self.kernel, self._channel_fields(graph, op))
+
+    def _params(
+        self, graph: Graph, op: Op, body: Body, kernel: str, channels: Mapping[str, int]
+    ) -> str:
         source, weights = self._input(graph, op, 0), self._input(graph, op, 1)
         output, where = self._output(graph, op), graph.where(op)
         made = output_multipliers(source, weights, output, output.shape[3])
         value, shift = per_channel(made)
         prefix = f"op{op.index}"
-        scale_value = body.table(f"{prefix}_scale", value.astype(np.int32))
-        scale_shift = body.table(f"{prefix}_shift", shift.astype(np.int8))
-        # Parameters that train may grow beyond any bound that the exported ones keep.
-        trains = any(body.is_trained(index) for index in op.inputs[1:])
-        small = "true" if not trains and self._is_small(graph, op, shift) else "false"
+        scale = {
+            "value": body.table(f"{prefix}_scale", value.astype(np.int32)),
+            "shift": body.table(f"{prefix}_shift", shift.astype(np.int8)),
+            "quick": "true" if self._is_quick(graph, op, body, shift) else "false",
+        }
         limits = activation_range(self.options(op).activation, output)
         body.include(c_structs.KERNELS)
-        channels = self._channel_fields(graph, op).items()
         return body.struct(
-            f"{self._kernel_name(graph, op)}_params",
+            f"{kernel}_params",
             f"{prefix}_params",
             {
                 "window": c_structs.window(*self.kernel_axes(graph, op), where),
-                **{name: c_structs.int16(n, "a number of channels", where) for name, n in channels},
+                **{
+                    name: c_structs.int16(count, "a number of channels", where)
+                    for name, count in channels.items()
+                },
                 "input_zero": c_structs.zero_point(source),
-                "scale": f"{{.value = {scale_value}, .shift = {scale_shift}, .small = {small}}}",
+                "scale": f"{{{', '.join(f'.{name} = {given}' for name, given in scale.items())}}}",
                 "output": c_structs.output(output, limits),
             },
         )
 
     def emit(self, graph: Graph, op: Op, body: Body) -> None:
         """See `Operator.emit`."""
-        params = self.params(graph, op, body)
+        self._emit_call(graph, op, body, self.kernel, self.params(graph, op, body))
+
+    def _emit_call(self, graph: Graph, op: Op, body: Body, kernel: str, params: str) -> None:
         scratch = self.scratch(graph, op)
         body.call(
-            self._kernel_name(graph, op),
+            kernel,
             params,
             *self._emit_weights(graph, op, body),
             self._pointer(graph, op, 0, body),

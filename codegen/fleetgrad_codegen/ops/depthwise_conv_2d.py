@@ -3,9 +3,11 @@
 
 import numpy as np
 
+from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.frontend.flatbuffer import Table
 from fleetgrad_codegen.ir import Array, Graph, Op
 from fleetgrad_codegen.ops.activation import parse_activation
+from fleetgrad_codegen.ops.conv_2d import Conv2D
 from fleetgrad_codegen.ops.convolution import (
     Convolution,
     ConvolutionOptions,
@@ -64,8 +66,14 @@ class DepthwiseConv2D(Convolution):
         # Several filters on a single channel are an ordinary convolution, which is much faster.
         return self._input(graph, op, 0).shape[3] == 1 and self.multiplier(graph, op) > 1
 
-    def _kernel_name(self, graph: Graph, op: Op) -> str:
-        return "fg_conv2d" if self._is_matrix(graph, op) else self.kernel
+    def emit(self, graph: Graph, op: Op, body: Body) -> None:
+        """See `Operator.emit`."""
+        if self._is_matrix(graph, op):
+            channels = {"in_channels": 1, "out_channels": self.multiplier(graph, op)}
+            params = self._params(graph, op, body, Conv2D.kernel, channels)
+            self._emit_call(graph, op, body, Conv2D.kernel, params)
+        else:
+            super().emit(graph, op, body)
 
     def _arranged(self, graph: Graph, op: Op, weights: Array) -> Array:
         return np.moveaxis(weights, 3, 0) if self._is_matrix(graph, op) else weights
@@ -86,8 +94,6 @@ class DepthwiseConv2D(Convolution):
 
     def _channel_fields(self, graph: Graph, op: Op) -> dict[str, int]:
         channels = self._input(graph, op, 0).shape[3]
-        if self._is_matrix(graph, op):
-            return {"in_channels": channels, "out_channels": self.multiplier(graph, op)}
         return {"in_channels": channels, "multiplier": self.multiplier(graph, op)}
 
 

@@ -34,7 +34,8 @@ typedef struct fg_output {
 typedef struct fg_channel_scale {
     const int32_t *value;
     const int8_t *shift;
-    bool small; /* no sum reaches 2^30, and every shift is within -31 .. -2 */
+    /* Every shift is within -31 .. -2, and -20 or more where a sum may reach 2^30. */
+    bool quick;
 } fg_channel_scale;
 
 typedef struct fg_conv2d_params {

@@ -37,7 +37,7 @@ static FG_NOINLINE void multiply(const layer *of, int32_t channel, int32_t next,
     *result = sums;
 }
 
-/* The first `count` channels of two pixels, an even number, where the scale is small. */
+/* The first `count` channels of two pixels, an even number, where the scale is quick. */
 static FG_INLINE void usual_channels(const layer *of, int32_t count, bool whole, int8_t *at0,
                                      int8_t *at1) {
     const int32_t *value = of->params->scale.value;
@@ -47,11 +47,11 @@ static FG_INLINE void usual_channels(const layer *of, int32_t count, bool whole,
         fg_block sums;
         multiply(of, channel, 1, &sums);
         const fg_factor factor0 = fg_factor_of(value[channel], shift[channel]);
-        at1[channel] = fg_output_of(sums.first1 * 2, factor0, &limits, whole);
-        at0[channel] = fg_output_of(sums.first0 * 2, factor0, &limits, whole);
+        at1[channel] = fg_output_of(sums.first1, factor0, &limits, whole);
+        at0[channel] = fg_output_of(sums.first0, factor0, &limits, whole);
         const fg_factor factor1 = fg_factor_of(value[channel + 1], shift[channel + 1]);
-        at1[channel + 1] = fg_output_of(sums.second1 * 2, factor1, &limits, whole);
-        at0[channel + 1] = fg_output_of(sums.second0 * 2, factor1, &limits, whole);
+        at1[channel + 1] = fg_output_of(sums.second1, factor1, &limits, whole);
+        at0[channel + 1] = fg_output_of(sums.second0, factor1, &limits, whole);
     }
 }
 
@@ -63,14 +63,17 @@ static FG_NOINLINE void clamped_channels(const layer *of, int32_t count, int8_t 
     usual_channels(of, count, false, at0, at1);
 }
 
-/* Channels from `channel` on, one at a time. */
+/* Channels from `channel` on. An odd number ends with one that is computed twice. */
 static FG_NOINLINE void any_channels(const layer *of, int32_t channel, int8_t *at0, int8_t *at1) {
     const fg_conv2d_params *params = of->params;
-    for (; channel < params->out_channels; ++channel) {
+    for (; channel < params->out_channels; channel += 2) {
+        const int32_t count = fg_min(params->out_channels - channel, 2);
         fg_block sums;
-        multiply(of, channel, 0, &sums);
-        fg_requantize(&params->scale, &params->output, channel, 1, &sums.first1, at1 + channel);
-        fg_requantize(&params->scale, &params->output, channel, 1, &sums.first0, at0 + channel);
+        multiply(of, channel, count - 1, &sums);
+        const uint32_t pixel0[2] = {sums.first0, sums.second0};
+        const uint32_t pixel1[2] = {sums.first1, sums.second1};
+        fg_requantize(&params->scale, &params->output, channel, count, pixel1, at1 + channel);
+        fg_requantize(&params->scale, &params->output, channel, count, pixel0, at0 + channel);
     }
 }
 
@@ -78,7 +81,7 @@ static FG_NOINLINE void any_channels(const layer *of, int32_t channel, int8_t *a
  * same place. */
 static void compute(const layer *of, int8_t *at0, int8_t *at1) {
     const fg_conv2d_params *params = of->params;
-    const int32_t done = params->scale.small ? params->out_channels & ~1 : 0;
+    const int32_t done = params->scale.quick ? params->out_channels & ~1 : 0;
     if (fg_limits_of(&params->output).whole) {
         whole_channels(of, done, at0, at1);
     } else {

@@ -20,7 +20,7 @@
 typedef struct strip {
     const fg_depthwise_conv2d_params *params;
     uint32_t bias[LANES];
-    fg_factor factor[LANES]; /* where the scale is small */
+    fg_factor factor[LANES]; /* where the scale is quick */
     int32_t channel, count;  /* the first one; LANES or, at the end, fewer */
     uint32_t *filter;        /* rows of filter_pitch words */
     uint32_t *band;          /* rows of band_pitch words */
@@ -35,33 +35,27 @@ static uint32_t load_lanes(const int8_t *bytes, int32_t count) {
     return count == LANES ? fg_load_quad(bytes) : fg_load_some(bytes, count);
 }
 
-/* Both halves times 1 << bits, within int16. */
-static uint32_t shift_pair(uint32_t pair, uint32_t bits) {
-    return bits == 0 ? pair : (pair << 1 & 0xFFFEFFFFU);
-}
-
 /* Of two neighbouring taps, pairs of one channel's: channels 0, 1, 2, 3. Of a last tap without
- * neighbour, channels (0, 2) and (1, 3). Doubled where the scale is small. */
+ * neighbour, channels (0, 2) and (1, 3). */
 static FG_NOINLINE uint32_t *spread_filter_row(const strip *of, const int8_t *weights,
                                                uint32_t *words) {
     const int32_t channels = of->params->in_channels;
-    const uint32_t doubled = of->params->scale.small ? 1U : 0U;
     int32_t taps = of->params->window.kernel_w;
     for (; taps >= 2; taps -= 2) {
         const uint32_t left = load_lanes(weights, of->count);
         const uint32_t right = load_lanes(weights + channels, of->count);
         const uint32_t lower = fg_lower_halves(left, right);
         const uint32_t upper = fg_upper_halves(left, right);
-        *words++ = shift_pair(fg_even_bytes(lower), doubled);
-        *words++ = shift_pair(fg_odd_bytes(lower), doubled);
-        *words++ = shift_pair(fg_even_bytes(upper), doubled);
-        *words++ = shift_pair(fg_odd_bytes(upper), doubled);
+        *words++ = fg_even_bytes(lower);
+        *words++ = fg_odd_bytes(lower);
+        *words++ = fg_even_bytes(upper);
+        *words++ = fg_odd_bytes(upper);
         weights += 2 * channels;
     }
     if (taps != 0) {
         const uint32_t last = load_lanes(weights, of->count);
-        *words++ = shift_pair(fg_even_bytes(last), doubled);
-        *words++ = shift_pair(fg_odd_bytes(last), doubled);
+        *words++ = fg_even_bytes(last);
+        *words++ = fg_odd_bytes(last);
     }
     return words;
 }
@@ -71,8 +65,8 @@ static FG_NOINLINE void begin_strip(strip *of, const int8_t *weights, const int3
     const fg_channel_scale *scale = &of->params->scale;
     for (int32_t lane = 0; lane < LANES; ++lane) {
         const int32_t channel = of->channel + fg_min(lane, of->count - 1);
-        of->bias[lane] = (uint32_t)bias[channel] << (scale->small ? 1 : 0);
-        if (scale->small) {
+        of->bias[lane] = (uint32_t)bias[channel];
+        if (scale->quick) {
             of->factor[lane] = fg_factor_of(scale->value[channel], scale->shift[channel]);
         }
     }
@@ -130,7 +124,7 @@ static FG_NOINLINE void fill_band(const strip *of, const int8_t *input, int32_t 
     }
 }
 
-/* Sums of the lanes, doubled where the scale is small. */
+/* Sums of the lanes. */
 typedef struct lanes {
     uint32_t sum0, sum1, sum2, sum3;
 } lanes;
@@ -142,7 +136,7 @@ static FG_INLINE lanes first_sums(const strip *of) {
 
 /* Whether outputs are what write_usual() writes. */
 static bool is_usual(const strip *of) {
-    return of->params->scale.small && of->count == LANES;
+    return of->params->scale.quick && of->count == LANES;
 }
 
 static FG_INLINE void write_usual(const strip *of, const lanes *sums, const fg_limits *limits,
@@ -156,13 +150,8 @@ static FG_INLINE void write_usual(const strip *of, const lanes *sums, const fg_l
 
 static FG_NOINLINE void write_any(const strip *of, lanes sums, int8_t *output) {
     const fg_channel_scale *scale = &of->params->scale;
-    uint32_t whole[LANES] = {sums.sum0, sums.sum1, sums.sum2, sums.sum3};
-    if (scale->small) {
-        for (int32_t lane = 0; lane < LANES; ++lane) {
-            whole[lane] = (uint32_t)((int32_t)whole[lane] >> 1);
-        }
-    }
-    fg_requantize(scale, &of->params->output, of->channel, of->count, whole, output);
+    const uint32_t all[LANES] = {sums.sum0, sums.sum1, sums.sum2, sums.sum3};
+    fg_requantize(scale, &of->params->output, of->channel, of->count, all, output);
 }
 
 /* Adds one row of a window. */

@@ -67,6 +67,11 @@ static FG_INLINE int32_t fg_high_mul_add(int32_t a, int32_t b, int32_t sum) {
     return high;
 }
 
+/* 2 * x, saturating. */
+static FG_INLINE int32_t fg_double(uint32_t x) {
+    return __qdbl((int32_t)x);
+}
+
 static FG_INLINE int32_t fg_to_int8(int32_t x) {
     int32_t saturated;
     __asm__("ssat %0, #8, %1" : "=r"(saturated) : "r"(x));
@@ -138,6 +143,11 @@ static FG_INLINE int32_t fg_high_mul(int32_t a, int32_t b) {
 
 static FG_INLINE int32_t fg_high_mul_add(int32_t a, int32_t b, int32_t sum) {
     return (int32_t)((uint32_t)sum + (uint32_t)fg_high_mul(a, b));
+}
+
+static FG_INLINE int32_t fg_double(uint32_t x) {
+    const int64_t doubled = (int64_t)(int32_t)x * 2;
+    return doubled > INT32_MAX ? INT32_MAX : doubled < INT32_MIN ? INT32_MIN : (int32_t)doubled;
 }
 
 static FG_INLINE int32_t fg_to_int8(int32_t x) {

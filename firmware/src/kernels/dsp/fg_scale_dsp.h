@@ -2,7 +2,7 @@
 #ifndef FG_SCALE_DSP_H
 #define FG_SCALE_DSP_H
 
-/* fg_scale_twice() in four instructions, where fg_channel_scale.small promises what they need. */
+/* fg_scale_twice() in four instructions, where fg_channel_scale.quick promises what they need. */
 
 #include "../fg_fixed_point.h"
 #include "fg_dsp.h"
@@ -18,11 +18,12 @@ static FG_INLINE fg_factor fg_factor_of(int32_t value, int32_t shift) {
     return factor;
 }
 
-/* zero + sum * factor, given twice the sum: that makes the first multiplication round where
- * fg_doubling_high_mul() does. One less for negative numbers makes the second one round ties away
- * from zero, as fg_divide_by_power_of_two() does. */
-static FG_INLINE int32_t fg_scale_doubled(uint32_t doubled, fg_factor factor, int32_t zero) {
-    const int32_t product = fg_high_mul((int32_t)doubled, factor.value);
+/* zero + sum * factor, for int8 outputs. Doubling the sum makes the first multiplication round
+ * where fg_doubling_high_mul() does; what saturates there is beyond every output. One less for
+ * negative numbers makes the second one round ties away from zero, as fg_divide_by_power_of_two()
+ * does. */
+static FG_INLINE int32_t fg_scale_quick(uint32_t sum, fg_factor factor, int32_t zero) {
+    const int32_t product = fg_high_mul(fg_double(sum), factor.value);
     return fg_high_mul_add(product - (product < 0), factor.step, zero);
 }
 
@@ -40,10 +41,10 @@ static FG_INLINE fg_limits fg_limits_of(const fg_output *output) {
     return limits;
 }
 
-/* From twice the sum to the output; `whole` says what is known of the limits. */
-static FG_INLINE int8_t fg_output_of(uint32_t doubled, fg_factor factor, const fg_limits *limits,
+/* From the sum to the output; `whole` says what is known of the limits. */
+static FG_INLINE int8_t fg_output_of(uint32_t sum, fg_factor factor, const fg_limits *limits,
                                      bool whole) {
-    const int32_t scaled = fg_scale_doubled(doubled, factor, limits->zero);
+    const int32_t scaled = fg_scale_quick(sum, factor, limits->zero);
     return (int8_t)(whole ? fg_to_int8(scaled) : fg_clamp(scaled, limits->low, limits->high));
 }
 

@@ -32,7 +32,7 @@ static const fg_conv2d_params op0_params = {
     .in_channels = 1,
     .out_channels = 4,
     .input_zero = -3,
-    .scale = {.value = op0_scale, .shift = op0_shift, .small = true},
+    .scale = {.value = op0_scale, .shift = op0_shift, .quick = true},
     .output = {.low = 0, .high = 255, .zero_point = -128},
 };
 
@@ -221,7 +221,7 @@ _Static_assert(sizeof initial_params == FG_MODEL_PARAM_BYTES,
 
 const fg_model fg_generated_model = {
     .abi = FG_MODEL_ABI,
-    .digest = {0x30, 0x33, 0x89, 0x27, 0x4b, 0xbf, 0xee, 0xe7},
+    .digest = {0xdb, 0x06, 0xb3, 0xb5, 0xf7, 0x4c, 0x37, 0xf9},
     .arena_bytes = FG_MODEL_ARENA_BYTES,
     .param_bytes = FG_MODEL_PARAM_BYTES,
     .shadow_bytes = FG_MODEL_SHADOW_BYTES,
