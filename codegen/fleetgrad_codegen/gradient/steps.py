@@ -9,7 +9,7 @@ import numpy as np
 from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.errors import SchemeError
 from fleetgrad_codegen.forward import OperatorStep, comment_operator, short_name
-from fleetgrad_codegen.gradient.base import BACKWARD, MoveCall
+from fleetgrad_codegen.gradient.base import BACKWARD, MoveCall, SumRule
 from fleetgrad_codegen.gradient.part import part_of
 from fleetgrad_codegen.gradient.tape import (
     Back,
@@ -19,7 +19,7 @@ from fleetgrad_codegen.gradient.tape import (
     Merge,
     Node,
     Tape,
-    move_rule,
+    plain_rule,
     weighted_rule,
 )
 from fleetgrad_codegen.gradient.weighted import Layer, WeightedRule, rates_initialiser
@@ -155,13 +155,25 @@ class TapeSteps:
             label = f"errors {node.source.record} as {self._name(node.target.tensor)}"
             return BackwardStep(label, Entry.APPLY, (node.source.region,), lambda _: None)
         if node.layer is None:
-            rule = move_rule(self._graph, node.position)
-
-            def move(body: Body) -> None:
-                rule.emit(self._graph, op, body, self._move_call(node, body))
-
-            return BackwardStep(label, Entry.APPLY, tuple(dict.fromkeys(regions)), move)
+            return self._back_plain(node, op, label, regions)
         return self._back_weighted(node, node.layer, op, label, regions)
+
+    def _back_plain(self, node: Back, op: Op, label: str, regions: list[Region]) -> Step:
+        rule = plain_rule(self._graph, node.position)
+        scratch = None
+        if isinstance(rule, SumRule):
+            tensors = self._graph.tensors
+            reads = rule.reads(op, node.place)
+            regions += [self._values[index] for index in reads if tensors[index].data is None]
+            words = rule.scratch_words(self._graph, op)
+            if words:
+                scratch = Region(f"sums of {label}", 4 * words)
+                regions.append(scratch)
+
+        def write(body: Body) -> None:
+            rule.emit(self._graph, op, body, self._move_call(node, scratch, body))
+
+        return BackwardStep(label, Entry.APPLY, tuple(dict.fromkeys(regions)), write)
 
     def _back_weighted(
         self, node: Back, layer: Layer, op: Op, label: str, regions: list[Region]
@@ -253,14 +265,16 @@ class TapeSteps:
         values = body.value(mask.tensor, "const int8_t")
         return f"&(const fg_mask){{.values = {values}, .low = {mask.low}, .high = {mask.high}}}"
 
-    def _move_call(self, node: Back, body: Body) -> MoveCall:
+    def _move_call(self, node: Back, scratch: Region | None, body: Body) -> MoveCall:
         return MoveCall(
+            place=node.place,
             source=self._record(body, node.source),
             errors=body.address(node.source.region, "const int8_t"),
             mask=self._mask(node.mask, body),
             target=self._record(body, node.target),
             made=body.address(node.target.region, "int8_t"),
             routes="NULL" if node.routes is None else body.address(node.routes, "const uint8_t"),
+            scratch="NULL" if scratch is None else body.address(scratch, "int32_t"),
         )
 
     def _name(self, tensor: int) -> str:
@@ -326,7 +340,7 @@ class ForwardStep(Step):
     def regions(self) -> tuple[Region, ...]:
         """The operator's, the folded bias, mask and routes."""
         bits = None if self.mask is None else self.mask.bits
-        extra = (self._scratch, self._folded, self._first, bits, self.routes)
+        extra = (self._scratch, self._folded, self._first, self._joined, bits, self.routes)
         own = REGISTRY[self._op.kind].scratch(self.graph, self._op)
         used = [region for region in self.plain.regions if self.layer is None or region != own]
         return tuple(dict.fromkeys((*used, *(r for r in extra if r is not None))))
@@ -360,9 +374,22 @@ class ForwardStep(Step):
         return Region(f"bias of op {self._op.index}", 4 * self._channels)
 
     @property
+    def _is_split(self) -> bool:
+        """Whether some channels train and others do not: these have weights elsewhere."""
+        return self.layer is not None and self.layer.channels not in {0, self._channels}
+
+    @property
+    def _joined(self) -> Region | None:
+        """Weights of all channels of a depthwise convolution, which cannot compute a part."""
+        if not self._is_split or not isinstance(self._operator, DepthwiseConv2D):
+            return None
+        taps = self._rule.taps(self.graph, self._op)
+        return Region(f"weights of op {self._op.index}", taps * self._channels)
+
+    @property
     def _first(self) -> Region | None:
-        """What the channels that train give, where others do not: they have weights elsewhere."""
-        if self.layer is None or self.layer.channels in {0, self._channels}:
+        """What the channels that train give, where each part is computed by itself."""
+        if self.layer is None or not self._is_split or self._joined is not None:
             return None
         pixels = self.graph.tensors[self._op.outputs[0]].size // self._channels
         return Region(f"first channels of op {self._op.index}", pixels * self.layer.channels)
@@ -376,7 +403,7 @@ class ForwardStep(Step):
             comment_operator(graph, op, self.name, body)
             self._emit_trained(body, self.layer)
         if self.routes is not None:
-            move_rule(graph, self.position).emit_route(graph, op, body, self.routes)
+            plain_rule(graph, self.position).emit_route(graph, op, body, self.routes)
         if self.mask is not None and self.mask.bits is not None:
             body.include(BACKWARD)
             body.call(
@@ -398,6 +425,10 @@ class ForwardStep(Step):
         assert folded is not None
         made = body.value(op.outputs[0], "int8_t")
         trained, channels = range(layer.channels), range(layer.channels, self._channels)
+        if self._joined is not None:
+            weights = self._join(body, layer, folded, self._joined)
+            self._call(body, range(self._channels), weights, folded, made)
+            return
         if trained:
             weights = self._fold_trained(body, layer, folded)
             into = made if first is None else body.address(first, "int8_t")
@@ -415,6 +446,18 @@ class ForwardStep(Step):
                 body.address(first, "const int8_t"),
                 made,
             )
+
+    def _join(self, body: Body, layer: Layer, folded: Region, joined: Region) -> str:
+        """Writes the folding of all biases, and puts all weights side by side; returns where."""
+        taps, frozen = self._rule.taps(self.graph, self._op), self._channels - layer.channels
+        trained = self._fold_trained(body, layer, folded)
+        self._fold_frozen(body, range(layer.channels, self._channels), folded)
+        table = self._rule.frozen_table(self.graph, self._op, layer.channels, body)
+        weights = body.address(joined, "int8_t")
+        pitch = self._channels
+        body.call("fg_copy_columns", trained, taps, layer.channels, weights, pitch)
+        body.call("fg_copy_columns", table, taps, frozen, _advanced(weights, layer.channels), pitch)
+        return weights
 
     def _call(self, body: Body, channels: range, weights: str, folded: Region, made: str) -> None:
         """Writes the call of the operator's kernel for some output channels."""
