@@ -141,12 +141,12 @@ def _check_request(bundle_dir: Path, board: Board, app: str, *, sanitize: bool) 
 def _units(bundle_dir: Path, board: Board, app: str, *, sanitize: bool) -> tuple[list[Unit], int]:
     """What to compile, and the hash that the firmware reports of itself."""
     firmware = paths.firmware()
-    port = firmware / "port" / ("virtual" if app == "library" else board.port)
-    roots = [bundle_dir / "model.c", *sorted(port.glob("*.c"))]
+    port = _port_folders(board, app)
+    roots = [bundle_dir / "model.c", *(file for part in port for file in sorted(part.glob("*.c")))]
     if app != "library":
         roots += sorted((firmware / "app" / app).glob("*.c"))
     sources = needed_sources(roots, sorted((firmware / "src").rglob("*.c")))
-    folders = (firmware / "include", bundle_dir.resolve(), port)
+    folders = (firmware / "include", bundle_dir.resolve(), *port, board.folder)
     flags = [*BASE_FLAGS, *board.compiler.flags]
     if app == "library":
         flags += ["-fPIC", "-fvisibility=hidden"]
@@ -169,6 +169,11 @@ def _units(bundle_dir: Path, board: Board, app: str, *, sanitize: bool) -> tuple
             own += kernel_flags
         units.append(Unit(source.resolve(), (*flags, *own), folders))
     return units, firmware_hash
+
+
+def _port_folders(board: Board, app: str) -> tuple[Path, ...]:
+    names = ("virtual",) if app == "library" else board.port
+    return tuple(paths.firmware() / "port" / name for name in names)
 
 
 def _link(
@@ -198,6 +203,7 @@ def _link(
             "FG_JOB_ADDRESS": board.qemu.job_address if board.qemu else 0,
         }
         command += [f"-Wl,--defsym={symbol}={value:#x}" for symbol, value in sizes.items()]
+        command += [f"-L{folder}" for folder in _port_folders(board, app)]  # for INCLUDE
         command += ["-T", str(board.folder / "link.ld")]
     command += [str(obj.path) for obj in objects]
     command += board.compiler.link_flags
