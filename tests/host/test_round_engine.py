@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from dataclasses import replace
 from typing import Any
@@ -203,7 +204,7 @@ def test_deadline_closes_a_round_that_has_enough() -> None:
     [
         (Lost(3, "no answer for 20 s"), "no answer for 20 s"),
         (Unable(3, 1, "a kernel on it reported an error"), "a kernel on it reported an error"),
-        (Spoiled(3, 1, "a delta of -128"), "a delta of -128"),
+        (Spoiled(3, 1, "a delta of -128", b"?"), "a delta of -128"),
         (Refused(3, "model", "it runs another model"), "it runs another model"),
     ],
 )
@@ -218,7 +219,7 @@ def test_round_does_not_wait_for_a_device_that_is_out(event: Any, reason: str) -
 
 def test_spoilt_update_is_refused_to_its_device() -> None:
     run = Run().gathered()
-    assert SendReceipt(3, 1, Verdict.REFUSED) in run.take(Spoiled(3, 1, "a delta of -128"))
+    assert SendReceipt(3, 1, Verdict.REFUSED) in run.take(Spoiled(3, 1, "a delta of -128", b"?"))
 
 
 def test_lost_device_that_comes_back_in_time_counts() -> None:
@@ -259,7 +260,11 @@ def test_too_few_updates_in_the_last_attempt_fail_the_run_by_name() -> None:
 def test_repeated_update_is_a_duplicate_and_recorded_once() -> None:
     run = Run().gathered()
     run.take(Arrived(1, 1, update()))
-    assert run.take(Arrived(1, 1, update())) == [SendReceipt(1, 1, Verdict.DUPLICATE)]
+    note, receipt = run.take(Arrived(1, 1, update()))
+    assert isinstance(note, Note)
+    assert note.kind == "duplicate"
+    assert note.digest == hashlib.sha256(update().blob).hexdigest()
+    assert receipt == SendReceipt(1, 1, Verdict.DUPLICATE)
 
 
 @pytest.mark.parametrize("number", [2, 7])

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +14,42 @@ from fleetgrad import bundle as bundles
 from fleetgrad.federation.model import from_vector
 from fleetgrad.store import export, layout_of
 from fleetgrad_codegen.bundle import Bundle, generate
+from fleetgrad_codegen.gradient.network import LayerParameters, Network, State
 from fleetgrad_codegen.program import Loss
-from fleetgrad_codegen.scheme import Bias, DeepScheme, Full, LastLayer, Sparse, deep_training
+from fleetgrad_codegen.scheme import (
+    Bias,
+    DeepScheme,
+    Full,
+    HeadSite,
+    LastLayer,
+    Sparse,
+    deep_training,
+)
+from fleetgrad_codegen.scheme.deep import layers_of
 from fleetgrad_codegen.training.fixed_point import LearningRate
 from fleetgrad_codegen.training.local import LocalPlan, batches
+from fleetgrad_codegen.training.update import BIAS_LIMIT, MASTER_LIMIT
+from fleetgrad_codegen.verify import reference_outputs
 from support.deep_models import DEEP
 from support.heads import autoencoder, pooled_convolution
 from support.native_model import Builder, NativeModel
 from support.oracle import Oracle
 
 CE, SE = Loss.SOFTMAX_CROSS_ENTROPY, Loss.SQUARED_ERROR
+
+
+@dataclass(frozen=True, slots=True)
+class Shares(DeepScheme):
+    """A share of the channels of every layer, depthwise convolutions included."""
+
+    @property
+    def name(self) -> str:
+        return "shares"
+
+    def ratios(self, site: HeadSite) -> dict[int, float]:
+        return {place: 1.0 if place == site.position else 0.4 for place in layers_of(site)}
+
+
 DEVICE = 0x1234_5678_9ABC
 SCHEMES: dict[str, DeepScheme] = {
     "bias": Bias(),
@@ -30,6 +57,7 @@ SCHEMES: dict[str, DeepScheme] = {
     "sparse": Sparse(ratio=0.4),
     "full": Full(),
     "full-last-two": Full(layers=2),
+    "shares": Shares(),
 }
 MODELS = {name: (make, CE) for name, make in DEEP.items()}
 MODELS |= {"pooled-convolution": (pooled_convolution, CE), "autoencoder": (autoencoder, SE)}
@@ -38,6 +66,7 @@ CASES = [
     for model in MODELS
     for scheme in SCHEMES
     if not (scheme == "full-last-two" and model == "pooled-convolution")
+    and not (scheme == "shares" and model not in {"separable", "spectral"})
     and not (scheme == "bias-new-head" and model in {"autoencoder", "pooled-convolution"})
 ]
 
@@ -166,9 +195,38 @@ def test_the_keyword_model(native: Builder, shared_data: Path, tmp_path: Path, s
     learn(bundle, device, SCHEMES[scheme], x, labels, plan=plan)
 
 
-def test_kernels_are_promised_nothing_about_parameters_that_train(trained: Trained) -> None:
-    frozen = generate(MODELS["separable"][0](np.random.default_rng(3)), "separable")
-    assert ".small = true" in frozen.files["model.c"].decode()
+def at_limits(network: Network, dice: np.random.Generator) -> State:
+    """Parameters as far from the exported ones as training can lead, and some in between."""
+    made = {}
+    for position, found in network.initial().items():
+        bias = dice.choice([-BIAS_LIMIT, BIAS_LIMIT, -(1 << 29), 0, 1 << 29], found.bias.shape)
+        masters = dice.choice([-MASTER_LIMIT, MASTER_LIMIT], found.masters.shape)
+        made[position] = LayerParameters(bias, masters)
+    return made
+
+
+@pytest.mark.parametrize("case", CASES, ids=" ".join)
+def test_outputs_are_the_references_wherever_training_leads(
+    trained: Trained, case: tuple[str, str]
+) -> None:
+    """Kernels are promised nothing about parameters that train but their limits."""
+    bundle, device = trained[case]
+    scheme, loss = SCHEMES[case[1]], MODELS[case[0]][1]
+    network = deep_training(scheme, bundle.files["model.tflite"], "m", loss).network
+    shape = network.graph.tensors[network.graph.inputs[0]].shape
+    dice = np.random.default_rng(17)
+    for _ in range(8):
+        state = at_limits(network, dice)
+        device.params[:] = np.frombuffer(network.vector(state), np.uint8)
+        device.refresh()
+        xs = [dice.choice(np.int8([-128, -1, 127]), shape) for _ in range(2)]
+        wanted = reference_outputs(network.trained_graph(state), xs)
+        for x, expected in zip(xs, wanted, strict=True):
+            np.testing.assert_array_equal(device.run(x), expected.reshape(-1))
+
+
+def test_layers_that_train_scale_as_fast_as_frozen_ones(trained: Trained) -> None:
+    """Else the test above would say nothing about the quick scale."""
     for scheme in ("bias", "sparse", "full"):
         bundle, _ = trained["separable", scheme]
-        assert ".small = true" not in bundle.files["model.c"].decode()
+        assert ".quick = true" in bundle.files["model.c"].decode()

@@ -13,8 +13,8 @@
 #define FG_DSP 0
 #endif
 
-/* Armv8.1-M's vectors of integers: Cortex-M55. They replace the kernels of dsp/ where both are there.
- * FG_EMULATE_MVE as above. */
+/* Armv8.1-M's vectors of integers: Cortex-M55. They replace the kernels of dsp/ where both are
+ * there. FG_EMULATE_MVE as above. */
 #if defined(__ARM_FEATURE_MVE) || defined(FG_EMULATE_MVE)
 #define FG_MVE 1
 #else

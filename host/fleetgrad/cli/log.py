@@ -59,14 +59,17 @@ def document_of(event: EventRow) -> dict[str, Any]:
         "device": event.device,
         "kind": event.kind,
         "text": event.text,
+        "digest": event.digest,
+        "chain": event.chain,
     }
 
 
 @click.command()
 @click.argument("run", required=False)
+@click.option("--all", "whole", is_flag=True, help="Every accepted update too.")
 @verb
 @in_a_run_directory
-def command(ui: Ui, directory: Path, run: str | None) -> None:
+def command(ui: Ui, directory: Path, run: str | None, *, whole: bool) -> None:
     """Tells a run's story: rounds, devices, refusals with reasons; the last run's by default."""
     with Store(directory, writing=False) as store:
         runs = store.ledger.runs()
@@ -97,4 +100,5 @@ def command(ui: Ui, directory: Path, run: str | None) -> None:
         ],
         "events": [document_of(event) for event in events],
     }
-    ui.result(document, runs_table(runs, chosen.run_id), "", story_table(events, names))
+    shown = [event for event in events if whole or event.kind != "accepted"]
+    ui.result(document, runs_table(runs, chosen.run_id), "", story_table(shown, names))

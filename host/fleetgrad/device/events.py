@@ -69,11 +69,19 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Spoiled:
-    """A whole update that fails a check; it must not count."""
+    """A whole update that fails a check; it must not count.
+
+    Attributes:
+        device: Whose it is.
+        round: The round it was sent in.
+        reason: What is wrong with it, in words.
+        blob: The bytes as they came.
+    """
 
     device: int
     round: int
     reason: str
+    blob: bytes
 
 
 @dataclass(frozen=True, slots=True)

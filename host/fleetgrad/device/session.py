@@ -324,9 +324,9 @@ class DeviceSession:
         try:
             update = exchange.read(blob)
         except FleetgradError as error:
-            return [Spoiled(self.device, number, error.what)]
+            return [Spoiled(self.device, number, error.what, blob)]
         if claim := boast(update, self._hello):
-            return [Spoiled(self.device, number, claim)]
+            return [Spoiled(self.device, number, claim, blob)]
         return [Arrived(self.device, number, update)]
 
     def _status(self, status: Status) -> None:

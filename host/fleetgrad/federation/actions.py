@@ -53,16 +53,19 @@ class Note:
     """Ledger: something that a reader of the run's story should know.
 
     Attributes:
-        kind: One word: ``reboot``, ``refused``, ``lost``, ``dropped``, ``repeated``, ``stale``, ...
+        kind: One word: ``reboot``, ``refused``, ``lost``, ``dropped``, ``repeated``, ...; where it
+            is the decision on an update: ``duplicate``, ``stale`` or ``malformed``.
         text: What happened; of a device, without naming it.
         device: The device concerned, if one.
         round: The round concerned, if one.
+        digest: SHA-256, hex, of the update that was decided on, or empty.
     """
 
     kind: str
     text: str
     device: int | None = None
     round: int | None = None
+    digest: str = ""
 
     def __str__(self) -> str:
         """The text, with the device that it is about."""

@@ -6,6 +6,7 @@ gathering --all answered, or out of patience--> round 1 .. n --> evaluation --> 
                                                   +--> failed (resumable)
 """
 
+import hashlib
 import zlib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -85,17 +86,20 @@ def _take(state: State, event: DeviceEvent) -> Step:
             return _arrived(state, event)
         case Spoiled():
             receipt = SendReceipt(event.device, event.round, Verdict.REFUSED)
-            state, actions = _out(state, event.device, event.round, "refused", event.reason)
+            digest = hashlib.sha256(event.blob).hexdigest()
+            note = Note("malformed", event.reason, event.device, event.round, digest)
+            state, actions = _out(state, event.device, note)
             return state, [*actions, receipt]
         case Unable():
-            return _out(state, event.device, event.round, "refused", event.reason)
+            note = Note("refused", event.reason, event.device, event.round)
+            return _out(state, event.device, note)
         case Lost():
             state = replace(
                 state,
                 present=state.present - {event.device},
                 lost={**state.lost, event.device: event.reason},
             )
-            return _out(state, event.device, None, "lost", event.reason)
+            return _out(state, event.device, Note("lost", event.reason, event.device))
         case Refused():
             return _bar(state, event.device, "refused", event.reason)
         case Rebooted():
@@ -128,14 +132,19 @@ def _joined(state: State, event: Joined) -> Step:
 def _arrived(state: State, event: Arrived) -> Step:
     current = state.round
     device, number = event.device, event.round
+    digest = hashlib.sha256(event.update.blob).hexdigest()
     if not current or current.number != number or device not in current.selected:
         text = f"it sent an update of round {number}, which is not open for it"
         return state, [
-            Note("stale", text, device, number),
+            Note("stale", text, device, number, digest),
             SendReceipt(device, number, Verdict.STALE),
         ]
     if device in current.accepted:
-        return state, [SendReceipt(device, number, Verdict.DUPLICATE)]
+        text = "it sent its update again; it counts once"
+        return state, [
+            Note("duplicate", text, device, number, digest),
+            SendReceipt(device, number, Verdict.DUPLICATE),
+        ]
     accepted = {**current.accepted, device: event.update}
     current = replace(current, accepted=accepted, out=_without(current.out, device))
     return replace(state, round=current), [
@@ -144,18 +153,17 @@ def _arrived(state: State, event: Arrived) -> Step:
     ]
 
 
-def _out(state: State, device: int, number: int | None, kind: str, reason: str) -> Step:
+def _out(state: State, device: int, note: Note) -> Step:
     """Counts a device out of the open round, if it is still awaited there."""
-    note = Note(kind, reason, device, number)
     current = state.round
     if (
         not current
         or device not in current.selected
         or device in current.accepted
-        or number not in (None, current.number)
+        or note.round not in (None, current.number)
     ):
         return state, [note]
-    current = replace(current, out={**current.out, device: reason})
+    current = replace(current, out={**current.out, device: note.text})
     return replace(state, round=current), [replace(note, round=current.number)]
 
 
@@ -164,7 +172,7 @@ def _bar(state: State, device: int, kind: str, reason: str) -> Step:
     state = replace(
         state, present=state.present - {device}, barred={**state.barred, device: reason}
     )
-    state, actions = _out(state, device, None, kind, reason)
+    state, actions = _out(state, device, Note(kind, reason, device))
     return state, [*actions, Bar(device, reason)]
 
 

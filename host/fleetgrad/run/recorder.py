@@ -105,6 +105,7 @@ class Recorder:
                     run_id=run_id,
                     number=action.round,
                     device=action.device,
+                    digest=action.digest,
                 )
             case Bar():
                 transaction.bar_device(run_id, action.device, action.reason)

@@ -2,6 +2,7 @@
 """What survives: the ledger of runs, rounds and updates, and every version of the model."""
 
 from fleetgrad.store.blobs import Blobs
+from fleetgrad.store.chain import verify
 from fleetgrad.store.export import Difference, diff, export
 from fleetgrad.store.ledger import Ledger
 from fleetgrad.store.records import DeviceRow, EventRow, RoundRow, RunRow, UpdateRow, Version
@@ -24,4 +25,5 @@ __all__ = [
     "export",
     "layout_of",
     "refuse_if_in_use",
+    "verify",
 ]

@@ -172,7 +172,8 @@ class Ledger:
         """The story of one run, or of all."""
         where = "" if run_id is None else " WHERE run_id = ?"
         rows = self._rows(
-            f"SELECT run_id, round, device, kind, text, at FROM events{where} ORDER BY id",
+            "SELECT run_id, round, device, kind, text, digest, at, chain"
+            f" FROM events{where} ORDER BY id",
             *(() if run_id is None else (run_id,)),
         )
         return [EventRow(*row) for row in rows]

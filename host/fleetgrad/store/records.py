@@ -111,11 +111,24 @@ class DeviceRow:
 
 @dataclass(frozen=True)
 class EventRow:
-    """A line of a run's story."""
+    """A line of a run's story.
+
+    Attributes:
+        run_id: The run it belongs to, None where it belongs to none.
+        round: The round, if one.
+        device: The device, if one.
+        kind: One word, e.g. ``accepted``, ``duplicate``, ``stale``, ``malformed``, ``version``.
+        text: What happened.
+        digest: SHA-256, hex, of the update or the version that this is about, or empty.
+        at: Seconds since the epoch.
+        chain: SHA-256, hex, over the line before and this one; see `fleetgrad.store.chain`.
+    """
 
     run_id: str | None
     round: int | None
     device: int | None
     kind: str
     text: str
+    digest: str
     at: float
+    chain: str

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fleetgrad.errors import StorageFullError, StoreError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 TABLES = """
 CREATE TABLE bundles (
@@ -102,7 +102,9 @@ CREATE TABLE events (
     device      INTEGER,
     kind        TEXT NOT NULL,
     text        TEXT NOT NULL,
-    at          REAL NOT NULL
+    digest      TEXT NOT NULL,           -- of the update or version that this is about, or empty
+    at          REAL NOT NULL,
+    chain       TEXT NOT NULL            -- SHA-256 over the entry before and this one
 ) STRICT;
 """
 

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What may be written to the ledger; every write is part of a transaction."""
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 
+from fleetgrad.store.chain import GENESIS, link
 from fleetgrad.store.records import DeviceRow, RunRow, UpdateRow
 
 
@@ -39,8 +41,11 @@ class Transaction:
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (digest, parent, bundle, params, run_id, number, created_by, self._now),
         )
-        assert cursor.lastrowid is not None
-        return cursor.lastrowid
+        made = cursor.lastrowid
+        assert made is not None
+        text = f"version {made}" + ("" if parent is None else f" of version {parent}")
+        self.note("version", text, run_id=run_id, number=number, digest=digest)
+        return made
 
     def add_run(self, run: RunRow, devices: Sequence[DeviceRow]) -> None:
         """Adds a run and its roster."""
@@ -115,7 +120,7 @@ class Transaction:
         )
 
     def add_update(self, run_id: str, update: UpdateRow) -> None:
-        """Adds an accepted update.
+        """Adds an accepted update, and the decision to the story.
 
         Raises:
             sqlite3.IntegrityError: When this device's update of this round is there already.
@@ -134,6 +139,14 @@ class Transaction:
                 update.blob,
                 self._now,
             ),
+        )
+        self.note(
+            "accepted",
+            f"its update counts with {update.samples} samples",
+            run_id=run_id,
+            number=update.round,
+            device=update.device,
+            digest=hashlib.sha256(update.blob).hexdigest(),
         )
 
     def close_round(
@@ -165,9 +178,13 @@ class Transaction:
         run_id: str | None = None,
         number: int | None = None,
         device: int | None = None,
+        digest: str = "",
     ) -> None:
-        """Adds a line to the story."""
+        """Adds a line to the story, chained to the one before."""
+        last = self._db.execute("SELECT chain FROM events ORDER BY id DESC LIMIT 1").fetchone()
+        line = (run_id, number, device, kind, text, digest, self._now)
         self._db.execute(
-            "INSERT INTO events (run_id, round, device, kind, text, at) VALUES (?, ?, ?, ?, ?, ?)",
-            (run_id, number, device, kind, text, self._now),
+            "INSERT INTO events (run_id, round, device, kind, text, digest, at, chain)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (*line, link(last[0] if last else GENESIS, line)),
         )

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Computes a run's versions again from what the ledger counted, and compares digests."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TypeAlias
+
+from fleetgrad.device import read_update
+from fleetgrad.errors import StoreError
+from fleetgrad.federation.model import GlobalModel
+from fleetgrad.federation.strategies import Strategy, fedavg
+from fleetgrad.store import EventRow, RoundRow, RunRow, Store, Version, verify
+
+
+@dataclass(frozen=True)
+class ReplayedRound:
+    """A round whose version was computed again.
+
+    Attributes:
+        round: Its number.
+        updates: How many updates it averaged.
+        version: The version it made.
+        digest: SHA-256, hex, of that version: the recomputed one and the recorded one.
+        restored: The version's file was lost or damaged, and was written again.
+    """
+
+    round: int
+    updates: int
+    version: int
+    digest: str
+    restored: bool
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A run that was computed again and found to be what the ledger says.
+
+    Attributes:
+        run_id: The run.
+        rounds: Its training rounds that are closed.
+        decisions: How many updates there were of each decision, e.g. ``accepted``.
+        lines: Lines of the whole ledger's story, every one of which is intact.
+        chain: The newest hash of the story.
+    """
+
+    run_id: str
+    rounds: tuple[ReplayedRound, ...]
+    decisions: dict[str, int]
+    lines: int
+    chain: str
+
+
+_Key: TypeAlias = tuple[int | None, int | None, str]  # round, device, SHA-256 of the update
+
+DECISIONS = ("accepted", "duplicate", "stale", "malformed")
+
+
+def replay(
+    store: Store, run_id: str, *, restore: bool = False, strategy: Strategy = fedavg
+) -> Replay:
+    """Computes every version of a run again, from its base version and the accepted updates.
+
+    Args:
+        store: The run directory; open for writing if anything is to be restored.
+        run_id: The run.
+        restore: Write a version's file again where it is lost or damaged.
+        strategy: Made the versions.
+
+    Raises:
+        StoreError: The story was changed after it was written, an accepted update is not the one
+            that was accepted, or a version is not what its updates make.
+    """
+    ledger, where = store.ledger, str(store.directory)
+    run = ledger.run(run_id)
+    story = ledger.events()
+    chain = verify(story, where)
+    mine = [line for line in story if line.run_id == run_id]
+    _match_updates(store, run, mine)
+    versions = {version.version: version for version in ledger.versions()}
+    _match_versions(versions.values(), story, where)
+    model = _base(store, versions, run.base, strategy)
+    rounds: list[ReplayedRound] = []
+    for row in ledger.rounds(run_id):
+        if row.version is None:
+            continue
+        model = _compute(store, run, row, model, strategy)
+        recorded = versions[row.version]
+        if model.digest.hex() != recorded.digest:
+            raise StoreError(
+                f"round {row.round} does not make version {row.version}",
+                where=f"{where}: run {run_id}",
+                expected=f"digest {recorded.digest[:16]}, not {model.digest.hex()[:16]}",
+                hint="restore the ledger from a backup",
+            )
+        count = len(ledger.updates(run_id, row.round))
+        restored = restore and not _is_intact(store, row.version)
+        if restored:
+            store.keep_model(model)
+        rounds.append(
+            ReplayedRound(row.round, count, row.version, model.digest.hex(), restored=restored)
+        )
+    found = Counter(line.kind for line in mine)
+    decisions = {kind: found[kind] for kind in DECISIONS}
+    return Replay(run_id, tuple(rounds), decisions, len(story), chain)
+
+
+def _compute(
+    store: Store, run: RunRow, row: RoundRow, model: GlobalModel, strategy: Strategy
+) -> GlobalModel:
+    """The version that a round makes of the one it started from."""
+    segments = model.layout.segments
+    updates = {
+        update.device: read_update(update.blob, segments, trained=True)
+        for update in store.ledger.updates(run.run_id, row.round)
+    }
+    return strategy(model, updates)
+
+
+def _base(
+    store: Store, versions: dict[int, Version], number: int, strategy: Strategy
+) -> GlobalModel:
+    """A version's parameters; computed again from an older one where their file is lost."""
+    todo: list[int] = []
+    while not _is_intact(store, number):
+        version = versions[number]
+        if version.parent is None or version.run_id is None:
+            return store.model(number)  # nothing to compute it from: says what is wrong with it
+        todo.append(number)
+        number = version.parent
+    model = store.model(number)
+    for lost in reversed(todo):
+        version = versions[lost]
+        assert version.run_id is not None
+        run = store.ledger.run(version.run_id)
+        row = next(r for r in store.ledger.rounds(run.run_id) if r.version == lost)
+        model = _compute(store, run, row, model, strategy)
+    return model
+
+
+def _is_intact(store: Store, number: int) -> bool:
+    try:
+        store.model(number)
+    except StoreError:
+        return False
+    return True
+
+
+def _match_updates(store: Store, run: RunRow, story: Iterable[EventRow]) -> None:
+    """Every update that counts was accepted once, and is still the one that was."""
+    accepted: Counter[_Key] = Counter(
+        (line.round, line.device, line.digest) for line in story if line.kind == "accepted"
+    )
+    counted: Counter[_Key] = Counter(
+        (row.round, row.device, sha256(row.blob).hexdigest())
+        for row in store.ledger.updates(run.run_id)
+    )
+    for difference, problem in (
+        (accepted - counted, "is lost or was changed"),
+        (counted - accepted, "was never accepted"),
+    ):
+        for number, device, digest in difference:
+            raise StoreError(
+                f"an update {problem}: round {number}, device {device}",
+                where=str(store.directory),
+                expected=f"SHA-256 {digest[:16]}",
+                hint="restore the ledger from a backup",
+            )
+
+
+def _match_versions(versions: Iterable[Version], story: Iterable[EventRow], where: str) -> None:
+    """Every version was made once, with the digest it has now."""
+    made = [line.digest for line in story if line.kind == "version"]
+    known = [version.digest for version in versions]
+    for number, (then, now) in enumerate(zip(made, known, strict=False), start=1):
+        if then != now:
+            raise StoreError(
+                f"version {number} is not the one that was made",
+                where=where,
+                expected=f"digest {then[:16]}, not {now[:16]}",
+                hint="restore the ledger from a backup",
+            )
+    if len(made) != len(known):
+        raise StoreError(f"{len(known)} versions, of which {len(made)} were made", where=where)
