@@ -151,6 +151,16 @@ def test_cells_that_do_not_take_what_is_written_are_noticed(library: ctypes.CDLL
     assert Device(library, flash).kept() == OLD
 
 
+@pytest.mark.parametrize("offset", [0, 4, 16, 20, 28, 40, 99])
+def test_record_that_rots_gives_way_to_the_one_before(library: ctypes.CDLL, offset: int) -> None:
+    flash = Flash(unit=8)
+    device = Device(library, flash)
+    assert device.keep(*NEW) == FG_OK
+    assert device.keep(*OLD) == FG_OK
+    flash.cells[device.store.slot * 2 * flash.sector_bytes + offset] ^= 0x10
+    assert Device(library, flash).kept() == NEW
+
+
 def test_wrong_use_is_refused(library: ctypes.CDLL) -> None:
     for bad in (
         Flash(unit=3, sector_bytes=66),
