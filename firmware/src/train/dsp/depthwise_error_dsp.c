@@ -30,6 +30,7 @@ typedef struct strip {
 typedef struct run {
     int32_t first, step, count;
     int32_t reader, reader_step; /* output that reads through the first one; to that of the next */
+    int32_t slot;                /* of that output in the ring */
 } run;
 
 /* One axis of a window. */
@@ -62,26 +63,44 @@ static run run_of(const axis *along, int32_t position) {
     return found;
 }
 
-static int32_t weight_at(const strip *of, int32_t tap, int32_t lane) {
+/* The strip's weights at a tap where some of its channels train and others do not. */
+static FG_NOINLINE uint32_t mixed_weights(const strip *of, int32_t tap) {
     const int32_t trained = of->layer->trained;
     const int32_t frozen = of->layer->out_channels - trained;
-    const int32_t channel = of->channel + lane;
-    if (lane >= of->count) {
-        return 0;
+    uint32_t bytes = 0;
+    for (int32_t lane = of->count - 1; lane >= 0; --lane) {
+        const int32_t channel = of->channel + lane;
+        const int8_t weight = channel < trained
+                                  ? of->weights->trained[tap * trained + channel]
+                                  : of->weights->frozen[tap * frozen + channel - trained];
+        bytes = bytes << 8 | (uint8_t)weight;
     }
-    return channel < trained ? of->weights->trained[tap * trained + channel]
-                             : of->weights->frozen[tap * frozen + channel - trained];
+    return bytes;
 }
 
 static FG_NOINLINE void spread_filter(const strip *of) {
     const fg_window *const window = &of->layer->window;
     const int32_t taps = window->kernel_h * window->kernel_w;
+    const int32_t trained = of->layer->trained;
+    const bool trains = of->channel + of->count <= trained;
+    const bool mixed = !trains && of->channel < trained;
+    const int32_t distance = trains ? trained : of->layer->out_channels - trained;
+    const int8_t *weights = NULL;
+    if (!mixed) {
+        weights = trains ? of->weights->trained + of->channel
+                         : of->weights->frozen + of->channel - trained;
+    }
     uint32_t *words = of->filter;
     for (int32_t tap = 0; tap < taps; ++tap) {
-        const uint32_t weight0 = (uint32_t)weight_at(of, tap, 0);
-        const uint32_t weight1 = (uint32_t)weight_at(of, tap, 1);
-        *words++ = fg_lower_halves(weight0, (uint32_t)weight_at(of, tap, 2));
-        *words++ = fg_lower_halves(weight1, (uint32_t)weight_at(of, tap, 3));
+        uint32_t bytes;
+        if (mixed) {
+            bytes = mixed_weights(of, tap);
+        } else {
+            bytes = of->count == LANES ? fg_load_quad(weights) : fg_load_some(weights, of->count);
+            weights += distance;
+        }
+        *words++ = fg_even_bytes(bytes);
+        *words++ = fg_odd_bytes(bytes);
     }
 }
 
@@ -112,54 +131,106 @@ static FG_NOINLINE void spread_row(const strip *of, int32_t row) {
     }
 }
 
-/* Sums of the lanes. */
-typedef struct lanes {
-    uint32_t sum0, sum1, sum2, sum3;
-} lanes;
+/* Taps of one element: `rows` times `count` of them, at least one. */
+typedef struct taps {
+    const uint32_t *errors;  /* of the first tap of the first row */
+    const uint32_t *factors; /* likewise */
+    int32_t rows, count;
+    int32_t error_step, factor_step; /* from one tap to the next, words */
+    int32_t error_row, factor_row;   /* from one row's end to the next one's first tap, words */
+} taps;
 
-/* Adds `count` taps, at least one; steps are in words. */
-static FG_INLINE lanes add_taps(lanes sums, const uint32_t *errors, int32_t error_step,
-                                const uint32_t *factors, int32_t factor_step, int32_t count) {
-    for (; count > 0; --count) {
-        const uint32_t error02 = errors[0];
-        const uint32_t error13 = errors[1];
-        const uint32_t factor02 = factors[0];
-        const uint32_t factor13 = factors[1];
-        sums.sum0 = fg_dot_lower(error02, factor02, sums.sum0);
-        sums.sum1 = fg_dot_lower(error13, factor13, sums.sum1);
-        sums.sum2 = fg_dot_upper(error02, factor02, sums.sum2);
-        sums.sum3 = fg_dot_upper(error13, factor13, sums.sum3);
-        errors += error_step;
-        factors += factor_step;
+#if FG_DSP_LOOPS
+
+/* Neighbouring errors from the last one on; `step` is that of the factors, in bytes. */
+#define ADD_TAPS(step)                                                                             \
+    "1:\n\t"                                                                                       \
+    "ldr    lr, %[count]\n"                                                                        \
+    "2:\n\t"                                                                                       \
+    "ldrd   r2, r3, [%[errors]], #-8\n\t"                                                          \
+    "ldrd   r4, r5, [%[factors]], #" step "\n\t"                                                   \
+    "smlabb r8, r2, r4, r8\n\t"                                                                    \
+    "smlabb r9, r3, r5, r9\n\t"                                                                    \
+    "smlatt r10, r2, r4, r10\n\t"                                                                  \
+    "smlatt r11, r3, r5, r11\n\t"                                                                  \
+    "subs   lr, lr, #1\n\t"                                                                        \
+    "bne    2b\n\t"                                                                                \
+    "ldr    r2, %[error_row]\n\t"                                                                  \
+    "ldr    r3, %[factor_row]\n\t"                                                                 \
+    "add    %[errors], %[errors], r2, lsl #2\n\t"                                                  \
+    "add    %[factors], %[factors], r3, lsl #2\n\t"                                                \
+    "subs   %[rows], %[rows], #1\n\t"                                                              \
+    "bne    1b\n\t"
+
+#define TAPS_IN_ASSEMBLY(step)                                                                     \
+    __asm__ volatile("ldmia  %[sums], {r8, r9, r10, r11}\n" ADD_TAPS(                              \
+                         step) "stmia  %[sums], {r8, r9, r10, r11}\n\t"                            \
+                     : [errors] "+r"(errors), [factors] "+r"(factors), [rows] "+r"(rows)           \
+                     : [sums] "r"(sums), [count] "m"(of->count), [error_row] "m"(of->error_row),   \
+                       [factor_row] "m"(of->factor_row)                                            \
+                     : "r2", "r3", "r4", "r5", "r8", "r9", "r10", "r11", "lr", "cc", "memory")
+
+#endif
+
+static FG_INLINE void add_any_taps(const taps *of, int32_t error_step, int32_t factor_step,
+                                   uint32_t *sums) {
+    const uint32_t *errors = of->errors;
+    const uint32_t *factors = of->factors;
+    for (int32_t row = 0; row < of->rows; ++row) {
+        for (int32_t left = of->count; left > 0; --left) {
+            sums[0] = fg_dot_lower(errors[0], factors[0], sums[0]);
+            sums[1] = fg_dot_lower(errors[1], factors[1], sums[1]);
+            sums[2] = fg_dot_upper(errors[0], factors[0], sums[2]);
+            sums[3] = fg_dot_upper(errors[1], factors[1], sums[3]);
+            errors += error_step;
+            factors += factor_step;
+        }
+        errors += of->error_row;
+        factors += of->factor_row;
     }
-    return sums;
 }
 
-/* All sums of one element. */
-static FG_INLINE lanes sums_of(const strip *of, const run *rows, const run *columns) {
+/* Adds the products of all taps to the sums of channels 0, 1, 2, 3. */
+static FG_INLINE void add_taps(const taps *of, uint32_t *sums) {
+#if FG_DSP_LOOPS
+    const uint32_t *errors = of->errors;
+    const uint32_t *factors = of->factors;
+    int32_t rows = of->rows;
+    if (of->error_step == -LANE_WORDS && of->factor_step == LANE_WORDS) {
+        TAPS_IN_ASSEMBLY("8");
+        return;
+    }
+    if (of->error_step == -LANE_WORDS && of->factor_step == 2 * LANE_WORDS) {
+        TAPS_IN_ASSEMBLY("16");
+        return;
+    }
+#endif
+    add_any_taps(of, of->error_step, of->factor_step, sums);
+}
+
+/* All sums of one element. The rows that read it go down through the ring, at most once around. */
+static FG_NOINLINE void sum_taps(const strip *of, const run *rows, const run *columns,
+                                 uint32_t *sums) {
     const fg_window *const window = &of->layer->window;
-    const int32_t width = window->out_w;
-    lanes sums = {0U, 0U, 0U, 0U};
-    if (columns->count == 0) {
-        return sums;
+    const int32_t pitch = window->out_w * LANE_WORDS;
+    const int32_t slot = rows->slot;
+    const int32_t before = slot / -rows->reader_step + 1; /* until the ring's first row */
+    taps part;
+    part.rows = fg_min(rows->count, before);
+    part.count = columns->count;
+    part.error_step = columns->reader_step * LANE_WORDS;
+    part.factor_step = columns->step * LANE_WORDS;
+    part.error_row = rows->reader_step * pitch - part.count * part.error_step;
+    part.factor_row = rows->step * window->kernel_w * LANE_WORDS - part.count * part.factor_step;
+    part.errors = of->ring + slot * pitch + columns->reader * LANE_WORDS;
+    part.factors = of->filter + (rows->first * window->kernel_w + columns->first) * LANE_WORDS;
+    add_taps(&part, sums);
+    if (part.rows < rows->count) {
+        part.errors += (part.rows * rows->reader_step + of->rows) * pitch;
+        part.factors += part.rows * rows->step * window->kernel_w * LANE_WORDS;
+        part.rows = rows->count - part.rows;
+        add_taps(&part, sums);
     }
-    int32_t ky = rows->first;
-    int32_t row = rows->reader;
-    for (int32_t left = rows->count; left > 0; --left) {
-        const uint32_t *const errors =
-            of->ring + (row % of->rows * width + columns->reader) * LANE_WORDS;
-        const uint32_t *const factors =
-            of->filter + (ky * window->kernel_w + columns->first) * LANE_WORDS;
-        if (columns->step == 1 && columns->reader_step == -1) {
-            sums = add_taps(sums, errors, -LANE_WORDS, factors, LANE_WORDS, columns->count);
-        } else {
-            sums = add_taps(sums, errors, columns->reader_step * LANE_WORDS, factors,
-                            columns->step * LANE_WORDS, columns->count);
-        }
-        ky += rows->step;
-        row += rows->reader_step;
-    }
-    return sums;
 }
 
 static FG_NOINLINE void compute_row(const strip *of, const run *rows, const axis *across, int32_t y,
@@ -170,14 +241,18 @@ static FG_NOINLINE void compute_row(const strip *of, const run *rows, const axis
     fg_peaks seen = *peaks;
     uint32_t index = (uint32_t)(y * width * inputs + of->channel);
     for (int32_t x = 0; x < width; ++x) {
-        const run columns = run_of(across, x);
-        const lanes found = sums_of(of, rows, &columns);
-        const int32_t sums[LANES] = {(int32_t)found.sum0, (int32_t)found.sum1, (int32_t)found.sum2,
-                                     (int32_t)found.sum3};
+        uint32_t sums[LANES] = {0U, 0U, 0U, 0U};
+        const uint32_t open = whole ? fg_open_four(storing, index) : 0xFU;
+        if (open != 0U && rows->count != 0) {
+            const run columns = run_of(across, x);
+            if (columns.count != 0) {
+                sum_taps(of, rows, &columns, sums);
+            }
+        }
         if (whole) {
-            fg_store_four(storing, sums, index, &seen);
+            fg_store_open_four(storing, (const int32_t *)sums, open, index, &seen);
         } else {
-            fg_store_some(storing, sums, (uint32_t)of->count, index, &seen);
+            fg_store_some(storing, (const int32_t *)sums, (uint32_t)of->count, index, &seen);
         }
         index += (uint32_t)inputs;
     }
@@ -192,7 +267,8 @@ static FG_NOINLINE void compute_strip(const strip *of, const fg_storing *storing
                          window->out_w};
     int32_t known = 0; /* rows that have been spread */
     for (int32_t y = 0; y < window->in_h; ++y) {
-        const run rows = run_of(&down, y);
+        run rows = run_of(&down, y);
+        rows.slot = rows.count > 0 ? rows.reader % of->rows : 0;
         for (; rows.count > 0 && known <= rows.reader; ++known) {
             spread_row(of, known);
         }

@@ -41,7 +41,7 @@ static FG_INLINE uint32_t fg_open_four(const fg_storing *storing, uint32_t index
             fg_open_bytes(fg_load_quad(mask->values + index), storing->low, storing->high);
         return ((open & 0x08040201U) * 0x01010101U) >> 24;
     }
-    return mask->bits == NULL ? 0xFU : (uint32_t)mask->bits[index >> 3] >> (index & 4U);
+    return mask->bits == NULL ? 0xFU : (uint32_t)mask->bits[index >> 3] >> (index & 4U) & 0xFU;
 }
 
 /* One element, `open` being -1 or 0. */
@@ -58,15 +58,27 @@ static FG_INLINE void fg_store_one(const fg_storing *storing, int32_t sum, int32
     }
 }
 
-/* Elements index .. index + 3, index being a multiple of 4. */
+/* Elements index .. index + 3, index being a multiple of 4; `open` as above. */
+static FG_INLINE void fg_store_open_four(const fg_storing *storing, const int32_t *sums,
+                                         uint32_t open, uint32_t index, fg_peaks *peaks) {
+    int8_t *const made = storing->made == NULL ? NULL : storing->made + index;
+    const int32_t all[4] = {(int32_t)(open << 31) >> 31, (int32_t)(open << 30) >> 31,
+                            (int32_t)(open << 29) >> 31, (int32_t)(open << 28) >> 31};
+    if (made == NULL) {
+        for (uint32_t lane = 0; lane < 4U; lane++) {
+            fg_store_one(storing, sums[lane], all[lane], NULL, peaks);
+        }
+        return;
+    }
+    fg_store_one(storing, sums[0], all[0], made, peaks);
+    fg_store_one(storing, sums[1], all[1], made + 1, peaks);
+    fg_store_one(storing, sums[2], all[2], made + 2, peaks);
+    fg_store_one(storing, sums[3], all[3], made + 3, peaks);
+}
+
 static FG_INLINE void fg_store_four(const fg_storing *storing, const int32_t *sums, uint32_t index,
                                     fg_peaks *peaks) {
-    const uint32_t open = fg_open_four(storing, index);
-    int8_t *const made = storing->made == NULL ? NULL : storing->made + index;
-    for (uint32_t lane = 0; lane < 4U; lane++) {
-        const int32_t all = (int32_t)(open << (31U - lane)) >> 31;
-        fg_store_one(storing, sums[lane], all, made == NULL ? NULL : made + lane, peaks);
-    }
+    fg_store_open_four(storing, sums, fg_open_four(storing, index), index, peaks);
 }
 
 /* Any elements. */
