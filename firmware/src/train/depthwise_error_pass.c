@@ -6,7 +6,7 @@
 #include "error_pass.h"
 #include "window.h"
 
-#if FG_DSP && !FG_MVE
+#if FG_DSP
 #include "dsp/depthwise_error_dsp.h"
 #endif
 
@@ -35,7 +35,7 @@ static void add_pixel(const fg_backward *layer, const fg_split_weights *weights,
 fg_peaks fg_depthwise_error_pass(const fg_backward *layer, const fg_split_weights *weights,
                                  const int8_t *errors, const fg_mask *mask, int32_t shift,
                                  int32_t *sums, int8_t *made) {
-#if FG_DSP && !FG_MVE
+#if FG_DSP
     if (fg_depthwise_error_fits(layer)) {
         return fg_depthwise_error_strips(layer, weights, errors, mask, shift, sums, made);
     }

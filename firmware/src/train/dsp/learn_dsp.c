@@ -3,7 +3,7 @@
 
 #include "../../kernels/fg_target.h"
 
-#if FG_DSP && !FG_MVE
+#if FG_DSP
 
 static uint32_t largest_of(const int32_t *sums, int32_t count) {
     uint32_t all = 0;
