@@ -155,7 +155,7 @@ def _units(bundle_dir: Path, board: Board, app: str, *, sanitize: bool) -> tuple
     files = {path.resolve() for path in sources}
     for source in sources:
         files.update(headers_of(source, folders))
-    kernels = firmware / "src" / "kernels"
+    hot = {firmware / "src" / part for part in ("kernels", "train")}
     kernel_flags = () if board.hosted else KERNEL_FLAGS
     digest = hashlib.sha256(" ".join((*flags, *kernel_flags)).encode())
     for path in sorted(files, key=lambda path: (path.name, str(path))):
@@ -165,7 +165,7 @@ def _units(bundle_dir: Path, board: Board, app: str, *, sanitize: bool) -> tuple
     units = []
     for source in sources:
         own = [identity] if source.parent.parent.name == "app" else []
-        if kernels in source.parents:
+        if hot.intersection(source.parents):
             own += kernel_flags
         units.append(Unit(source.resolve(), (*flags, *own), folders))
     return units, firmware_hash
