@@ -25,12 +25,21 @@ from fleetgrad_codegen.plan.buffers import Region
 
 @dataclass(frozen=True, slots=True)
 class ConvolutionOptions:
-    """Options of a convolution; pairs are (height, width)."""
+    """Options of a convolution; pairs are (height, width).
+
+    Attributes:
+        padding: How windows treat the border.
+        stride: Step between two outputs.
+        dilation: Step between two taps.
+        activation: Fused activation.
+        border: Padding besides, (before, after) along each dimension: that of a PAD in front.
+    """
 
     padding: Padding
     stride: tuple[int, int]
     dilation: tuple[int, int]
     activation: Activation
+    border: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
 
 
 _FAR_SHIFT = -20
@@ -55,7 +64,10 @@ class Convolution(WeightedOperator):
         options = self.options(op)
         source, weights = self._input(graph, op, 0).shape, self._input(graph, op, 1).shape
         steps = zip(source[1:3], weights[1:3], options.stride, options.dilation, strict=True)
-        rows, columns = (Axis(*step, options.padding) for step in steps)
+        rows, columns = (
+            Axis(*step, options.padding, border)
+            for step, border in zip(steps, options.border, strict=True)
+        )
         return rows, columns
 
     @abstractmethod
