@@ -3,9 +3,9 @@
 
 Every layout follows from an order in which buffers take the lowest gap that is free during their
 lifetime. The best of a few computed orders is then repaired: of the buffers that carry the highest
-one, some buffer is drawn and moves to another place of the order; the change stays where the arena
-does not grow. Draws are seeded, ties break on size, lifetime and name, and the search ends after a
-fixed number of comparisons, so equal input gives equal output anywhere.
+one, or sometimes of all, one is drawn and moves to another place of the order; the change stays
+where the arena does not grow. Draws are seeded, ties break on size, lifetime and name, and the
+search ends after a fixed number of comparisons, so equal input gives equal output anywhere.
 """
 
 import random
@@ -138,7 +138,8 @@ def _repaired(
     for _ in range(min(_MOVES, _WORK // max(pairs, 1))):
         if height <= bound + bound // _NEAR:
             break
-        moved = draw.choice(_pile(buffers, best, conflicts, draw))
+        blamed = _pile(buffers, best, conflicts, draw) if draw.random() < 0.75 else order
+        moved = draw.choice(blamed)
         place_now = order.index(moved)
         earlier = place_now and draw.random() < 0.5  # what is in the way is placed too late
         trial = order[:place_now] + order[place_now + 1 :]
