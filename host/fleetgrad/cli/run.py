@@ -28,13 +28,18 @@ from .watch import Watcher
     type=click.Choice([*KINDS, *FIELD_KINDS]),
     help="Instead of fleet.kind.",
 )
+@click.option("--broker", metavar="URL", help="Instead of fleet.broker.")
 @click.option("--scheme", type=SchemeName(trains=True), help="Instead of scheme.name.")
 @verb
 @configured
-def command(ui: Ui, config: Config, kind: str | None, scheme: str | None) -> None:
+def command(
+    ui: Ui, config: Config, kind: str | None, broker: str | None, scheme: str | None
+) -> None:
     """Runs federated rounds; the same command after an interruption goes on with the run."""
     if kind is not None:
         config = replace(config, fleet=replace(config.fleet, kind=kind))
+    if broker is not None:
+        config = replace(config, fleet=replace(config.fleet, broker=broker))
     if scheme is not None:
         config = with_scheme(config, scheme)
     out = config.run.dir / "build"
