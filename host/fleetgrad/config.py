@@ -19,7 +19,7 @@ from fleetgrad.settings import Choice, FileName, NonEmpty, Range, TopicLevel
 
 FILE_NAME = "fleetgrad.toml"
 
-LOSSES = ("auto", "softmax_cross_entropy", "squared_error")
+LOSSES = ("auto", "softmax_cross_entropy", "binary_cross_entropy", "squared_error")
 FLEETS = ("qemu", "native", "virtual", "serial", "mqtt")
 
 
