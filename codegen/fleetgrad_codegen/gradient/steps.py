@@ -172,7 +172,7 @@ class TapeSteps:
     ) -> Step:
         graph = self._graph
         rule = weighted_rule(graph, node.position)
-        sums = Region(f"sums of {label}", 4 * rule.depth(graph, op))
+        sums = Region(f"sums of {label}", rule.error_scratch(graph, op))
 
         def write(body: Body) -> None:
             kernel, ctype = rule.error_kernel, "const int8_t"
@@ -202,7 +202,7 @@ class TapeSteps:
         regions = [node.source.region, self._records]
         sums = None
         if layer.channels:
-            sums = Region(f"sums of {label}", 4 * rule.taps(graph, op))
+            sums = Region(f"sums of {label}", rule.learn_scratch(graph, op))
             regions += [self._values[op.inputs[0]], sums]
 
         def write(body: Body) -> None:
