@@ -31,6 +31,8 @@ TEST_TOOLS = (
     ("riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf", "tests on a RISC-V core are skipped"),
     ("xtensa-lx106-elf-gcc", "gcc-xtensa-lx106", "tests on an Xtensa core are skipped"),
     ("qemu-system-riscv32", "qemu-system-misc", "tests on RISC-V and Xtensa cores are skipped"),
+    ("mosquitto_passwd", "mosquitto", "tests with a real MQTT broker are skipped"),
+    ("openssl", "openssl", "tests with TLS are skipped"),
 )
 # Libraries that come with a program above and have no program of their own.
 COMPANIONS = {
@@ -38,6 +40,7 @@ COMPANIONS = {
     "gcc": ("libc6-dev",),
     "gcc-riscv64-unknown-elf": ("picolibc-riscv64-unknown-elf",),
     "gcc-xtensa-lx106": ("picolibc-xtensa-lx106-elf",),
+    "mosquitto": ("libmosquitto-dev",),
 }
 
 
