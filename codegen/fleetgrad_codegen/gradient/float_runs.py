@@ -148,7 +148,8 @@ class FloatRuns:
             made = geometry.forward(patches[place], weights[place]) + bias[place]
             activation = getattr(op.options, "activation", Activation.NONE)
             if activation is not Activation.NONE:
-                made = np.clip(made, *np.float32(LIMITS[activation]))
+                low, high = LIMITS[activation]
+                made = made.clip(np.float32(low), np.float32(high))
             shape = graph.tensors[op.outputs[0]].shape[1:]
             values[op.outputs[0]] = made.reshape(len(made), *shape)
         return patches
