@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from fleetgrad_codegen.cost import buffers_of
 from fleetgrad_codegen.emit.manifest import build_manifest, bundle_digest, canonical
 from fleetgrad_codegen.emit.model import (
     DIGEST_BYTES,
@@ -22,8 +23,8 @@ from fleetgrad_codegen.frontend.tflite import read_model
 from fleetgrad_codegen.ir import Graph
 from fleetgrad_codegen.ops.boundary import split_boundary
 from fleetgrad_codegen.persistent import persistent_bytes
-from fleetgrad_codegen.plan import Budget, MemoryPlan, check_budget, lifetimes, place
-from fleetgrad_codegen.program import Entry, Loss, Program, Training
+from fleetgrad_codegen.plan import Budget, MemoryPlan, check_budget, place
+from fleetgrad_codegen.program import Loss, Program, Training
 
 
 class Scheme(Protocol):
@@ -110,12 +111,7 @@ def generate(
     Raises:
         CodegenError: The model, the scheme or the budget does not allow it.
     """
-    deployed = model if scheme is None else scheme.adapt(model, name)
-    source = read_model(deployed, name)
-    _, graph, _ = split_boundary(source)
-    _check_ends(graph)
-    training = None if scheme is None else scheme.prepare(graph, loss, batch)
-    program = build_program(graph if training is None else training.graph, training)
+    deployed, source, program = prepare(model, name, scheme=scheme, loss=loss, batch=batch)
     plan, text = plan_program(program)
     if board_budget is not None:
         check_budget(plan, board_budget)
@@ -133,21 +129,38 @@ def generate(
     return Bundle(files, manifest, digest, program, plan)
 
 
+def prepare(
+    model: bytes,
+    name: str,
+    *,
+    scheme: Scheme | None = None,
+    loss: Loss = Loss.NONE,
+    batch: int = 1,
+) -> tuple[bytes, Graph, Program]:
+    """The first half of `generate`: what is to be done, before memory is planned.
+
+    Returns:
+        The model to deploy, its graph with conversions at both ends, and the timeline.
+
+    Raises:
+        CodegenError: The model or the scheme does not allow it.
+    """
+    deployed = model if scheme is None else scheme.adapt(model, name)
+    source = read_model(deployed, name)
+    _, graph, _ = split_boundary(source)
+    _check_ends(graph)
+    training = None if scheme is None else scheme.prepare(graph, loss, batch)
+    program = build_program(graph if training is None else training.graph, training)
+    return deployed, source, program
+
+
 def plan_program(program: Program) -> tuple[MemoryPlan, ModelSource]:
     """Places a program's memory, and gets its C ready.
 
     Returns:
         What it costs, and the source text.
     """
-    graph = program.graph
-    forward = sum(Entry.FORWARD in step.entries for step in program.steps)
-    buffers = lifetimes(
-        [step.regions for step in program.steps],
-        inputs={program.values[index].name for index in graph.inputs},
-        outputs={program.values[index].name for index in graph.outputs},
-        forward_steps=forward,
-    )
-    layout = place(buffers)
+    layout = place(buffers_of(program))
     source = ModelSource(program, layout)
     plan = MemoryPlan(
         layout=layout,

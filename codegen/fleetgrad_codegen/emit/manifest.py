@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping
 from math import prod
 
+from fleetgrad_codegen.cost import forward_macs
 from fleetgrad_codegen.emit.model import ABI, shadow_bytes
 from fleetgrad_codegen.frontend.patch import buffer_location
 from fleetgrad_codegen.ir import Graph, Tensor
-from fleetgrad_codegen.ops import REGISTRY
 from fleetgrad_codegen.plan import MemoryPlan
 from fleetgrad_codegen.program import Loss, Program, Segment, SegmentKind
 
@@ -37,7 +37,8 @@ def build_manifest(
     (given,), (taken,) = source.inputs, graph.inputs
     (made,), (wanted,) = graph.outputs, source.outputs
     output = _tensor(graph.tensors[made], source.tensors[wanted])
-    output["classes"] = graph.tensors[made].shape[-1] if graph.tensors[made].shape else 1
+    last = graph.tensors[made].shape[-1] if graph.tensors[made].shape else 1
+    output["classes"] = last if training is None or not training.classes else training.classes
     return {
         "format": FORMAT,
         "abi": ABI,
@@ -61,7 +62,7 @@ def build_manifest(
         },
         "memory": plan.manifest(),
         "cost": {
-            "forward_macs": sum(REGISTRY[op.kind].macs(graph, op) for op in graph.ops),
+            "forward_macs": forward_macs(program),
             "backward_macs": 0 if training is None else training.backward_macs,
         },
     }

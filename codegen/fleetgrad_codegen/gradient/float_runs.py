@@ -11,14 +11,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fleetgrad_codegen.errors import SchemeError
+from fleetgrad_codegen.gradient.base import MoveRule
 from fleetgrad_codegen.gradient.float_network import FloatLayer, FloatState
 from fleetgrad_codegen.gradient.float_products import Geometry
-from fleetgrad_codegen.gradient.tape import Back, Mask, Merge, Tape, move_rule, weighted_rule
+from fleetgrad_codegen.gradient.tape import Back, Mask, Merge, Tape, plain_rule, weighted_rule
 from fleetgrad_codegen.ir import Array, Graph, Op
 from fleetgrad_codegen.ops.activation import Activation
 from fleetgrad_codegen.ops.softmax import SoftmaxOptions
 from fleetgrad_codegen.program import Loss
 from fleetgrad_codegen.training.float_forward import LIMITS, Floats, dequantised, float_op
+from fleetgrad_codegen.training.float_loss import loss_slope
 from fleetgrad_codegen.training.head import Head
 from fleetgrad_codegen.training.local import LocalPlan, batches
 
@@ -189,25 +191,36 @@ class FloatRuns:
     def _moved(self, node: Back, errors: Floats, values: Mapping[int, Floats]) -> Floats:
         """Errors behind an operator without weights: its own rule, run by run."""
         graph, op = self._graph, self._graph.ops[node.position]
-        rule = move_rule(graph, node.position)
-        shapes = [graph.tensors[index].shape for index in (op.outputs[0], op.inputs[0])]
-        seen = values[op.inputs[0]]
-        runs = [
-            rule.move(graph, op, one.reshape(shapes[0]), {0: x.reshape(shapes[1])})
-            for one, x in zip(errors, seen, strict=True)
-        ]
-        made: Floats = np.concatenate(runs) * np.float32(rule.factor(graph, op))
-        return made.reshape(len(errors), *shapes[1][1:])
+        rule = plain_rule(graph, node.position)
+        made = []
+        for run, one in enumerate(errors):
+            shaped = one.reshape(graph.tensors[op.outputs[0]].shape)
+            seen = self._values_of(op, run, values)
+            if isinstance(rule, MoveRule):
+                moved = rule.move(graph, op, node.place, shaped, {0: seen[op.inputs[0]]})
+                made.append(moved * np.float32(rule.factor(graph, op)))
+            else:
+                made.append(rule.slopes(graph, op, node.place, shaped, seen))
+        shape = graph.tensors[node.target.tensor].shape
+        return np.stack(made).reshape(len(errors), *shape[1:]).astype(np.float32)
+
+    def _values_of(self, op: Op, run: int, values: Mapping[int, Floats]) -> Mapping[int, Floats]:
+        """What an operator reads and makes in one run, in the tensors' own shapes."""
+        seen = {}
+        for index in (*op.inputs, *op.outputs):
+            tensor = self._graph.tensors[index]
+            if tensor.data is not None:
+                seen[index] = dequantised(tensor, tensor.data)
+            elif index in values:
+                seen[index] = values[index][run].reshape(tensor.shape)
+        return seen
 
     def _slope(self, made: Floats, labels: Array) -> Floats:
         """Gradient of the loss by the last layer's outputs, [runs, positions, outputs]."""
         head = self._head
         rows = made.reshape(len(made), head.positions, head.outputs)
         seen = rows.mean(axis=1) if head.pooled else rows.reshape(len(rows), -1)
-        powers = np.exp(self._beta * (seen - seen.max(axis=1, keepdims=True)))
-        slope = powers / powers.sum(axis=1, keepdims=True)
-        slope[np.arange(len(slope)), labels] -= 1
-        slope = (self._beta * slope)[:, None]
+        slope = loss_slope(head.loss, seen, labels, beta=self._beta)[:, None]
         if head.pooled:
             slope = np.repeat(slope / head.positions, head.positions, axis=1)
         else:

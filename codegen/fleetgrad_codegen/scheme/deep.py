@@ -19,6 +19,8 @@ from fleetgrad_codegen.program import Loss
 from fleetgrad_codegen.scheme.last_layer import LastLayer, check_site, head_of
 from fleetgrad_codegen.scheme.site import HeadSite, find_head
 
+MOST_SEGMENTS = 128
+"""Trained tensors that devices take; mirrors ``FG_NODE_SEGMENTS_MAX``."""
 BIASES_ONLY = 0.0
 WHOLE = 1.0
 
@@ -103,6 +105,7 @@ class DeepScheme(ABC):
         ratios = self.ratios(site)
         _check_ratios(site, ratios)
         chosen = {place: _channels(graph, place, ratio) for place, ratio in ratios.items()}
+        _check_segments(site, chosen)
         arranged = arrange(graph, chosen)
         site = find_head(arranged.graph)
         return DeepTraining(
@@ -183,6 +186,23 @@ def _channels(graph: Graph, position: int, ratio: float) -> int:
     return max(1, int(ratio * channels + 0.5)) if ratio else 0
 
 
+def _check_segments(site: HeadSite, chosen: Mapping[int, int]) -> None:
+    """Every layer that trains has a segment for its bias, and one for weights that train."""
+    segments = len(chosen) + sum(channels > 0 for channels in chosen.values())
+    if segments <= MOST_SEGMENTS:
+        return
+    room, fitting = MOST_SEGMENTS, 0
+    for place in sorted(chosen, reverse=True):
+        room -= 1 + (chosen[place] > 0)
+        fitting += room >= 0
+    raise SchemeError(
+        f"{segments} tensors are to train",
+        site.graph.name,
+        f"at most {MOST_SEGMENTS}",
+        f"scheme.layers = {fitting}, or the scheme bias, which has one tensor per layer",
+    )
+
+
 def _check_ratios(site: HeadSite, ratios: Mapping[int, float]) -> None:
     graph = site.graph
     for position, ratio in ratios.items():
@@ -192,12 +212,6 @@ def _check_ratios(site: HeadSite, ratios: Mapping[int, float]) -> None:
         if position == site.position and ratio not in (BIASES_ONLY, WHOLE):
             raise SchemeError(
                 f"a ratio of {ratio:g} for the last layer, whose channels are the model's outputs",
-                graph.where(op),
-                "0 (biases only) or 1",
-            )
-        if op.kind == "DEPTHWISE_CONV_2D" and ratio not in (BIASES_ONLY, WHOLE):
-            raise SchemeError(
-                f"a ratio of {ratio:g} for a depthwise convolution, which has few weights",
                 graph.where(op),
                 "0 (biases only) or 1",
             )

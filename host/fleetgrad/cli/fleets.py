@@ -10,12 +10,21 @@ from typing import Final
 
 from fleetgrad import paths
 from fleetgrad.boards import Board, load_board
-from fleetgrad.config import Config
+from fleetgrad.config import Config, FleetConfig
 from fleetgrad.errors import ConfigError
-from fleetgrad.fleet import Fleet, NativeFleet, QemuFleet, VirtualFleet
+from fleetgrad.fleet import (
+    Fleet,
+    MqttFleet,
+    NativeFleet,
+    QemuFleet,
+    SerialFleet,
+    VirtualFleet,
+)
+from fleetgrad.link import Certificates, parse_broker
 from fleetgrad.store import refuse_if_in_use
 from fleetgrad.toolchain import Image
 
+from .bundles import make_bundle
 from .firmware import Build, build_firmware
 
 
@@ -45,6 +54,40 @@ KINDS: Final = {
         "native", "library", lambda _, image: VirtualFleet(image.path), "devices in this process"
     ),
 }
+
+
+# Devices that are there already, with firmware and data of their own.
+FIELD_KINDS: Final = {"serial": "boards on serial ports", "mqtt": "devices behind a broker"}
+
+
+def prepare_field(config: Config, out: Path, tell: Callable[[str], None]) -> tuple[Path, Fleet]:
+    """The fleet of boards that run already, and the bundle that must be in their firmware.
+
+    Args:
+        config: Names the ports.
+        out: Where the bundle goes.
+        tell: Is told of ports that come and go, from other threads.
+
+    Returns:
+        The bundle's folder, and the fleet, not yet looked for.
+    """
+    refuse_if_in_use(config.run.dir)
+    board = load_board(paths.boards(), config.fleet.board)
+    folder = out / "bundle"
+    make_bundle(config, board).write(folder)
+    return folder, _field_fleet(config.fleet, tell)
+
+
+def _field_fleet(settings: FleetConfig, tell: Callable[[str], None]) -> Fleet:
+    if settings.kind == "serial":
+        return SerialFleet(settings.ports, settings.baud, settings.devices, tell)
+    return MqttFleet(
+        parse_broker(settings.broker),
+        Certificates(settings.ca, settings.cert, settings.key),
+        settings.name,
+        settings.devices,
+        tell,
+    )
 
 
 def prepare_fleet(config: Config, out: Path) -> tuple[Build, Board, Fleet]:

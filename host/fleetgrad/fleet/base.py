@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every fleet can do."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from fleetgrad.device import Identity
 from fleetgrad.link import Link
 
 
@@ -25,6 +28,28 @@ class Placement:
 
 
 @dataclass(frozen=True)
+class Member:
+    """A device that was there before the run, with data of its own.
+
+    Attributes:
+        device: Its id.
+        name: Where it was found.
+        train_samples: Samples it trains on.
+        eval_samples: Samples it holds out.
+    """
+
+    device: int
+    name: str
+    train_samples: int
+    eval_samples: int
+
+    @classmethod
+    def of(cls, identity: Identity, name: str) -> Member:
+        """What a device says of itself."""
+        return cls(identity.device, name, identity.train_samples, identity.eval_samples)
+
+
+@dataclass(frozen=True)
 class Endpoint:
     """A device that runs, as far as the fleet can tell.
 
@@ -33,12 +58,14 @@ class Endpoint:
         link: The way to it; the fleet closes it in ``stop``.
         url: Where it is, for people.
         pid: Its process, None when it has none of its own.
+        max_payload: The longest payload that the way to it takes; None: as long as any.
     """
 
     device: int
     link: Link
     url: str
     pid: int | None
+    max_payload: int | None = None
 
 
 class Fleet(Protocol):
@@ -59,3 +86,18 @@ class Fleet(Protocol):
 
     def stop(self) -> None:
         """Ends every device and link; harmless when there are none."""
+
+
+@runtime_checkable
+class FieldFleet(Fleet, Protocol):
+    """Devices that exist whether a run does or not; only their placements' ids and names count."""
+
+    def discover(self, wait_s: float) -> list[Member]:
+        """The devices that answer, by id.
+
+        Args:
+            wait_s: How long to wait for them at most.
+
+        Raises:
+            FleetError: None answers.
+        """
