@@ -3,7 +3,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -18,12 +18,15 @@ from fleetgrad_codegen.emit.model import (
 )
 from fleetgrad_codegen.errors import CodegenError, UnsupportedError
 from fleetgrad_codegen.forward import build_program
+from fleetgrad_codegen.frontend.patch import patch_model
 from fleetgrad_codegen.frontend.tflite import read_model
 from fleetgrad_codegen.ir import Graph
 from fleetgrad_codegen.ops.boundary import split_boundary
 from fleetgrad_codegen.persistent import persistent_bytes
 from fleetgrad_codegen.plan import Budget, MemoryPlan, check_budget, lifetimes, place
 from fleetgrad_codegen.program import Entry, Loss, Program, Training
+from fleetgrad_codegen.ranges import grown_patches, mark_ranges, ranges_of
+from fleetgrad_codegen.scheme.site import find_head
 
 
 class Scheme(Protocol):
@@ -42,6 +45,19 @@ class Scheme(Protocol):
         Raises:
             CodegenError: The scheme does not fit the graph, the loss or the batch.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Ranges:
+    """What may happen to activation scales.
+
+    Attributes:
+        grow: Whether they may grow by themselves: updates of a deployed model may replace them.
+        front: How often those of layers before the first that trains are doubled at once.
+    """
+
+    grow: bool = True
+    front: int = 0
 
 
 class BundleWriteError(CodegenError):
@@ -93,6 +109,7 @@ def generate(
     loss: Loss = Loss.NONE,
     batch: int = 1,
     board_budget: Budget | None = None,
+    ranges: Ranges | None = None,
 ) -> Bundle:
     """Generates everything for one model.
 
@@ -103,6 +120,7 @@ def generate(
         loss: What training minimises; ``Loss.NONE`` without a scheme.
         batch: Most samples between two updates.
         board_budget: Memory that the board has left for the model; None for no limit.
+        ranges: What may happen to activation scales; None: they stay as exported.
 
     Returns:
         The bundle; the same bytes for the same arguments.
@@ -111,9 +129,13 @@ def generate(
         CodegenError: The model, the scheme or the budget does not allow it.
     """
     deployed = model if scheme is None else scheme.adapt(model, name)
+    if scheme is not None and ranges is not None:
+        deployed = _ready_to_grow(deployed, name, ranges, lambda g: scheme.prepare(g, loss, batch))
     source = read_model(deployed, name)
     _, graph, _ = split_boundary(source)
     _check_ends(graph)
+    if scheme is not None and ranges is not None and ranges.grow:
+        graph = mark_ranges(graph, find_head(graph).op.outputs)
     training = None if scheme is None else scheme.prepare(graph, loss, batch)
     program = build_program(graph if training is None else training.graph, training)
     plan, text = plan_program(program)
@@ -131,6 +153,23 @@ def generate(
         "params.bin": initial_params(program),
     }
     return Bundle(files, manifest, digest, program, plan)
+
+
+def _ready_to_grow(
+    deployed: bytes, name: str, ranges: Ranges, prepare: Callable[[Graph], Training]
+) -> bytes:
+    """The model file with front layers widened, and nothing shared between tensors that grow."""
+    _, graph, _ = split_boundary(read_model(deployed, name))
+    marked = mark_ranges(graph, find_head(graph).op.outputs)
+    exponents = [0] * len(ranges_of(marked))
+    if ranges.front:
+        trained = {segment.tensor for segment in prepare(marked).segments}
+        first = next(i for i, op in enumerate(marked.ops) if trained.intersection(op.inputs))
+        for op in marked.ops[:first]:
+            place = marked.tensors[op.outputs[0]].range
+            if place is not None:
+                exponents[place] = ranges.front
+    return patch_model(deployed, grown_patches(marked, exponents))
 
 
 def plan_program(program: Program) -> tuple[MemoryPlan, ModelSource]:
@@ -155,7 +194,7 @@ def plan_program(program: Program) -> tuple[MemoryPlan, ModelSource]:
         param_bytes=param_bytes(program),
         shadow_bytes=shadow_bytes(program),
         weights_flash_bytes=source.flash_bytes,
-        persistent_bytes=persistent_bytes(program.variables),
+        persistent_bytes=persistent_bytes(program.variables, len(program.ranges)),
     )
     return plan, source
 

@@ -17,6 +17,7 @@ from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.ir import Array, Graph
 from fleetgrad_codegen.persistent import Variable
 from fleetgrad_codegen.plan.buffers import Region
+from fleetgrad_codegen.ranges import Range
 
 
 class Entry(StrEnum):
@@ -180,6 +181,7 @@ class Program:
         values: The region of every tensor computed at run time.
         training: None for a model that only infers.
         variables: What outlives a run.
+        ranges: The range table, whose exponents lie behind the segments in the parameter vector.
     """
 
     graph: Graph
@@ -187,6 +189,7 @@ class Program:
     values: Mapping[int, Region]
     training: Training | None = None
     variables: tuple[Variable, ...] = ()
+    ranges: tuple[Range, ...] = ()
 
     @property
     def segments(self) -> tuple[Segment, ...]:

@@ -24,11 +24,12 @@ from fleetgrad_codegen.gradient.tape import (
 )
 from fleetgrad_codegen.gradient.weighted import Layer, WeightedRule, rates_initialiser
 from fleetgrad_codegen.ir import Graph, Op
-from fleetgrad_codegen.ops import REGISTRY
+from fleetgrad_codegen.ops import REGISTRY, growth
 from fleetgrad_codegen.ops.base import Operator
 from fleetgrad_codegen.ops.convolution import Convolution
 from fleetgrad_codegen.ops.depthwise_conv_2d import DepthwiseConv2D, PlainDepthwiseConv2D
 from fleetgrad_codegen.ops.fully_connected import FullyConnected
+from fleetgrad_codegen.ops.weighted import WeightedOperator
 from fleetgrad_codegen.plan import Region
 from fleetgrad_codegen.program import Entry, Step
 
@@ -70,7 +71,8 @@ class BackwardStep(Step):
     def emit(self, body: Body) -> None:
         """See `Step.emit`."""
         body.comment(self.label)
-        self.write(body)
+        with body.scope():
+            self.write(body)
 
 
 class TapeSteps:
@@ -204,9 +206,14 @@ class TapeSteps:
         def write(body: Body) -> None:
             weights, bias = op.inputs[1:3]
             trains = sums is not None
+            constants = rule.struct(graph, op, layer, body)
+            if grown := growth.exponent(graph.tensors[op.inputs[0]]):
+                now = body.local("fg_backward", f"back{op.index}_now", f"*{constants}")
+                body.line(f"{now}.rates.growth = {grown};")
+                constants = f"&{now}"
             body.call(
                 rule.learn_kernel,
-                rule.struct(graph, op, layer, body),
+                constants,
                 "step",
                 self._record(body, node.source),
                 body.address(node.source.region, "const int8_t"),
@@ -226,7 +233,8 @@ class TapeSteps:
 
         def write(body: Body) -> None:
             body.include(BACKWARD)
-            made = rates_initialiser(rates, f"back{op.index}", body)
+            grown = growth.exponent(self._graph.tensors[op.inputs[0]])
+            made = rates_initialiser(rates, f"back{op.index}", body, grown)
             body.call(
                 "fg_bias_learn_of_loss",
                 f"&(const fg_rates){made}",
@@ -251,7 +259,8 @@ class TapeSteps:
             bits = body.address(mask.bits, "const uint8_t")
             return f"&(const fg_mask){{.bits = {bits}}}"
         values = body.value(mask.tensor, "const int8_t")
-        return f"&(const fg_mask){{.values = {values}, .low = {mask.low}, .high = {mask.high}}}"
+        low, high = growth.clamp_ends(self._graph, mask.tensor, mask.activation, body)
+        return f"&(const fg_mask){{.values = {values}, .low = {low}, .high = {high}}}"
 
     def _move_call(self, node: Back, body: Body) -> MoveCall:
         return MoveCall(
@@ -326,9 +335,10 @@ class ForwardStep(Step):
     def regions(self) -> tuple[Region, ...]:
         """The operator's, the folded bias, mask and routes."""
         bits = None if self.mask is None else self.mask.bits
-        extra = (self._scratch, self._folded, self._first, bits, self.routes)
-        own = REGISTRY[self._op.kind].scratch(self.graph, self._op)
-        used = [region for region in self.plain.regions if self.layer is None or region != own]
+        extra = (self._scratch, self._folded, self._scale, self._first, bits, self.routes)
+        found = REGISTRY[self._op.kind]
+        own = (found.scratch(self.graph, self._op), *found.growth_regions(self.graph, self._op))
+        used = [region for region in self.plain.regions if self.layer is None or region not in own]
         return tuple(dict.fromkeys((*used, *(r for r in extra if r is not None))))
 
     @property
@@ -340,6 +350,13 @@ class ForwardStep(Step):
     @property
     def _scratch(self) -> Region | None:
         return None if self.layer is None else self._operator.scratch(self.graph, self._op)
+
+    @property
+    def _scale(self) -> Region | None:
+        operator = self._operator
+        if self.layer is None or not isinstance(operator, WeightedOperator):
+            return None
+        return operator.grown_scale(self.graph, self._op)
 
     @property
     def _op(self) -> Op:
@@ -374,17 +391,19 @@ class ForwardStep(Step):
             self.plain.emit(body)
         else:
             comment_operator(graph, op, self.name, body)
-            self._emit_trained(body, self.layer)
+            with body.scope():
+                self._emit_trained(body, self.layer)
         if self.routes is not None:
             move_rule(graph, self.position).emit_route(graph, op, body, self.routes)
         if self.mask is not None and self.mask.bits is not None:
             body.include(BACKWARD)
+            mask = self.mask
+            ends = growth.clamp_ends(graph, mask.tensor, mask.activation, body)
             body.call(
                 "fg_mask_keep",
                 body.value(self.mask.tensor, "const int8_t"),
                 f"{graph.tensors[self.mask.tensor].size}U",
-                self.mask.low,
-                self.mask.high,
+                *ends,
                 body.address(self.mask.bits, "uint8_t"),
             )
 

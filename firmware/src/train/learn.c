@@ -12,10 +12,12 @@ typedef struct pace {
     int32_t shift;
 } pace;
 
-static pace pace_of(const fg_learning *learning, const fg_scale *scale, int32_t bits) {
+static pace pace_of(const fg_learning *learning, const fg_scale *scale, int32_t growth,
+                    int32_t bits) {
     const fg_step *const step = learning->step;
     const int64_t product = (int64_t)scale->mantissa * step->lr_mantissa;
-    const int32_t shift = 30 - bits - scale->exponent - step->lr_exponent - learning->exponent;
+    const int32_t shift =
+        30 - bits - scale->exponent - growth - step->lr_exponent - learning->exponent;
     return (pace){.mantissa = product >> 15, .shift = shift};
 }
 
@@ -28,7 +30,7 @@ fg_learning fg_learning_begin(const fg_rates *rates, const fg_step *step, const 
 
 void fg_learn_bias(const fg_learning *learning, int32_t channel, int32_t sum, int32_t *bias) {
     const fg_scale *const scale = &learning->rates->bias[channel * learning->rates->step];
-    const pace rate = pace_of(learning, scale, FG_BIAS_BITS);
+    const pace rate = pace_of(learning, scale, -learning->rates->growth, FG_BIAS_BITS);
     int32_t change = (int32_t)fg_shift_round(sum * rate.mantissa, rate.shift, FG_CHANGE_LIMIT);
     if (change != 0) {
         const uint32_t key = fg_row_key(learning->layer_key, (uint32_t)channel);
@@ -40,7 +42,7 @@ void fg_learn_bias(const fg_learning *learning, int32_t channel, int32_t sum, in
 void fg_learn_weights(const fg_learning *learning, int32_t channel, const int32_t *sums,
                       int32_t count, int32_t step, int16_t *masters, int8_t *shadow) {
     const fg_scale *const scale = &learning->rates->weight[channel * learning->rates->step];
-    const pace rate = pace_of(learning, scale, FG_WEIGHT_BITS);
+    const pace rate = pace_of(learning, scale, learning->rates->growth, FG_WEIGHT_BITS);
     const uint32_t key = fg_row_key(learning->layer_key, (uint32_t)channel);
     for (int32_t i = 0; i < count; i++) {
         if (sums[i] != 0) { /* else nothing changes whatever the noise: need not compute it */

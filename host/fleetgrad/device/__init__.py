@@ -14,7 +14,7 @@ from fleetgrad.device.events import (
     Unable,
 )
 from fleetgrad.device.session import DeviceSession, Patience
-from fleetgrad.device.update import Update, read_update
+from fleetgrad.device.update import Shape, Update, read_update
 
 __all__ = [
     "Arrived",
@@ -27,6 +27,7 @@ __all__ = [
     "Printed",
     "Rebooted",
     "Refused",
+    "Shape",
     "Spoiled",
     "Unable",
     "Update",

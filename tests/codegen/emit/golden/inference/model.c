@@ -156,7 +156,7 @@ static fg_status refresh(const fg_model_state *state) {
 
 const fg_model fg_generated_model = {
     .abi = FG_MODEL_ABI,
-    .digest = {0x63, 0x8f, 0x12, 0x6c, 0xe3, 0x36, 0x13, 0x8d},
+    .digest = {0x27, 0xa4, 0x42, 0xc9, 0xc2, 0x14, 0xe2, 0xb4},
     .arena_bytes = FG_MODEL_ARENA_BYTES,
     .param_bytes = FG_MODEL_PARAM_BYTES,
     .shadow_bytes = FG_MODEL_SHADOW_BYTES,
@@ -171,6 +171,9 @@ const fg_model fg_generated_model = {
     .segment_count = 0U,
     .segments = NULL,
     .initial_params = NULL,
+    .range_count = 0U,
+    .range_values = NULL,
+    .clipped_offset = 0U,
     .reset = reset,
     .forward = forward,
     .evaluate = evaluate,

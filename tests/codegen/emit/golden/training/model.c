@@ -217,11 +217,11 @@ static const uint8_t initial_params[528] = {
 };
 
 _Static_assert(sizeof initial_params == FG_MODEL_PARAM_BYTES,
-               "the segments fill the parameter vector");
+               "segments and exponents fill the parameter vector");
 
 const fg_model fg_generated_model = {
     .abi = FG_MODEL_ABI,
-    .digest = {0xdb, 0x06, 0xb3, 0xb5, 0xf7, 0x4c, 0x37, 0xf9},
+    .digest = {0x4c, 0x0b, 0x96, 0x7e, 0xfe, 0x12, 0xee, 0x59},
     .arena_bytes = FG_MODEL_ARENA_BYTES,
     .param_bytes = FG_MODEL_PARAM_BYTES,
     .shadow_bytes = FG_MODEL_SHADOW_BYTES,
@@ -236,6 +236,9 @@ const fg_model fg_generated_model = {
     .segment_count = 2U,
     .segments = segments,
     .initial_params = initial_params,
+    .range_count = 0U,
+    .range_values = NULL,
+    .clipped_offset = 0U,
     .reset = reset,
     .forward = forward,
     .evaluate = evaluate,
