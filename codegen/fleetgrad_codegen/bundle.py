@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from fleetgrad_codegen.cost import buffers_of
 from fleetgrad_codegen.emit.manifest import build_manifest, bundle_digest, canonical
 from fleetgrad_codegen.emit.model import (
     DIGEST_BYTES,
@@ -23,8 +24,8 @@ from fleetgrad_codegen.frontend.tflite import read_model
 from fleetgrad_codegen.ir import Graph
 from fleetgrad_codegen.ops.boundary import split_boundary
 from fleetgrad_codegen.persistent import persistent_bytes
-from fleetgrad_codegen.plan import Budget, MemoryPlan, check_budget, lifetimes, place
-from fleetgrad_codegen.program import Entry, Loss, Program, Training
+from fleetgrad_codegen.plan import Budget, MemoryPlan, check_budget, place
+from fleetgrad_codegen.program import Loss, Program, Training
 from fleetgrad_codegen.ranges import grown_patches, mark_ranges, ranges_of
 from fleetgrad_codegen.scheme.site import find_head
 
@@ -128,16 +129,9 @@ def generate(
     Raises:
         CodegenError: The model, the scheme or the budget does not allow it.
     """
-    deployed = model if scheme is None else scheme.adapt(model, name)
-    if scheme is not None and ranges is not None:
-        deployed = _ready_to_grow(deployed, name, ranges, lambda g: scheme.prepare(g, loss, batch))
-    source = read_model(deployed, name)
-    _, graph, _ = split_boundary(source)
-    _check_ends(graph)
-    if scheme is not None and ranges is not None and ranges.grow:
-        graph = mark_ranges(graph, find_head(graph).op.outputs)
-    training = None if scheme is None else scheme.prepare(graph, loss, batch)
-    program = build_program(graph if training is None else training.graph, training)
+    deployed, source, program = prepare(
+        model, name, scheme=scheme, loss=loss, batch=batch, ranges=ranges
+    )
     plan, text = plan_program(program)
     if board_budget is not None:
         check_budget(plan, board_budget)
@@ -153,6 +147,36 @@ def generate(
         "params.bin": initial_params(program),
     }
     return Bundle(files, manifest, digest, program, plan)
+
+
+def prepare(
+    model: bytes,
+    name: str,
+    *,
+    scheme: Scheme | None = None,
+    loss: Loss = Loss.NONE,
+    batch: int = 1,
+    ranges: Ranges | None = None,
+) -> tuple[bytes, Graph, Program]:
+    """The first half of `generate`: what is to be done, before memory is planned.
+
+    Returns:
+        The model to deploy, its graph with conversions at both ends, and the timeline.
+
+    Raises:
+        CodegenError: The model or the scheme does not allow it.
+    """
+    deployed = model if scheme is None else scheme.adapt(model, name)
+    if scheme is not None and ranges is not None:
+        deployed = _ready_to_grow(deployed, name, ranges, lambda g: scheme.prepare(g, loss, batch))
+    source = read_model(deployed, name)
+    _, graph, _ = split_boundary(source)
+    _check_ends(graph)
+    if scheme is not None and ranges is not None and ranges.grow:
+        graph = mark_ranges(graph, find_head(graph).op.outputs)
+    training = None if scheme is None else scheme.prepare(graph, loss, batch)
+    program = build_program(graph if training is None else training.graph, training)
+    return deployed, source, program
 
 
 def _ready_to_grow(
@@ -178,15 +202,7 @@ def plan_program(program: Program) -> tuple[MemoryPlan, ModelSource]:
     Returns:
         What it costs, and the source text.
     """
-    graph = program.graph
-    forward = sum(Entry.FORWARD in step.entries for step in program.steps)
-    buffers = lifetimes(
-        [step.regions for step in program.steps],
-        inputs={program.values[index].name for index in graph.inputs},
-        outputs={program.values[index].name for index in graph.outputs},
-        forward_steps=forward,
-    )
-    layout = place(buffers)
+    layout = place(buffers_of(program))
     source = ModelSource(program, layout)
     plan = MemoryPlan(
         layout=layout,

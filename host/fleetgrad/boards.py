@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from fleetgrad.errors import BoardError
 
 FILE_NAME = "board.toml"
+CHIP_FILES = ("link.ld", "board.h")
 FAMILIES = ("arm-none-eabi", "host")
 
 _T = TypeVar("_T", str, int)
@@ -60,7 +61,7 @@ class Board:
         id: Its folder's name.
         name: For people.
         core: Processor core, or ``host``.
-        port: Folder in firmware/port.
+        port: Folders in firmware/port that make up its port.
         verified: How, and on what, this board was verified.
         compiler: How to compile for it.
         flash_bytes: Room for code and weights.
@@ -69,13 +70,13 @@ class Board:
         image_address: Where the data image lies in flash.
         image_bytes: How large it may be; 0 where it is a file.
         qemu: How to emulate it; None when QEMU cannot.
-        folder: With ``board.toml`` and, where there is one, ``link.ld``.
+        folder: With ``board.toml`` and, for a chip, ``board.h`` and ``link.ld``.
     """
 
     id: str
     name: str
     core: str
-    port: str
+    port: tuple[str, ...]
     verified: str
     compiler: CompilerSpec
     flash_bytes: int
@@ -220,7 +221,7 @@ def _read(path: Path) -> Board:
         id=top.take("id", str),
         name=top.take("name", str),
         core=top.take("core", str),
-        port=top.take("port", str),
+        port=top.words("port"),
         verified=top.take("verified", str),
         compiler=CompilerSpec(
             family=compiler.take("family", str),
@@ -254,12 +255,14 @@ def _read(path: Path) -> Board:
 def _check(board: Board, path: Path) -> None:
     """What the rest of the host relies on without looking again."""
     problem = ""
+    wanted = () if board.hosted else CHIP_FILES
+    missing = [name for name in wanted if not (board.folder / name).is_file()]
     if board.id != path.parent.name:
         problem = f"the id {board.id!r} is not the folder's name {path.parent.name!r}"
     elif board.compiler.family not in FAMILIES:
         problem = f"the compiler family {board.compiler.family!r} is none of {', '.join(FAMILIES)}"
-    elif not board.hosted and not (board.folder / "link.ld").is_file():
-        problem = "a board that is a chip needs a link.ld beside its board.toml"
+    elif missing:
+        problem = f"a board that is a chip needs a {missing[0]} beside its {FILE_NAME}"
     elif not board.hosted and board.stack_bytes % 8:
         problem = f"stack_bytes {board.stack_bytes} is not a multiple of 8"
     elif not board.hosted and not 0 < board.stack_bytes < board.ram_bytes:

@@ -49,5 +49,19 @@ def test_memory_meets_the_firmwares_budget(fleetgrad: Run, checkout: Path, emula
     document = fleetgrad("bench", "memory", "--models", models, "--json").json
     for plan in document["plans"]:
         assert plan["arena_bytes"] >= plan["lower_bound_bytes"] > 0
+    assert 1.0 <= document["most_over_bound"] <= 1.05
     assert document["firmware"]["text_bytes"] <= 24 * 1024
     assert document["firmware"]["ram_bytes"] <= 16 * 1024
+
+
+@pytest.mark.emulated
+def test_inference_takes_less_memory_than_tflite_micro(
+    fleetgrad: Run, shared_data: Path, tmp_path: Path, emulator: None
+) -> None:
+    for name in ("mlperf_kws_ref_model", "mlperf_ad01_int8"):
+        (tmp_path / f"{name}.tflite").symlink_to(shared_data / "models" / f"{name}.tflite")
+    document = fleetgrad("bench", "memory", "--models", tmp_path, "--json").json
+    assert len(document["inference"]) == 2
+    for row in document["inference"]:
+        assert 0 < row["arena_bytes"] <= 0.95 * row["peer_arena_bytes"]
+        assert 0 < row["text_bytes"] <= 0.5 * row["peer_text_bytes"]

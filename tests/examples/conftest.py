@@ -45,6 +45,20 @@ def prepare(checkout: Path) -> Iterator[ModuleType]:
         yield module
 
 
+@pytest.fixture(scope="session")
+def motion(checkout: Path) -> Iterator[ModuleType]:
+    """examples/har/windows.py."""
+    for (module,) in scripts(checkout / "examples" / "har", "windows"):
+        yield module
+
+
+@pytest.fixture(scope="session")
+def boards(checkout: Path) -> Iterator[ModuleType]:
+    """examples/har/make_boards.py."""
+    for (module,) in scripts(checkout / "examples" / "har", "make_boards"):
+        yield module
+
+
 def load(path: Path) -> dict[str, NDArray[np.generic]]:
     with np.load(path, allow_pickle=False) as data:
         return {name: data[name] for name in data.files}

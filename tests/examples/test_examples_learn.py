@@ -73,6 +73,24 @@ def test_speakers_teach_the_keyword_model_three_new_words(
     assert result["accuracy_after"] > 0.75
 
 
+def test_people_teach_the_motion_model_that_its_sensor_is_turned(
+    checkout: Path, shared_data: Path, tmp_path: Path
+) -> None:
+    folder = checkout / "examples" / "har"
+    data = tmp_path / "har.npz"
+    source = shared_data / "datasets" / "uci_hapt_windows.npz"
+    command = [sys.executable, folder / "make_boards.py", source, "-o", data, "--people", "21-24"]
+    subprocess.run([str(word) for word in command], check=True, capture_output=True)
+    result = run(
+        folder / "fleetgrad.toml",
+        f"data.path={data}",
+        f"run.dir={tmp_path / 'run'}",
+        "rounds.count=5",
+    )
+    assert result["accuracy_before"] < 0.35
+    assert result["accuracy_after"] > 0.75
+
+
 def test_compare_prints_both_sides_and_their_gap(checkout: Path) -> None:
     examples = checkout / "examples"
     command = [sys.executable, examples / "compare.py", examples / "digits" / "fleetgrad.toml"]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,16 @@ from fleetgrad.store import export, layout_of
 from fleetgrad_codegen.bundle import Bundle, generate
 from fleetgrad_codegen.gradient.network import LayerParameters, Network, State
 from fleetgrad_codegen.program import Loss
-from fleetgrad_codegen.scheme import Bias, DeepScheme, Full, LastLayer, Sparse, deep_training
+from fleetgrad_codegen.scheme import (
+    Bias,
+    DeepScheme,
+    Full,
+    HeadSite,
+    LastLayer,
+    Sparse,
+    deep_training,
+)
+from fleetgrad_codegen.scheme.deep import layers_of
 from fleetgrad_codegen.training.fixed_point import LearningRate
 from fleetgrad_codegen.training.local import LocalPlan, batches
 from fleetgrad_codegen.training.update import BIAS_LIMIT, MASTER_LIMIT
@@ -26,6 +36,20 @@ from support.native_model import Builder, NativeModel
 from support.oracle import Oracle
 
 CE, SE = Loss.SOFTMAX_CROSS_ENTROPY, Loss.SQUARED_ERROR
+
+
+@dataclass(frozen=True, slots=True)
+class Shares(DeepScheme):
+    """A share of the channels of every layer, depthwise convolutions included."""
+
+    @property
+    def name(self) -> str:
+        return "shares"
+
+    def ratios(self, site: HeadSite) -> dict[int, float]:
+        return {place: 1.0 if place == site.position else 0.4 for place in layers_of(site)}
+
+
 DEVICE = 0x1234_5678_9ABC
 SCHEMES: dict[str, DeepScheme] = {
     "bias": Bias(),
@@ -33,6 +57,7 @@ SCHEMES: dict[str, DeepScheme] = {
     "sparse": Sparse(ratio=0.4),
     "full": Full(),
     "full-last-two": Full(layers=2),
+    "shares": Shares(),
 }
 MODELS = {name: (make, CE) for name, make in DEEP.items()}
 MODELS |= {"pooled-convolution": (pooled_convolution, CE), "autoencoder": (autoencoder, SE)}
@@ -41,6 +66,7 @@ CASES = [
     for model in MODELS
     for scheme in SCHEMES
     if not (scheme == "full-last-two" and model == "pooled-convolution")
+    and not (scheme == "shares" and model not in {"separable", "spectral"})
     and not (scheme == "bias-new-head" and model in {"autoencoder", "pooled-convolution"})
 ]
 

@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping
 from math import prod
 
+from fleetgrad_codegen.cost import forward_macs
 from fleetgrad_codegen.emit.model import ABI, shadow_bytes
 from fleetgrad_codegen.frontend.patch import buffer_location, scale_location
 from fleetgrad_codegen.ir import Graph, Tensor
-from fleetgrad_codegen.ops import REGISTRY
 from fleetgrad_codegen.plan import MemoryPlan
 from fleetgrad_codegen.program import Loss, Program, Segment, SegmentKind
 from fleetgrad_codegen.ranges import biases_of
@@ -63,7 +63,7 @@ def build_manifest(
         },
         "memory": plan.manifest(),
         "cost": {
-            "forward_macs": sum(REGISTRY[op.kind].macs(graph, op) for op in graph.ops),
+            "forward_macs": forward_macs(program),
             "backward_macs": 0 if training is None else training.backward_macs,
         },
     }

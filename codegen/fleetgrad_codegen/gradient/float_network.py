@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fleetgrad_codegen.gradient.tape import Back, Mask, Merge, Tape, move_rule, weighted_rule
+from fleetgrad_codegen.gradient.base import MoveRule
+from fleetgrad_codegen.gradient.tape import Back, Mask, Merge, Tape, plain_rule, weighted_rule
 from fleetgrad_codegen.ir import Array, Graph, Op
 from fleetgrad_codegen.ops.activation import Activation
 from fleetgrad_codegen.ops.softmax import SoftmaxOptions
@@ -93,7 +94,7 @@ class FloatNetwork:
             shaped = errors[node.source.record].reshape(shape)
             if isinstance(node, Back):
                 moved = self._passed(node, op, shaped, values, state)
-                errors[node.target.record] = _masked(moved, node.mask, values)
+                errors[node.target.record] = self._masked(moved, node.mask, values)
                 continue
             rule = weighted_rule(self._graph, position)
             seen = values[op.inputs[0]].reshape(self._graph.tensors[op.inputs[0]].shape)
@@ -164,9 +165,12 @@ class FloatNetwork:
     ) -> Array:
         graph = self._graph
         if node.layer is None:
-            moving = move_rule(graph, node.position)
-            seen = values[op.inputs[0]].reshape(graph.tensors[op.inputs[0]].shape)
-            return moving.move(graph, op, errors, {0: seen}) * moving.factor(graph, op)
+            rule = plain_rule(graph, node.position)
+            seen = self._values_of(op, values)
+            if isinstance(rule, MoveRule):
+                moved = rule.move(graph, op, node.place, errors, {0: seen[op.inputs[0]]})
+                return moved * rule.factor(graph, op)
+            return rule.slopes(graph, op, node.place, errors, seen)
         weights = graph.tensors[op.inputs[1]]
         assert weights.data is not None
         real = dequantised(weights, weights.data)
@@ -174,12 +178,22 @@ class FloatNetwork:
             real = state[node.position].weights
         return weighted_rule(graph, node.position).errors(graph, op, errors, real)
 
+    def _values_of(self, op: Op, values: Mapping[int, Floats]) -> Mapping[int, Floats]:
+        """What an operator reads and makes, constants included, in the tensors' own shapes."""
+        seen = {}
+        for index in (*op.inputs, *op.outputs):
+            tensor = self._graph.tensors[index]
+            if tensor.data is not None:
+                seen[index] = dequantised(tensor, tensor.data)
+            elif index in values:
+                seen[index] = values[index].reshape(tensor.shape)
+        return seen
 
-def _masked(errors: Array, mask: Mask | None, values: Mapping[int, Floats]) -> Array:
-    """Zeros where an activation has clamped; int8 has no ends here."""
-    if mask is None or mask.activation is Activation.NONE:
-        return errors
-    low, high = LIMITS[mask.activation]
-    seen = values[mask.tensor].reshape(errors.shape)
-    open_: Array = np.where((seen > low) & (seen < high), errors, 0.0)
-    return open_
+    def _masked(self, errors: Array, mask: Mask | None, values: Mapping[int, Floats]) -> Array:
+        """Zeros where an activation has clamped; int8 has no ends here."""
+        if mask is None or mask.activation is Activation.NONE:
+            return errors
+        low, high = LIMITS[mask.activation]
+        seen = values[mask.tensor].reshape(errors.shape)
+        open_: Array = np.where((seen > low) & (seen < high), errors, 0.0)
+        return open_

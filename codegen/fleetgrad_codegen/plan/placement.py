@@ -1,21 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Arena offsets: pure functions from lifetimes to a layout.
 
-Every method is an order in which buffers take the lowest gap that is free during their lifetime.
-Two orders are computed, a third is found by a seeded climb from the better of them; the smallest
-arena wins. Ties break on size, lifetime and name, so equal input gives equal output anywhere.
+Every layout follows from an order in which buffers take the lowest gap that is free during their
+lifetime. The best of a few computed orders is then repaired: of the buffers that carry the highest
+one, some buffer is drawn and moves to another place of the order; the change stays where the arena
+does not grow. Draws are seeded, ties break on size, lifetime and name, and the search ends after a
+fixed number of comparisons, so equal input gives equal output anywhere.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fleetgrad_codegen.plan.buffers import Buffer, Layout, Placement
 from fleetgrad_codegen.plan.check import check_layout
 from fleetgrad_codegen.plan.lifetimes import lower_bound
 
-_CLIMB_WORK = 2_000_000  # buffer pairs looked at while climbing: about a second
-_CLIMB_MOVES = 500
+_WORK = 2_000_000  # pairs of buffers looked at while repairing: about a second
+_MOVES = 2_000
 _SEED = 0
+_NEAR = 1024  # the search ends where less than this part of the bound could be gained
 
 
 def place(buffers: Sequence[Buffer]) -> Layout:
@@ -32,16 +35,14 @@ def place(buffers: Sequence[Buffer]) -> Layout:
     """
     conflicts = _conflicts(buffers)
     bound = lower_bound(buffers)
-    best_order = _by_size(buffers)
-    best = _first_fit(buffers, best_order, conflicts)
-    method = "greedy by size"
-    order = _by_conflicts(buffers, conflicts)
-    offsets = _first_fit(buffers, order, conflicts)
-    if _height(buffers, offsets) < _height(buffers, best):
-        best_order, best, method = order, offsets, "greedy by conflicts"
-    climbed = _climb(buffers, best_order, conflicts, bound)
-    if _height(buffers, climbed) < _height(buffers, best):
-        best, method = climbed, "hill climb"
+    method, order = min(
+        _orders(buffers, conflicts).items(),
+        key=lambda item: _height(buffers, _first_fit(buffers, item[1], conflicts)),
+    )
+    first = _first_fit(buffers, order, conflicts)
+    best = _repaired(buffers, order, conflicts, bound)
+    if _height(buffers, best) < _height(buffers, first):
+        method = f"{method}, repaired"
     placements = tuple(Placement(buffer, best[index]) for index, buffer in enumerate(buffers))
     layout = Layout(placements, bound, method)
     check_layout(layout)
@@ -55,18 +56,22 @@ def _conflicts(buffers: Sequence[Buffer]) -> list[list[int]]:
     ]
 
 
-def _by_size(buffers: Sequence[Buffer]) -> list[int]:
-    return sorted(
-        range(len(buffers)),
-        key=lambda i: (-buffers[i].size, buffers[i].first - buffers[i].last, buffers[i].name),
-    )
+def _orders(buffers: Sequence[Buffer], conflicts: Sequence[Sequence[int]]) -> dict[str, list[int]]:
+    """Orders to begin with, by name; where several are as good, the first one is taken."""
 
+    def steps(i: int) -> int:
+        return buffers[i].last - buffers[i].first + 1
 
-def _by_conflicts(buffers: Sequence[Buffer], conflicts: list[list[int]]) -> list[int]:
-    return sorted(
-        range(len(buffers)),
-        key=lambda i: (-len(conflicts[i]), -buffers[i].size, buffers[i].name),
-    )
+    keys: dict[str, Callable[[int], tuple[int, int]]] = {
+        "by size": lambda i: (-buffers[i].size, -steps(i)),
+        "by conflicts": lambda i: (-len(conflicts[i]), -buffers[i].size),
+        "by area": lambda i: (-buffers[i].size * steps(i), 0),
+        "by lifetime": lambda i: (-steps(i), -buffers[i].size),
+    }
+    return {
+        name: sorted(range(len(buffers)), key=lambda i: (*key(i), buffers[i].name))
+        for name, key in keys.items()
+    }
 
 
 def _first_fit(
@@ -79,7 +84,7 @@ def _first_fit(
         taken = sorted(
             (offsets[other], offsets[other] + buffers[other].size)
             for other in conflicts[index]
-            if offsets[other] >= 0
+            if offsets[other] >= 0 and buffers[other].size
         )
         offset = 0
         for start, end in taken:
@@ -96,23 +101,44 @@ def _height(buffers: Sequence[Buffer], offsets: Sequence[int]) -> int:
     )
 
 
-def _climb(
-    buffers: Sequence[Buffer], order: list[int], conflicts: list[list[int]], bound: int
+def _repaired(
+    buffers: Sequence[Buffer], order: Sequence[int], conflicts: list[list[int]], bound: int
 ) -> list[int]:
-    """Swaps two places of the order at random, and stays where the arena does not grow."""
+    """The best offsets that moving buffers within the order leads to."""
     draw = random.Random(_SEED)
+    order = list(order)
     best = _first_fit(buffers, order, conflicts)
     height = _height(buffers, best)
     pairs = sum(map(len, conflicts)) + len(buffers)
-    if len(buffers) < 2:
-        return best
-    for _ in range(min(_CLIMB_MOVES, _CLIMB_WORK // pairs)):
-        if height == bound:
+    for _ in range(min(_MOVES, _WORK // max(pairs, 1))):
+        if height <= bound + bound // _NEAR:
             break
-        i, j = draw.sample(range(len(order)), 2)
-        trial = list(order)
-        trial[i], trial[j] = trial[j], trial[i]
+        moved = draw.choice(_pile(buffers, best, conflicts, draw))
+        place_now = order.index(moved)
+        earlier = place_now and draw.random() < 0.5  # what is in the way is placed too late
+        trial = order[:place_now] + order[place_now + 1 :]
+        trial.insert(draw.randrange(place_now if earlier else len(order)), moved)
         offsets = _first_fit(buffers, trial, conflicts)
         if (trial_height := _height(buffers, offsets)) <= height:
             order, best, height = trial, offsets, trial_height
     return best
+
+
+def _pile(
+    buffers: Sequence[Buffer],
+    offsets: Sequence[int],
+    conflicts: Sequence[Sequence[int]],
+    draw: random.Random,
+) -> list[int]:
+    """The highest buffer, one that it rests on, and so on down to the bottom."""
+    ends = [offset + buffer.size for offset, buffer in zip(offsets, buffers, strict=True)]
+    pile = [ends.index(max(ends))]
+    while offsets[pile[-1]] > 0:
+        top = pile[-1]
+        below = [
+            other
+            for other in conflicts[top]
+            if 0 <= offsets[top] - ends[other] < buffers[top].align and buffers[other].size
+        ]
+        pile.append(draw.choice(below))
+    return pile

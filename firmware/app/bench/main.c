@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "core.h"
 #include "fleetgrad/fg_bytes.h"
 #include "fleetgrad/fg_port.h"
 #include "fleetgrad/fg_rng.h"
@@ -155,7 +156,7 @@ static fg_status run(int32_t file, const job *work) {
 /* Not inlined: both calls must be the same instructions but for the rounds. */
 __attribute__((noinline)) static uint32_t loop(uint32_t rounds) {
     const uint64_t start = fg_port_ticks();
-    __asm volatile("1: subs %0, #1\n bne 1b" : "+l"(rounds) : : "cc");
+    core_spin(rounds);
     return (uint32_t)(fg_port_ticks() - start);
 }
 

@@ -89,7 +89,7 @@ def _deep_fedavg(
 
 def read_devices(config: Config, bundle: Bundle) -> tuple[DeviceData, ...]:
     """Every device's samples, as a run with this config deals them."""
-    data = read(config.data.path)
+    data = read(config.data_path)
     return partition(data, config.data, bundle, devices=config.fleet.devices)
 
 

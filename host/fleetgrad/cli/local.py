@@ -299,7 +299,7 @@ def device_of(config: Config, bundle: bundles.Bundle, user: str | None) -> Devic
     Raises:
         DataError: There is no such user, or the user has no samples to train on.
     """
-    data = read(config.data.path)
+    data = read(config.data_path)
     parts = partition(data, config.data, bundle, devices=config.fleet.devices)
     for part in parts:
         if user in (None, part.name):

@@ -20,7 +20,7 @@ from support.heads import autoencoder, pooled_convolution
 CE, SE = Loss.SOFTMAX_CROSS_ENTROPY, Loss.SQUARED_ERROR
 MODELS = {name: (make, CE) for name, make in DEEP.items()}
 MODELS |= {"pooled-convolution": (pooled_convolution, CE), "autoencoder": (autoencoder, SE)}
-STEP = 1e-2
+STEP = 2e-3
 
 
 def _loss(network: FloatNetwork, state: FloatState, x: np.ndarray, target: np.ndarray) -> float:

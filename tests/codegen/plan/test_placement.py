@@ -64,7 +64,22 @@ def test_a_chain_of_layers_meets_the_bound(sizes: list[int]) -> None:
     assert layout.arena_bytes == layout.lower_bound_bytes
 
 
-def test_each_method_wins_somewhere() -> None:
+# What a small network that trains half of its channels needs: every order computed beforehand
+# leaves a gap that only errors as large as the first layer's output could fill.
+SANDWICH = [
+    Buffer("output", 33810, 0, 1),
+    Buffer("errors of output", 33810, 30, 31),
+    Buffer("first channels", 19320, 0, 0),
+    Buffer("errors of second output", 16660, 27, 29),
+    Buffer("second output", 16660, 2, 3),
+    Buffer("pooled", 8330, 1, 29),
+    Buffer("routes", 8330, 1, 30),
+    Buffer("errors of pooled", 8330, 28, 30),
+    Buffer("input", 4830, 0, 31),
+]
+
+
+def test_each_order_wins_somewhere() -> None:
     by_conflicts = [
         Buffer("a", 24, 4, 5),
         Buffer("b", 64, 1, 3),
@@ -72,20 +87,21 @@ def test_each_method_wins_somewhere() -> None:
         Buffer("d", 24, 4, 6),
         Buffer("e", 32, 4, 7),
     ]
-    by_climbing = [
+    by_area = [
         Buffer("a", 64, 1, 3),
         Buffer("b", 64, 6, 6),
         Buffer("c", 24, 4, 7),
         Buffer("d", 8, 2, 5),
     ]
     for buffers, method in (
-        ([Buffer("a", 4, 0, 0)], "greedy by size"),
-        (by_conflicts, "greedy by conflicts"),
-        (by_climbing, "hill climb"),
+        ([Buffer("a", 4, 0, 0)], "by size"),
+        (by_conflicts, "by conflicts"),
+        (by_area, "by area"),
+        (SANDWICH, "by size, repaired"),
     ):
         layout = place(buffers)
         assert layout.method == method
-        assert layout.arena_bytes == layout.lower_bound_bytes
+        assert layout.arena_bytes <= layout.lower_bound_bytes + 4
 
 
 def test_a_damaged_layout_is_refused() -> None:
