@@ -8,7 +8,7 @@ from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.ir import Graph, Op
 from fleetgrad_codegen.ops import REGISTRY, growth
 from fleetgrad_codegen.ops.activation import Activation, is_cut
-from fleetgrad_codegen.ops.base import Scaling
+from fleetgrad_codegen.ops.base import Operator, Scaling
 from fleetgrad_codegen.persistent import place_variables
 from fleetgrad_codegen.plan import Region
 from fleetgrad_codegen.program import Entry, Program, Step, Training
@@ -49,18 +49,17 @@ def assign_regions(graph: Graph, preserved: Collection[int] = ()) -> Mapping[int
         preserved: Tensors that something behind the forward pass reads.
 
     Returns:
-        A region per tensor index; constants have none.
+        A region per tensor index; constants have none. Tensors that share memory have regions of
+        one name, each of its own size.
     """
     group = {index: index for index in graph.inputs}
     for position, op in enumerate(graph.ops):
         for index in op.outputs:
             group[index] = _leader(graph, position, op, group, preserved)
-    sizes: dict[int, int] = {}
-    for index, leader in group.items():
-        sizes[leader] = max(sizes.get(leader, 0), graph.tensors[index].nbytes)
-    names = _unique_names(graph, sizes)
-    regions = {leader: Region(names[leader], nbytes) for leader, nbytes in sizes.items()}
-    return {index: regions[leader] for index, leader in group.items()}
+    names = _unique_names(graph, set(group.values()))
+    return {
+        index: Region(names[leader], graph.tensors[index].nbytes) for index, leader in group.items()
+    }
 
 
 def _leader(
@@ -73,9 +72,9 @@ def _leader(
         return group[op.inputs[0]]
     still_read = {index for later in graph.ops[position + 1 :] for index in later.inputs}
     still_read |= {*preserved, *graph.outputs}
-    for place in operator.in_place:
+    for place in operator.reuses(graph, op):
         index = op.inputs[place]
-        if index not in group or graph.tensors[index].nbytes != graph.tensors[output].nbytes:
+        if index not in group:
             continue
         sharing = {other for other, leader in group.items() if leader == group[index]}
         if not sharing & still_read:
@@ -118,7 +117,7 @@ class OperatorStep(Step):
         """The step for the operator at a position of ``graph.ops``."""
         op = graph.ops[position]
         used = [values[index] for index in (*op.inputs, *op.outputs) if index in values]
-        scratch = REGISTRY[op.kind].scratch(graph, op)
+        scratch = scratch_of(REGISTRY[op.kind], graph, op, values)
         used += [] if scratch is None else [scratch]
         regions = tuple(dict.fromkeys((*used, *REGISTRY[op.kind].growth_regions(graph, op))))
         return cls(graph, op, step_name(graph, position), regions)
@@ -177,6 +176,15 @@ class CountStep(Step):
         body.line("if (state->measure) {")
         body.line(f"    CLIPPED({tensor.range}) += fg_count_clipped({made});")
         body.line("}")
+
+
+def scratch_of(
+    operator: Operator, graph: Graph, op: Op, values: Mapping[int, Region]
+) -> Region | None:
+    """Working memory of an operator, where its tensors lie as ``values`` says."""
+    made = values[op.outputs[0]].name
+    in_place = any(index in values and values[index].name == made for index in op.inputs)
+    return operator.scratch_in_place(graph, op) if in_place else operator.scratch(graph, op)
 
 
 def step_name(graph: Graph, position: int) -> str:

@@ -174,7 +174,7 @@ class TapeSteps:
     ) -> Step:
         graph = self._graph
         rule = weighted_rule(graph, node.position)
-        sums = Region(f"sums of {label}", 4 * rule.depth(graph, op))
+        sums = Region(f"sums of {label}", rule.error_scratch(graph, op))
 
         def write(body: Body) -> None:
             kernel, ctype = rule.error_kernel, "const int8_t"
@@ -204,7 +204,7 @@ class TapeSteps:
         regions = [node.source.region, self._records]
         sums = None
         if layer.channels:
-            sums = Region(f"sums of {label}", 4 * rule.taps(graph, op))
+            sums = Region(f"sums of {label}", rule.learn_scratch(graph, op))
             regions += [self._values[op.inputs[0]], sums]
 
         def write(body: Body) -> None:
@@ -297,8 +297,8 @@ class TapeSteps:
             trained = layer if op.outputs[0] != head else None
             mask, route = masks.get(op.outputs[0]), routes.get(position)
             if trained is not None or mask is not None or route is not None:
-                plain = OperatorStep.of(graph, position, self._values)
-                steps[position] = ForwardStep(graph, position, plain, trained, mask, route)
+                parts = OperatorStep.of(graph, position, self._values), self._values
+                steps[position] = ForwardStep(graph, position, *parts, trained, mask, route)
         return steps
 
 

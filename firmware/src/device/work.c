@@ -139,6 +139,12 @@ static uint16_t saturate(uint32_t value) {
     return value > UINT16_MAX ? (uint16_t)UINT16_MAX : (uint16_t)value;
 }
 
+/* Squared errors reach 2^16 squared units: of them, a quarter is enough. */
+static uint16_t mean_loss(const fg_node *node, uint64_t sum, uint32_t count) {
+    const bool squares = node->config.model->loss == FG_LOSS_SQUARED_ERROR;
+    return fg_quotient(squares ? (sum + 128U) >> 8 : sum, count);
+}
+
 fg_msg_update_header fg_work_summary(const fg_node *node) {
     const fg_work_state *work = &node->work;
     const uint32_t samples = node->image.train.count;
@@ -149,8 +155,8 @@ fg_msg_update_header fg_work_summary(const fg_node *node) {
         .samples = saturate(work->visits < samples ? work->visits : samples),
         .eval_samples = saturate(work->evaluated),
         .eval_correct = saturate(work->correct),
-        .eval_loss = fg_quotient(work->eval_loss, work->evaluated),
-        .train_loss = fg_quotient(work->train_loss, work->visits),
+        .eval_loss = mean_loss(node, work->eval_loss, work->evaluated),
+        .train_loss = mean_loss(node, work->train_loss, work->visits),
     };
     return summary;
 }

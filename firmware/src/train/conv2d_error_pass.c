@@ -2,8 +2,11 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "../kernels/fg_target.h"
 #include "error_pass.h"
 #include "window.h"
+
+#if !FG_DSP
 
 #define LANES 4U
 
@@ -91,3 +94,5 @@ fg_peaks fg_conv2d_error_pass(const fg_backward *layer, const fg_split_weights *
     }
     return peaks;
 }
+
+#endif

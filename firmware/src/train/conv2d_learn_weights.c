@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "../kernels/fg_target.h"
 #include "learn.h"
 #include "window.h"
+
+#if FG_DSP
+#include "dsp/conv2d_learn_dsp.h"
+#endif
 
 /* Adds the products of one error with the inputs that its window saw. */
 static void add_window(const fg_backward *layer, int32_t row, int32_t column, int32_t error,
@@ -29,6 +34,11 @@ static void add_window(const fg_backward *layer, int32_t row, int32_t column, in
 void fg_conv2d_learn_weights(const fg_backward *layer, const fg_learning *learning,
                              const int8_t *errors, const int8_t *input, int32_t *scratch,
                              int16_t *masters, int8_t *shadow) {
+#if FG_DSP
+    if (fg_conv2d_learn_tiles(layer, learning, errors, input, scratch, masters, shadow)) {
+        return;
+    }
+#endif
     const fg_window *const window = &layer->window;
     const int32_t taps = window->kernel_h * window->kernel_w * layer->in_channels;
     int32_t *const sums = scratch;

@@ -2,8 +2,13 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "../kernels/fg_target.h"
 #include "error_pass.h"
 #include "window.h"
+
+#if FG_DSP
+#include "dsp/depthwise_error_dsp.h"
+#endif
 
 /* What one output pixel sends back through one tap. */
 static void add_pixel(const fg_backward *layer, const fg_split_weights *weights,
@@ -30,6 +35,11 @@ static void add_pixel(const fg_backward *layer, const fg_split_weights *weights,
 fg_peaks fg_depthwise_error_pass(const fg_backward *layer, const fg_split_weights *weights,
                                  const int8_t *errors, const fg_mask *mask, int32_t shift,
                                  int32_t *sums, int8_t *made) {
+#if FG_DSP
+    if (fg_depthwise_error_fits(layer)) {
+        return fg_depthwise_error_strips(layer, weights, errors, mask, shift, sums, made);
+    }
+#endif
     const fg_window *const window = &layer->window;
     const uint32_t inputs = (uint32_t)layer->in_channels;
     fg_peaks peaks = {0U, 0U};

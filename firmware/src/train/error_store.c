@@ -2,7 +2,10 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "../kernels/fg_target.h"
 #include "error.h"
+
+#if !FG_DSP
 
 void fg_mask_keep(const int8_t *values, uint32_t count, int8_t low, int8_t high, uint8_t *bits) {
     memset(bits, 0, (count + 7U) / 8U);
@@ -24,3 +27,5 @@ void fg_error_store(const int32_t *sums, uint32_t count, const fg_mask *mask, ui
         }
     }
 }
+
+#endif

@@ -42,7 +42,7 @@ void fg_learn_biases(const fg_learning *learning, const int8_t *errors, uint32_t
                      uint32_t channels, int32_t *bias);
 
 /* Changes weights first .. first + count - 1 of an output channel along sums[i] of the products of
- * errors and inputs; weight `first`, an even one, is at masters[0], the next at masters[step]. */
+ * errors and inputs; weight `first` is at masters[0], the next at masters[step]. */
 void fg_learn_weights(const fg_learning *learning, int32_t channel, int32_t first, int32_t count,
                       const int32_t *sums, int32_t step, int16_t *masters, int8_t *shadow);
 

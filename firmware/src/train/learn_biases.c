@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "../kernels/fg_target.h"
 #include "learn.h"
+
+#if !FG_DSP
 
 void fg_learn_biases(const fg_learning *learning, const int8_t *errors, uint32_t pixels,
                      uint32_t channels, int32_t *bias) {
@@ -11,3 +14,5 @@ void fg_learn_biases(const fg_learning *learning, const int8_t *errors, uint32_t
         fg_learn_bias(learning, (int32_t)channel, sum, &bias[channel]);
     }
 }
+
+#endif

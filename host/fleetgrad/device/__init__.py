@@ -13,7 +13,7 @@ from fleetgrad.device.events import (
     Spoiled,
     Unable,
 )
-from fleetgrad.device.greeting import Greeting, Identity
+from fleetgrad.device.greeting import Greeting, Identity, identify
 from fleetgrad.device.session import DeviceSession, Patience
 from fleetgrad.device.update import Shape, Update, read_update
 
@@ -34,5 +34,6 @@ __all__ = [
     "Spoiled",
     "Unable",
     "Update",
+    "identify",
     "read_update",
 ]
