@@ -170,10 +170,10 @@ def prepare(
     if scheme is not None and ranges is not None:
         deployed = _ready_to_grow(deployed, name, ranges, lambda g: scheme.prepare(g, loss, batch))
     source = read_model(deployed, name)
+    if scheme is not None and ranges is not None and ranges.grow:
+        source = mark_ranges(source, find_head(source).op.outputs)
     _, graph, _ = split_boundary(source)
     _check_ends(graph)
-    if scheme is not None and ranges is not None and ranges.grow:
-        graph = mark_ranges(graph, find_head(graph).op.outputs)
     training = None if scheme is None else scheme.prepare(graph, loss, batch)
     program = build_program(graph if training is None else training.graph, training)
     return deployed, source, program
@@ -183,17 +183,18 @@ def _ready_to_grow(
     deployed: bytes, name: str, ranges: Ranges, prepare: Callable[[Graph], Training]
 ) -> bytes:
     """The model file with front layers widened, and nothing shared between tensors that grow."""
-    _, graph, _ = split_boundary(read_model(deployed, name))
-    marked = mark_ranges(graph, find_head(graph).op.outputs)
-    exponents = [0] * len(ranges_of(marked))
+    source = read_model(deployed, name)
+    source = mark_ranges(source, find_head(source).op.outputs)
+    _, graph, _ = split_boundary(source)
+    exponents = [0] * len(ranges_of(graph))
     if ranges.front:
-        trained = {segment.tensor for segment in prepare(marked).segments}
-        first = next(i for i, op in enumerate(marked.ops) if trained.intersection(op.inputs))
-        for op in marked.ops[:first]:
-            place = marked.tensors[op.outputs[0]].range
+        trained = {segment.tensor for segment in prepare(graph).segments}
+        first = next(i for i, op in enumerate(graph.ops) if trained.intersection(op.inputs))
+        for op in graph.ops[:first]:
+            place = graph.tensors[op.outputs[0]].range
             if place is not None:
                 exponents[place] = ranges.front
-    return patch_model(deployed, grown_patches(marked, exponents))
+    return patch_model(deployed, grown_patches(source, exponents))
 
 
 def plan_program(program: Program) -> tuple[MemoryPlan, ModelSource]:

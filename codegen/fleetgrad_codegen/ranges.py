@@ -46,7 +46,7 @@ def mark_ranges(graph: Graph, constant: Collection[int] = ()) -> Graph:
     whose constants would not stay the same but for a shift, they grow together.
 
     Args:
-        graph: The device's part of the model.
+        graph: The whole model: conversions at its ends take scales as exported, too.
         constant: Further tensors whose scales stay.
     """
     ties = _Ties(graph)
@@ -64,18 +64,20 @@ def mark_ranges(graph: Graph, constant: Collection[int] = ()) -> Graph:
 def ranges_of(graph: Graph) -> tuple[Range, ...]:
     """The range table of a marked graph, in order."""
     members: dict[int, list[int]] = {}
+    names: dict[int, str] = {}
     values: dict[int, int] = {}
+    for index, tensor in enumerate(graph.tensors):
+        if tensor.range is not None:
+            members.setdefault(tensor.range, []).append(index)
     for op in graph.ops:
-        index = op.outputs[0]
-        tensor = graph.tensors[index]
+        tensor = graph.tensors[op.outputs[0]]
         if tensor.range is None:
             continue
-        members.setdefault(tensor.range, []).append(index)
+        names.setdefault(tensor.range, tensor.name)
         if REGISTRY[op.kind].scaling is Scaling.FREE:
             values[tensor.range] = values.get(tensor.range, 0) + tensor.size
     return tuple(
-        Range(graph.tensors[members[place][0]].name, tuple(members[place]), values[place])
-        for place in sorted(members)
+        Range(names[place], tuple(members[place]), values[place]) for place in sorted(members)
     )
 
 

@@ -17,7 +17,6 @@ from fleetgrad_codegen.frontend.patch import patch_model
 from fleetgrad_codegen.frontend.tflite import read_model
 from fleetgrad_codegen.ir import Graph, Op
 from fleetgrad_codegen.ops import run_ops
-from fleetgrad_codegen.ops.boundary import split_boundary
 from fleetgrad_codegen.ops.growth import MOST_GROWTH
 from fleetgrad_codegen.program import Loss
 from fleetgrad_codegen.ranges import grow, grown_patches, mark_ranges
@@ -184,7 +183,7 @@ def test_both_sides_know_how_far_scales_grow(checkout: Path) -> None:
 def test_host_and_generator_write_the_same_grown_file(deployed: Deployed, scheme: str) -> None:
     bundle, _ = deployed["residual", scheme]
     file = bundle.files["model.tflite"]
-    _, graph, _ = split_boundary(read_model(file, "m"))
+    graph = read_model(file, "m")
     graph = mark_ranges(graph, find_head(graph).op.outputs)
     exponents = some_exponents(len(bundle.program.ranges), np.random.default_rng(4))
     ours = read_model(patch_model(file, grown_patches(graph, exponents)), "m")
