@@ -27,6 +27,7 @@ from fleetgrad_codegen.persistent import persistent_bytes
 from fleetgrad_codegen.plan import Budget, MemoryPlan, check_budget, place
 from fleetgrad_codegen.program import Loss, Program, Training
 from fleetgrad_codegen.ranges import grown_patches, mark_ranges, ranges_of
+from fleetgrad_codegen.recompute import recompute
 from fleetgrad_codegen.scheme.site import find_head
 
 
@@ -109,6 +110,7 @@ def generate(
     scheme: Scheme | None = None,
     loss: Loss = Loss.NONE,
     batch: int = 1,
+    recomputing: bool = False,
     board_budget: Budget | None = None,
     ranges: Ranges | None = None,
 ) -> Bundle:
@@ -120,6 +122,7 @@ def generate(
         scheme: What trains; None for inference only.
         loss: What training minimises; ``Loss.NONE`` without a scheme.
         batch: Most samples between two updates.
+        recomputing: Whether cheap activations are computed again where that lowers the peak.
         board_budget: Memory that the board has left for the model; None for no limit.
         ranges: What may happen to activation scales; None: they stay as exported.
 
@@ -130,7 +133,13 @@ def generate(
         CodegenError: The model, the scheme or the budget does not allow it.
     """
     deployed, source, program = prepare(
-        model, name, scheme=scheme, loss=loss, batch=batch, ranges=ranges
+        model,
+        name,
+        scheme=scheme,
+        loss=loss,
+        batch=batch,
+        recomputing=recomputing,
+        ranges=ranges,
     )
     plan, text = plan_program(program)
     if board_budget is not None:
@@ -157,6 +166,7 @@ def prepare(
     loss: Loss = Loss.NONE,
     batch: int = 1,
     ranges: Ranges | None = None,
+    recomputing: bool = False,
 ) -> tuple[bytes, Graph, Program]:
     """The first half of `generate`: what is to be done, before memory is planned.
 
@@ -176,7 +186,7 @@ def prepare(
     _check_ends(graph)
     training = None if scheme is None else scheme.prepare(graph, loss, batch)
     program = build_program(graph if training is None else training.graph, training)
-    return deployed, source, program
+    return deployed, source, recompute(program) if recomputing else program
 
 
 def _ready_to_grow(

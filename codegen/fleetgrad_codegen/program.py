@@ -108,6 +108,10 @@ class Step(ABC):
     def regions(self) -> tuple[Region, ...]:
         """All arena memory it reads or writes; shared regions are equal, hence have one name."""
 
+    def alone(self) -> "Step":
+        """What makes the step's result, without what it leaves for later besides."""
+        return self
+
     @abstractmethod
     def emit(self, body: Body) -> None:
         """Writes the C of this step.
@@ -183,6 +187,7 @@ class Program:
         training: None for a model that only infers.
         variables: What outlives a run.
         ranges: The range table, whose exponents lie behind the segments in the parameter vector.
+        recomputed: Tensors that are computed again after the forward pass; see `recompute`.
     """
 
     graph: Graph
@@ -191,6 +196,12 @@ class Program:
     training: Training | None = None
     variables: tuple[Variable, ...] = ()
     ranges: tuple[Range, ...] = ()
+    recomputed: tuple[int, ...] = ()
+
+    @property
+    def forward_steps(self) -> int:
+        """Steps of the forward pass, which come first; more than operators where ranges grow."""
+        return sum(Entry.FORWARD in step.entries for step in self.steps)
 
     @property
     def segments(self) -> tuple[Segment, ...]:

@@ -156,7 +156,7 @@ static fg_status refresh(const fg_model_state *state) {
 
 const fg_model fg_generated_model = {
     .abi = FG_MODEL_ABI,
-    .digest = {0x05, 0x33, 0x75, 0x2f, 0xd4, 0x67, 0x82, 0x58},
+    .digest = {0x88, 0x99, 0x5e, 0x7a, 0xae, 0x8d, 0x08, 0x24},
     .arena_bytes = FG_MODEL_ARENA_BYTES,
     .param_bytes = FG_MODEL_PARAM_BYTES,
     .shadow_bytes = FG_MODEL_SHADOW_BYTES,

@@ -221,7 +221,7 @@ _Static_assert(sizeof initial_params == FG_MODEL_PARAM_BYTES,
 
 const fg_model fg_generated_model = {
     .abi = FG_MODEL_ABI,
-    .digest = {0x5d, 0xe6, 0x66, 0x0a, 0xa1, 0xe9, 0x46, 0xcf},
+    .digest = {0xd3, 0xde, 0x88, 0x1e, 0x99, 0x35, 0x86, 0x1e},
     .arena_bytes = FG_MODEL_ARENA_BYTES,
     .param_bytes = FG_MODEL_PARAM_BYTES,
     .shadow_bytes = FG_MODEL_SHADOW_BYTES,
