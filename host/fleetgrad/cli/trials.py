@@ -149,9 +149,9 @@ def native_trials(ui: Ui, config: Config, space: Space) -> Iterator[Trials]:
 
 
 def _proxy(config: Config, bundle: bundles.Bundle) -> ProxyData:
-    """All devices' samples together, as a run with this config deals and holds them out."""
+    """All users' samples together, held out as a run with this config does."""
     data = read(config.data.path)
-    parts = partition(data, config.data, bundle, devices=config.fleet.devices)
+    parts = partition(data, config.data, bundle)
     labelled = bundle.target_kind == "label"
 
     def targets(raw: npt.NDArray[np.uint8], x: npt.NDArray[np.int8]) -> npt.NDArray[Any]:
