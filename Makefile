@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Arguments for pytest (make test ARGS="-k wire") or for the verb (make demo ARGS="--fleet native").
 ARGS ?=
 
-C_SOURCES = $(shell find firmware -name '*.[ch]')
+C_SOURCES = $(shell find firmware boards -name '*.[ch]')
 
 .PHONY: help setup setup-test demo test lint format bench lock clean
 
@@ -33,7 +33,7 @@ lint: setup-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	@echo clang-format firmware
+	@echo clang-format firmware boards
 	@$(BIN)/clang-format --dry-run -Werror $(C_SOURCES)
 	@$(BIN)/python tools/cppcheck.py
 

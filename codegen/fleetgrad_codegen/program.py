@@ -40,6 +40,7 @@ class Loss(StrEnum):
     NONE = "none"
     SOFTMAX_CROSS_ENTROPY = "softmax_cross_entropy"
     SQUARED_ERROR = "squared_error"
+    BINARY_CROSS_ENTROPY = "binary_cross_entropy"
 
 
 class SegmentKind(StrEnum):

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 from fleetgrad.errors import BoardError
 
 FILE_NAME = "board.toml"
-FAMILIES = ("arm-none-eabi", "host")
+CHIP_FILES = ("link.ld", "board.h")
+FAMILIES = ("arm-none-eabi", "riscv64-unknown-elf", "xtensa-lx106-elf", "host")
 
 _T = TypeVar("_T", str, int)
 
@@ -21,7 +22,7 @@ class CompilerSpec:
     """How to compile for a board.
 
     Attributes:
-        family: ``arm-none-eabi`` or ``host``.
+        family: Prefix of the cross compiler's programs, or ``host``.
         flags: For the compiler, after the flags that every build has.
         link_flags: For the linker's call of the compiler.
         exception_frame_bytes: What the core pushes on the stack when an interrupt comes; 0 where
@@ -41,6 +42,7 @@ class QemuSpec:
     Attributes:
         program: Its executable.
         machine: Its name of the board.
+        options: What else it must be told.
         timer_hz: Rate of the clock that the bench firmware reads.
         job_address: Where the bench firmware finds its job.
         job_bytes: How large a job may be.
@@ -48,6 +50,7 @@ class QemuSpec:
 
     program: str
     machine: str
+    options: tuple[str, ...]
     timer_hz: int
     job_address: int
     job_bytes: int
@@ -61,7 +64,7 @@ class Board:
         id: Its folder's name.
         name: For people.
         core: Processor core, or ``host``.
-        port: Folder in firmware/port.
+        port: Folders in firmware/port that make up its port.
         verified: How, and on what, this board was verified.
         compiler: How to compile for it.
         flash_bytes: Room for code and weights.
@@ -72,13 +75,13 @@ class Board:
         qemu: How to emulate it; None when QEMU cannot.
         instructions: What its kernels cost, by kind: for a multiply-accumulate, and for a value
             made; empty where nobody has measured them.
-        folder: With ``board.toml`` and, where there is one, ``link.ld``.
+        folder: With ``board.toml`` and, for a chip, ``board.h`` and ``link.ld``.
     """
 
     id: str
     name: str
     core: str
-    port: str
+    port: tuple[str, ...]
     verified: str
     compiler: CompilerSpec
     flash_bytes: int
@@ -168,8 +171,10 @@ class _Table:
             raise self.fail(key, f"{value} is out of range", "0 to 2^32-1")
         return value
 
-    def words(self, key: str) -> tuple[str, ...]:
+    def words(self, key: str, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
         self._known.append(key)
+        if default is not None and key not in self._values:
+            return default
         value = self._values.pop(key, None)
         if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
             raise self.fail(key, "missing or of the wrong type", "a list of strings")
@@ -236,7 +241,7 @@ def _read(path: Path) -> Board:
         id=top.take("id", str),
         name=top.take("name", str),
         core=top.take("core", str),
-        port=top.take("port", str),
+        port=top.words("port"),
         verified=top.take("verified", str),
         compiler=CompilerSpec(
             family=compiler.take("family", str),
@@ -254,6 +259,7 @@ def _read(path: Path) -> Board:
         else QemuSpec(
             program=qemu.take("program", str),
             machine=qemu.take("machine", str),
+            options=qemu.words("options", ()),
             timer_hz=qemu.size("timer_hz"),
             job_address=qemu.size("job_address"),
             job_bytes=qemu.size("job_bytes"),
@@ -271,12 +277,14 @@ def _read(path: Path) -> Board:
 def _check(board: Board, path: Path) -> None:
     """What the rest of the host relies on without looking again."""
     problem = ""
+    wanted = () if board.hosted else CHIP_FILES
+    missing = [name for name in wanted if not (board.folder / name).is_file()]
     if board.id != path.parent.name:
         problem = f"the id {board.id!r} is not the folder's name {path.parent.name!r}"
     elif board.compiler.family not in FAMILIES:
         problem = f"the compiler family {board.compiler.family!r} is none of {', '.join(FAMILIES)}"
-    elif not board.hosted and not (board.folder / "link.ld").is_file():
-        problem = "a board that is a chip needs a link.ld beside its board.toml"
+    elif missing:
+        problem = f"a board that is a chip needs a {missing[0]} beside its {FILE_NAME}"
     elif not board.hosted and board.stack_bytes % 8:
         problem = f"stack_bytes {board.stack_bytes} is not a multiple of 8"
     elif not board.hosted and not 0 < board.stack_bytes < board.ram_bytes:

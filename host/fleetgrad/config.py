@@ -19,8 +19,8 @@ from fleetgrad.settings import Choice, FileName, NonEmpty, Range
 
 FILE_NAME = "fleetgrad.toml"
 
-LOSSES = ("auto", "softmax_cross_entropy", "squared_error")
-FLEETS = ("qemu", "native", "virtual")
+LOSSES = ("auto", "softmax_cross_entropy", "binary_cross_entropy", "squared_error")
+FLEETS = ("qemu", "native", "virtual", "serial")
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ModelConfig:
 class DataConfig:
     """The data set, and which part of it goes to which device."""
 
-    path: Path = field(default=Path(), metadata={"check": NonEmpty("an .npz file")})
+    path: Path = Path()  # an .npz file; not needed where the devices hold data of their own
     target: str = field(default="y", metadata={"check": Choice(("y", "input"))})
     holdout: float = field(default=0.25, metadata={"check": Range(0.0, 0.9)})
     seed: int = field(default=0, metadata={"check": Range(0, 2**32 - 1)})
@@ -93,7 +93,10 @@ class FleetConfig:
 
     kind: str = field(default="qemu", metadata={"check": Choice(FLEETS)})
     board: str = "mps2_an386"
-    devices: int = field(default=0, metadata={"check": Range(0, 2**20)})  # 0: one for every user
+    # At most so many; of boards on ports: so many are waited for. 0: as many as there are.
+    devices: int = field(default=0, metadata={"check": Range(0, 2**20)})
+    ports: tuple[str, ...] = ()  # of "serial": names, URLs, wildcards; empty: every USB port
+    baud: int = field(default=115200, metadata={"check": Range(300, 12_000_000)})
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,22 @@ class Config:
     def model_name(self) -> str:
         """``model.name``, or the model file's stem."""
         return self.model.name or self.model.path.stem
+
+    @property
+    def data_path(self) -> Path:
+        """``data.path``, for work that needs a data set.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        if self.data.path == Path():
+            raise ConfigError(
+                "no data set is named",
+                where="data.path",
+                expected="an .npz file",
+                hint="set data.path in fleetgrad.toml, or --set data.path=FILE",
+            )
+        return self.data.path
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Every key with its value, defaults included, in TOML's own types."""
@@ -153,6 +172,8 @@ _INCIDENTAL = frozenset(
         ("rounds", "retries"),
         ("fleet", "kind"),
         ("fleet", "board"),
+        ("fleet", "ports"),
+        ("fleet", "baud"),
         ("run", "dir"),
     }
 )

@@ -27,7 +27,13 @@ ALLOWED = {
     "bundle": (),
     "data": ("bundle", "config"),
     "store": ("bundle", "federation"),  # what survives: it knows neither devices nor links
-    "fleet": ("boards", "data", "link", "toolchain"),  # devices that run: it knows no rounds
+    "fleet": (
+        "boards",
+        "data",
+        "device",
+        "link",
+        "toolchain",
+    ),  # devices that run: it knows no rounds
     "report": ("results",),
 }
 

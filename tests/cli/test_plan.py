@@ -47,7 +47,8 @@ def test_board_too_small_is_a_failure_that_names_tensors(
     board = (real / "board.toml").read_text()
     board = board.replace('id = "mps2_an386"', 'id = "small"').replace("0x400000 ", "0x2000 ")
     (small / "board.toml").write_text(board)
-    (small / "link.ld").write_text((real / "link.ld").read_text())
+    for name in ("link.ld", "board.h"):
+        (small / name).write_text((real / name).read_text())
     monkeypatch.setattr("fleetgrad.paths.boards", lambda: small.parent)
     outcome = fleetgrad("plan", digits, "--board", "small", "--json")
     assert outcome.code == 1
@@ -57,7 +58,7 @@ def test_board_too_small_is_a_failure_that_names_tensors(
 
 
 def test_unknown_board_names_the_nearest(fleetgrad: Run, digits: Path) -> None:
-    outcome = fleetgrad("plan", digits, "--board", "mps2_an385")
+    outcome = fleetgrad("plan", digits, "--board", "mps2_an368")
     assert outcome.code == 2
     assert "mps2_an386" in outcome.err
 

@@ -15,7 +15,7 @@ GOOD = """
 id = "toy"
 name = "Toy"
 core = "cortex-m4"
-port = "mps2_an386"
+port = ["bare"]
 verified = "never"
 
 [compiler]
@@ -35,12 +35,15 @@ def make(folder: Path, text: str, name: str = "toy", *, script: bool = True) -> 
     (folder / name / "board.toml").write_text(text)
     if script:
         (folder / name / "link.ld").write_text("")
+        (folder / name / "board.h").write_text("")
     return folder
 
 
 @pytest.mark.parametrize("board", list_boards(paths.boards()), ids=lambda board: board.id)
 def test_every_board_of_the_checkout_is_complete(board: Board) -> None:
-    assert (paths.firmware() / "port" / board.port).is_dir()
+    assert board.port
+    for part in board.port:
+        assert list((paths.firmware() / "port" / part).glob("*.c")), part
     assert board.hosted or board.emulators, "nothing can run it here"
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from fleetgrad import paths
+from fleetgrad.boards import Board, list_boards
+from fleetgrad.errors import ToolError
+from fleetgrad.toolchain import find_compiler
 from support.fake_model import FAKE_BUNDLE
 
 FIRMWARE = paths.firmware()
@@ -19,37 +23,37 @@ FLAGS = [
     "-DFG_FIRMWARE_HASH=1U", "-fsyntax-only",
 ]  # fmt: skip
 
-RUNTIME = sorted((FIRMWARE / "src").rglob("*.c"))
-CHIP = [
-    *sorted((FIRMWARE / "port/mps2_an386").glob("*.c")),
-    *sorted((FIRMWARE / "app").rglob("*.c")),
-]
-HOSTED = [
-    *sorted((FIRMWARE / "port/native").glob("*.c")),
-    *sorted((FIRMWARE / "port/virtual").glob("*.c")),
-    *sorted((FIRMWARE / "app/node").glob("*.c")),
-]
-ARM = ["-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"]
+RUNTIME = [*sorted((FIRMWARE / "src").rglob("*.c")), FAKE_BUNDLE / "model.c"]
+CHIPS = [board for board in list_boards(paths.boards()) if not board.hosted]
 
 
-@pytest.mark.parametrize(
-    ("compiler", "flags", "sources"),
-    [
-        ("arm-none-eabi-gcc", ARM, [*RUNTIME, *CHIP]),
-        ("gcc", [], [*RUNTIME, *HOSTED]),
-        ("clang", [], [*RUNTIME, *HOSTED]),
-    ],
-    ids=["arm", "gcc", "clang"],
-)
-def test_no_source_gives_a_warning(compiler: str, flags: list[str], sources: list[Path]) -> None:
-    program = shutil.which(compiler)
-    if program is None:
-        pytest.skip(f"{compiler} is not installed")
-    folders = [f"-I{FIRMWARE / 'include'}", f"-I{FIRMWARE / 'port/virtual'}", f"-I{FAKE_BUNDLE}"]
+def check(compiler: Sequence[str], flags: Sequence[str], parts: Sequence[Path]) -> None:
+    """Compiles the runtime and all C below some folders, which may have headers too."""
+    sources = [*RUNTIME, *(file for part in parts for file in sorted(part.rglob("*.c")))]
+    folders = [f"-I{folder}" for folder in (FIRMWARE / "include", FAKE_BUNDLE, *parts)]
     done = subprocess.run(
-        [program, *FLAGS, *flags, *folders, *map(str, sources), str(FAKE_BUNDLE / "model.c")],
+        [*compiler, *FLAGS, *flags, *folders, *map(str, sources)],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_no_source_for_this_machine_gives_a_warning(compiler: str) -> None:
+    program = shutil.which(compiler)
+    if program is None:
+        pytest.skip(f"{compiler} is not installed")
+    port = FIRMWARE / "port"
+    check([program], [], [port / "native", port / "virtual", FIRMWARE / "app/node"])
+
+
+@pytest.mark.parametrize("board", CHIPS, ids=lambda board: board.id)
+def test_no_source_for_a_chip_gives_a_warning(board: Board) -> None:
+    try:
+        compiler = find_compiler(board.compiler.family)
+    except ToolError as error:
+        pytest.skip(error.what)
+    parts = [FIRMWARE / "port" / part for part in board.port]
+    check(compiler.command, board.compiler.flags, [*parts, board.folder, FIRMWARE / "app"])

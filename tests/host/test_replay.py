@@ -66,8 +66,8 @@ def test_chain_covers_every_line(finished: Config) -> None:
         ("UPDATE events SET device = 2 WHERE kind = 'accepted' AND device = 1", "is not what was"),
         (
             (
-                "UPDATE updates SET blob = (SELECT blob FROM updates WHERE device = 2 AND round = 1)"
-                " WHERE device = 1 AND round = 1"
+                "UPDATE updates SET blob = (SELECT blob FROM updates WHERE device = 2"
+                " AND round = 1) WHERE device = 1 AND round = 1"
             ),
             "an update is lost or was changed: round 1, device 1",
         ),

@@ -16,6 +16,7 @@ from fleetgrad.errors import ConfigError, FleetError, LinkClosed, RoundError, St
 from fleetgrad.link import SocketLink
 from fleetgrad.results import RunStarted
 from fleetgrad.run import summarise
+from fleetgrad.run.prepare import gather
 from fleetgrad.store import Store
 from fleetgrad.wire.messages import ErrorCode, UpdateHeader
 from support.federation import (
@@ -327,6 +328,13 @@ def test_inputs_that_do_not_fit_change_nothing(
         run(config)
     assert caught.value.exit_code == 2
     assert not config.run.dir.exists()
+
+
+def test_data_set_that_is_not_named_is(tmp_path: Path) -> None:
+    config = project(tmp_path)
+    config = replace(config, data=replace(config.data, path=Path()))
+    with pytest.raises(ConfigError, match="no data set is named"):
+        gather(config, tmp_path / "bundle")
 
 
 def test_run_directory_that_is_a_file_is_named(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from support.native_model import Builder, compile_runtime, compiler
 
-KERNELS = {"portable": (), "dsp": ("-DFG_EMULATE_DSP",)}
-"""Flags by kind of kernel; the DSP ones run instruction by instruction."""
+KERNELS = {"portable": (), "dsp": ("-DFG_EMULATE_DSP",), "mve": ("-DFG_EMULATE_MVE",)}
+"""Flags by kind of kernel; those of Arm cores run instruction by instruction."""
 
 
 @pytest.fixture(scope="session")

@@ -81,17 +81,54 @@ class Network:
         return made
 
     def add(self, one: int, other: int, activation: int = RELU) -> int:
-        made = self.tensor(self.shape(one), 0.04, _zero(activation))
-        self.made.op("ADD", (one, other), (made,), fusedActivationFunction=activation)
+        return self.pair("ADD", one, other, 0.04, activation)
+
+    def pair(self, kind: str, one: int, other: int, scale: float, activation: int = NONE) -> int:
+        """SUB or MUL, with repetition."""
+        shape = tuple(np.broadcast_shapes(self.shape(one), self.shape(other)))
+        made = self.tensor(shape, scale, _zero(activation))
+        self.made.op(kind, (one, other), (made,), fusedActivationFunction=activation)
         return made
 
-    def pool(self, kind: str, source: int, window: int, padding: int = VALID) -> int:
+    def lookup(self, kind: str, source: int) -> int:
+        """LOGISTIC or TANH."""
+        scale, zero = (1 / 256, -128) if kind == "LOGISTIC" else (1 / 128, 0)
+        made = self.tensor(self.shape(source), scale, zero)
+        self.made.op(kind, (source,), (made,))
+        return made
+
+    def concatenation(self, axis: int, *sources: int) -> int:
+        shape = list(self.shape(sources[0]))
+        shape[axis] = sum(self.shape(source)[axis] for source in sources)
+        zero = self.made.graph.tensors[sources[0]].quantization.zeroPoint[0]
+        made = self.tensor(tuple(shape), self.scale[sources[0]], zero)
+        self.made.op("CONCATENATION", sources, (made,), axis=axis)
+        return made
+
+    def resize(self, source: int, side: int) -> int:
+        depth = self.shape(source)[3]
+        zero = self.made.graph.tensors[source].quantization.zeroPoint[0]
+        made = self.tensor((1, side, side, depth), self.scale[source], zero)
+        size = self.made.tensor((2,), dtype="int32", data=np.int32((side, side)))
+        self.made.op("RESIZE_NEAREST_NEIGHBOR", (source, size), (made,))
+        return made
+
+    def constant(self, shape: tuple[int, ...], scale: float, zero: int) -> int:
+        data = self.rng.integers(-128, 128, shape, np.int8)
+        index = self.made.tensor(shape, scale, zero, data=data)
+        self.scale[index] = scale
+        return index
+
+    def pool(
+        self, kind: str, source: int, window: int, padding: int = VALID, stride: int = 0
+    ) -> int:
         _, side, _, depth = self.shape(source)
-        size = _size(side, window, window, padding)
+        stride = stride or window
+        size = _size(side, window, stride, padding)
         zero = self.made.graph.tensors[source].quantization.zeroPoint[0]
         made = self.tensor((1, size, size, depth), self.scale[source], zero)
         self.made.op(
-            kind, (source,), (made,), padding=padding, strideH=window, strideW=window,
+            kind, (source,), (made,), padding=padding, strideH=stride, strideW=stride,
             filterHeight=window, filterWidth=window,
         )  # fmt: skip
         return made
@@ -192,11 +229,48 @@ def spectral(rng: np.random.Generator) -> bytes:
     return net.softmax(net.dense(net.flat(net.conv(x, 4)), 3, NONE), image)
 
 
+def gated(rng: np.random.Generator) -> bytes:
+    """Products (with itself, repeated, constant), differences, both curves, two concatenations."""
+    net = Network(rng)
+    image = net.image(6, 2)
+    x = net.conv(image, 4, activation=NONE)
+    gate = net.lookup("LOGISTIC", net.conv(x, 4, window=1, activation=NONE, scale=0.05))
+    x = net.pair("MUL", x, gate, 0.02)
+    bent = net.lookup("TANH", net.conv(image, 4, activation=NONE))
+    x = net.pair("SUB", net.pair("MUL", bent, bent, 0.01), x, 0.04)
+    wide = net.concatenation(3, net.conv(x, 3), net.conv(x, 5, window=1))
+    mean = net.made.tensor((1, 1, 1, 8), 0.02, -100)
+    net.scale[mean] = 0.02
+    axes = net.made.tensor((2,), dtype="int32", data=np.int32((1, 2)))
+    net.made.op("MEAN", (wide, axes), (mean,), keepDims=True)
+    x = net.pair("MUL", wide, mean, 0.02)
+    x = net.pair("SUB", net.constant((8,), 0.01, 3), x, 0.03, RELU)
+    x = net.add(x, x)
+    tall = net.concatenation(1, net.conv(x, 3), net.conv(x, 3))
+    return net.softmax(net.dense(net.flat(tall), 4, NONE), image)
+
+
+def overlapping(rng: np.random.Generator) -> bytes:
+    """Poolings whose windows overlap or reach over the border, and images that grow and shrink."""
+    net = Network(rng)
+    image = net.image(9, 2)
+    x = net.pool("MAX_POOL_2D", net.conv(image, 5), 3, SAME, stride=2)
+    x = net.pool("AVERAGE_POOL_2D", net.conv(x, 5, activation=NONE), 3, SAME, stride=1)
+    x = net.conv(net.resize(x, 8), 4)
+    x = net.pool("AVERAGE_POOL_2D", x, 3, VALID, stride=2)
+    x = net.pool("AVERAGE_POOL_2D", net.conv(x, 4, activation=NONE), 2, SAME)
+    x = net.resize(net.conv(net.resize(x, 5), 4, window=1), 3)
+    x = net.pool("MAX_POOL_2D", x, 2, VALID, stride=1)
+    return net.softmax(net.dense(net.flat(x), 4, NONE), image)
+
+
 DEEP: dict[str, Callable[[np.random.Generator], bytes]] = {
     "cnn": small_cnn,
     "residual": residual,
     "separable": separable,
     "turned": turned,
     "spectral": spectral,
+    "gated": gated,
+    "overlapping": overlapping,
 }
 """Networks by name; all end in SOFTMAX."""

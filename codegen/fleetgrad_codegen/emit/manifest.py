@@ -37,7 +37,8 @@ def build_manifest(
     (given,), (taken,) = source.inputs, graph.inputs
     (made,), (wanted,) = graph.outputs, source.outputs
     output = _tensor(graph.tensors[made], source.tensors[wanted])
-    output["classes"] = graph.tensors[made].shape[-1] if graph.tensors[made].shape else 1
+    last = graph.tensors[made].shape[-1] if graph.tensors[made].shape else 1
+    output["classes"] = last if training is None or not training.classes else training.classes
     return {
         "format": FORMAT,
         "abi": ABI,

@@ -4,7 +4,8 @@
 from collections.abc import Mapping
 
 from fleetgrad_codegen.emit.body import Body
-from fleetgrad_codegen.gradient.base import BACKWARD, MoveCall, MoveRule
+from fleetgrad_codegen.gradient.base import BACKWARD, GradientRule, MoveCall, MoveRule
+from fleetgrad_codegen.gradient.pair import RepeatedAddRule
 from fleetgrad_codegen.ir import Array, Graph, Op
 
 
@@ -13,19 +14,18 @@ class AddRule(MoveRule):
 
     kind = "ADD"
     places = (0, 1)
+    _repeated = RepeatedAddRule()
 
-    def check(self, graph: Graph, op: Op) -> None:
-        """See `GradientRule.check`."""
-        shapes = [graph.tensors[index].shape for index in (*op.inputs, *op.outputs)]
-        if len(set(shapes)) > 1:
-            self._refuse(
-                graph, op, f"shapes {shapes[0]} and {shapes[1]} are added", "the same shape"
-            )
+    def of(self, graph: Graph, op: Op) -> GradientRule:
+        """Sums, where an input is repeated."""
+        shapes = {graph.tensors[index].shape for index in (*op.inputs, *op.outputs)}
+        return self if len(shapes) == 1 else self._repeated
 
     def move(
         self,
         graph: Graph,  # noqa: ARG002
         op: Op,  # noqa: ARG002
+        place: int,  # noqa: ARG002
         errors: Array,
         inputs: Mapping[int, Array],  # noqa: ARG002
     ) -> Array:

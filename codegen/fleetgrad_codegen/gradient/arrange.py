@@ -15,7 +15,17 @@ from fleetgrad_codegen.gradient.tape import weighted_rule
 from fleetgrad_codegen.ir import ABSENT, Array, Graph, Op, Quantization, Tensor
 from fleetgrad_codegen.ops.mean import Mean
 
-_TIES = ("ADD", "AVERAGE_POOL_2D", "MAX_POOL_2D", "PAD", "RESHAPE")
+_PAIRS = ("ADD", "SUB", "MUL")
+_TIES = (
+    *_PAIRS,
+    "AVERAGE_POOL_2D",
+    "LOGISTIC",
+    "MAX_POOL_2D",
+    "PAD",
+    "RESHAPE",
+    "RESIZE_NEAREST_NEIGHBOR",
+    "TANH",
+)
 _MIXERS = ("CONV_2D", "FULLY_CONNECTED")
 
 Places = tuple[tuple[int, ...] | None, ...]
@@ -54,7 +64,8 @@ def arrange(graph: Graph, chosen: Mapping[int, int]) -> Arrangement:
         partly = 0 < channels < weighted_rule(graph, position).channels(graph, graph.ops[position])
         if partly and group not in orders and groups.is_free(group):
             partial = [p for p in chosen if groups.of(graph.ops[p].outputs[0]) == group]
-            orders[group] = _by_norm(graph, [p for p in partial if _mixes(graph, p)])
+            mixing = [p for p in partial if _mixes(graph, p)]
+            orders[group] = _by_norm(graph, mixing or partial)
     return _Arranger(graph, groups, orders).run()
 
 
@@ -95,14 +106,16 @@ class _Groups:
     def _ties(self, graph: Graph, op: Op) -> Iterator[tuple[int, int]]:
         made = op.outputs[0]
         if op.kind in _TIES or op.kind == "DEPTHWISE_CONV_2D":
-            places = (0, 1) if op.kind == "ADD" else (0,)
+            places = (0, 1) if op.kind in _PAIRS else (0,)
             yield from ((op.inputs[place], made) for place in places)
         if op.kind == "DEPTHWISE_CONV_2D":
             channels = {graph.tensors[index].shape[3] for index in (op.inputs[0], made)}
             if len(channels) > 1:
                 self._bound.update((op.inputs[0], made))
-        if op.kind == "ADD" and any(graph.tensors[index].is_constant for index in op.inputs):
-            self._bound.add(made)
+        if op.kind in _PAIRS:
+            shapes = {graph.tensors[index].shape for index in (*op.inputs, made)}
+            if len(shapes) > 1 or any(graph.tensors[index].is_constant for index in op.inputs):
+                self._bound.update((*op.inputs, made))
         if (
             op.kind == "PAD"
             and graph.tensors[op.inputs[0]].shape[-1:] != graph.tensors[made].shape[-1:]

@@ -4,6 +4,7 @@
 from math import prod
 
 from fleetgrad_codegen.gradient.conv_2d import readers
+from fleetgrad_codegen.gradient.scratch import strip_error_bytes
 from fleetgrad_codegen.gradient.weighted import WeightedRule
 from fleetgrad_codegen.ir import Array, Graph, Op
 from fleetgrad_codegen.ops.depthwise_conv_2d import DepthwiseConv2D
@@ -35,6 +36,14 @@ class DepthwiseConv2DRule(WeightedRule):
         """See `WeightedRule.terms`."""
         copies = DepthwiseConv2D().multiplier(graph, op)
         return copies * prod(readers(axis) for axis in self.axes(graph, op))
+
+    def error_scratch(self, graph: Graph, op: Op) -> int:
+        """See `WeightedRule.error_scratch`."""
+        return strip_error_bytes(*self.axes(graph, op), self.depth(graph, op))
+
+    def learn_scratch(self, graph: Graph, op: Op) -> int:
+        """See `WeightedRule.learn_scratch`."""
+        return 4 * self.taps(graph, op)
 
     def errors(self, graph: Graph, op: Op, scaled: Array, weights: Array) -> Doubles:
         """See `WeightedRule.errors`."""

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fleetgrad_codegen.gradient.tape import Back, Mask, Merge, Tape, move_rule, weighted_rule
+from fleetgrad_codegen.gradient.base import MoveRule
+from fleetgrad_codegen.gradient.tape import Back, Mask, Merge, Tape, plain_rule, weighted_rule
 from fleetgrad_codegen.ir import Array, Graph, Op
 from fleetgrad_codegen.ops.activation import Activation
 from fleetgrad_codegen.ops.softmax import SoftmaxOptions
-from fleetgrad_codegen.program import Loss
 from fleetgrad_codegen.training.float_forward import LIMITS, Floats, dequantised, float_values
+from fleetgrad_codegen.training.float_loss import loss_slope, predictions
 from fleetgrad_codegen.training.head import Head
 from fleetgrad_codegen.training.local import LocalPlan, batches
 
@@ -74,7 +75,8 @@ class FloatNetwork:
         """Share of samples whose label is predicted; NaN without samples."""
         if not len(labels):
             return float("nan")
-        return float((self.outputs(state, samples).argmax(axis=1) == labels).mean())
+        made = predictions(self._head.loss, self.outputs(state, samples))
+        return float((made == labels).mean())
 
     def gradients(
         self, state: FloatState, sample: Array, target: Array
@@ -93,7 +95,7 @@ class FloatNetwork:
             shaped = errors[node.source.record].reshape(shape)
             if isinstance(node, Back):
                 moved = self._passed(node, op, shaped, values, state)
-                errors[node.target.record] = _masked(moved, node.mask, values)
+                errors[node.target.record] = self._masked(moved, node.mask, values)
                 continue
             rule = weighted_rule(self._graph, position)
             seen = values[op.inputs[0]].reshape(self._graph.tensors[op.inputs[0]].shape)
@@ -143,13 +145,10 @@ class FloatNetwork:
     def _slope(self, rows: Floats, target: Array) -> Array:
         """Gradient of the loss by the last layer's outputs, of one sample."""
         head, seen = self._head, self._seen(rows)[0].astype(np.float64)
-        if head.loss is Loss.SOFTMAX_CROSS_ENTROPY:
-            powers = np.exp(self._beta * (seen - seen.max()))
-            slope = powers / powers.sum()
-            slope[int(target)] -= 1
-            slope *= self._beta
-        else:
-            slope = 2 * (seen - self._real_target(target)) / seen.size
+        wanted = np.asarray(target) if head.classes else self._real_target(target)
+        (slope,) = loss_slope(
+            head.loss, seen[None], wanted[None], beta=self._beta, logistic=head.logistic
+        )
         if head.pooled:
             slope = np.tile(slope / head.positions, head.positions)
         made: Array = slope.reshape(head.positions, head.outputs)
@@ -157,16 +156,22 @@ class FloatNetwork:
 
     def _real_target(self, target: Array) -> Array:
         output = self._graph.tensors[self._graph.outputs[0]]
-        return dequantised(output, np.asarray(target)).reshape(-1)
+        real = dequantised(output, np.asarray(target)).reshape(-1)
+        if self._head.logistic:  # no chance is larger than 255/256, which means 1
+            real = np.where(np.asarray(target).reshape(-1) == 127, np.float32(1), real)
+        return real
 
     def _passed(
         self, node: Back, op: Op, errors: Array, values: Mapping[int, Floats], state: FloatState
     ) -> Array:
         graph = self._graph
         if node.layer is None:
-            moving = move_rule(graph, node.position)
-            seen = values[op.inputs[0]].reshape(graph.tensors[op.inputs[0]].shape)
-            return moving.move(graph, op, errors, {0: seen}) * moving.factor(graph, op)
+            rule = plain_rule(graph, node.position)
+            seen = self._values_of(op, values)
+            if isinstance(rule, MoveRule):
+                moved = rule.move(graph, op, node.place, errors, {0: seen[op.inputs[0]]})
+                return moved * rule.factor(graph, op)
+            return rule.slopes(graph, op, node.place, errors, seen)
         weights = graph.tensors[op.inputs[1]]
         assert weights.data is not None
         real = dequantised(weights, weights.data)
@@ -174,12 +179,22 @@ class FloatNetwork:
             real = state[node.position].weights
         return weighted_rule(graph, node.position).errors(graph, op, errors, real)
 
+    def _values_of(self, op: Op, values: Mapping[int, Floats]) -> Mapping[int, Floats]:
+        """What an operator reads and makes, constants included, in the tensors' own shapes."""
+        seen = {}
+        for index in (*op.inputs, *op.outputs):
+            tensor = self._graph.tensors[index]
+            if tensor.data is not None:
+                seen[index] = dequantised(tensor, tensor.data)
+            elif index in values:
+                seen[index] = values[index].reshape(tensor.shape)
+        return seen
 
-def _masked(errors: Array, mask: Mask | None, values: Mapping[int, Floats]) -> Array:
-    """Zeros where an activation has clamped; int8 has no ends here."""
-    if mask is None or mask.activation is Activation.NONE:
-        return errors
-    low, high = LIMITS[mask.activation]
-    seen = values[mask.tensor].reshape(errors.shape)
-    open_: Array = np.where((seen > low) & (seen < high), errors, 0.0)
-    return open_
+    def _masked(self, errors: Array, mask: Mask | None, values: Mapping[int, Floats]) -> Array:
+        """Zeros where an activation has clamped; int8 has no ends here."""
+        if mask is None or mask.activation is Activation.NONE:
+            return errors
+        low, high = LIMITS[mask.activation]
+        seen = values[mask.tensor].reshape(errors.shape)
+        open_: Array = np.where((seen > low) & (seen < high), errors, 0.0)
+        return open_

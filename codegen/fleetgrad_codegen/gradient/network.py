@@ -10,7 +10,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fleetgrad_codegen.gradient.tape import Back, Learn, Mask, Merge, Tape, move_rule, weighted_rule
+from fleetgrad_codegen.gradient.base import MoveRule
+from fleetgrad_codegen.gradient.tape import (
+    Back,
+    Learn,
+    Mask,
+    Merge,
+    Tape,
+    plain_rule,
+    weighted_rule,
+)
 from fleetgrad_codegen.gradient.weighted import quantization
 from fleetgrad_codegen.ir import Array, Graph, Op
 from fleetgrad_codegen.ops import run_ops
@@ -82,7 +91,6 @@ class Network:
         self.head = head
         self.tape = tape
         self._position = position
-        self._backs = {node.target.tensor: node for node in tape.nodes if isinstance(node, Back)}
 
     def initial(self) -> State:
         """The parameters as exported."""
@@ -243,10 +251,14 @@ class Network:
         source = errors[node.source.record]
         shaped = source.values.reshape(graph.tensors[op.outputs[0]].shape)
         if node.layer is None:
-            rule = move_rule(graph, node.position)
-            inputs = {0: values[op.inputs[0]]} if node.routes is not None else {}
-            moved = rule.move(graph, op, shaped, inputs)
-            errors[node.target.record] = Errors(_masked(moved, node.mask, values), source.exponent)
+            rule = plain_rule(graph, node.position)
+            if isinstance(rule, MoveRule):
+                inputs = {0: values[op.inputs[0]]} if node.routes is not None else {}
+                moved = _masked(rule.move(graph, op, node.place, shaped, inputs), node.mask, values)
+                errors[node.target.record] = Errors(moved, source.exponent)
+                return
+            sums = rule.sums(graph, op, node.place, shaped, self._seen(op, values))
+            self._shrink(node, errors, gains, values, sums=sums, exponent=rule.exponent(graph, op))
             return
         weighted, ratios = weighted_rule(graph, node.position), node.layer.ratios
         assert ratios is not None
@@ -254,9 +266,30 @@ class Network:
         if node.position in state:
             weights = self._weights(node.position, state[node.position])
         sums = weighted.errors(graph, op, ratios.apply(shaped), weights).astype(np.int64)
-        sums = _masked(sums, node.mask, values)
-        record = node.target.record
-        made, gain = shrink(sums, source, gains.get(record), source.exponent + ratios.exponent)
+        self._shrink(node, errors, gains, values, sums=sums, exponent=ratios.exponent)
+
+    def _seen(self, op: Op, values: Mapping[int, Array]) -> Mapping[int, Array]:
+        """What an operator reads and makes, constants included."""
+        seen = {}
+        for index in (*op.inputs, *op.outputs):
+            data = self.graph.tensors[index].data
+            seen[index] = values[index] if data is None else data
+        return seen
+
+    def _shrink(
+        self,
+        node: Back,
+        errors: dict[int, Errors],
+        gains: dict[int, int],
+        values: Mapping[int, Array],
+        *,
+        sums: Ints,
+        exponent: int,
+    ) -> None:
+        """Turns sums into the errors of a node's target."""
+        source, record = errors[node.source.record], node.target.record
+        masked = _masked(sums, node.mask, values)
+        made, gain = shrink(masked, source, gains.get(record), source.exponent + exponent)
         errors[record] = made
         if gain is not None:
             gains[record] = gain

@@ -19,6 +19,7 @@ class ReshapeRule(MoveRule):
         self,
         graph: Graph,
         op: Op,
+        place: int,  # noqa: ARG002
         errors: Array,
         inputs: Mapping[int, Array],  # noqa: ARG002
     ) -> Array:

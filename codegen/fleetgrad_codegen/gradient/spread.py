@@ -27,14 +27,6 @@ class SpreadRule(MoveRule):
     def depth(self, graph: Graph, op: Op) -> int:
         """Channels: elements side by side that are averaged each on its own."""
 
-    def check(self, graph: Graph, op: Op) -> None:
-        """See `GradientRule.check`."""
-        for axis in self.axes(graph, op):
-            if axis.stride < axis.window and axis.output > 1:
-                self._refuse(graph, op, "the windows overlap", "a stride as large as the window")
-            if axis.has_border:
-                self._refuse(graph, op, "windows reach over the border", "padding VALID")
-
     def factor(self, graph: Graph, op: Op) -> float:
         """One part of the mean."""
         rows, columns = self.axes(graph, op)
@@ -44,6 +36,7 @@ class SpreadRule(MoveRule):
         self,
         graph: Graph,
         op: Op,
+        place: int,  # noqa: ARG002
         errors: Array,
         inputs: Mapping[int, Array],  # noqa: ARG002
     ) -> Array:

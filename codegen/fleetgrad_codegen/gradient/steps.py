@@ -4,13 +4,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from fleetgrad_codegen.emit.body import Body
-from fleetgrad_codegen.errors import SchemeError
-from fleetgrad_codegen.forward import OperatorStep, comment_operator, short_name
-from fleetgrad_codegen.gradient.base import BACKWARD, MoveCall
-from fleetgrad_codegen.gradient.part import part_of
+from fleetgrad_codegen.forward import OperatorStep, short_name
+from fleetgrad_codegen.gradient.base import BACKWARD, MoveCall, SumRule
+from fleetgrad_codegen.gradient.forward_step import ForwardStep
 from fleetgrad_codegen.gradient.tape import (
     Back,
     ErrorTensor,
@@ -19,16 +16,11 @@ from fleetgrad_codegen.gradient.tape import (
     Merge,
     Node,
     Tape,
-    move_rule,
+    plain_rule,
     weighted_rule,
 )
-from fleetgrad_codegen.gradient.weighted import Layer, WeightedRule, rates_initialiser
-from fleetgrad_codegen.ir import Graph, Op
-from fleetgrad_codegen.ops import REGISTRY
-from fleetgrad_codegen.ops.base import Operator
-from fleetgrad_codegen.ops.convolution import Convolution
-from fleetgrad_codegen.ops.depthwise_conv_2d import DepthwiseConv2D, PlainDepthwiseConv2D
-from fleetgrad_codegen.ops.fully_connected import FullyConnected
+from fleetgrad_codegen.gradient.weighted import Layer, rates_initialiser
+from fleetgrad_codegen.ir import Op
 from fleetgrad_codegen.plan import Region
 from fleetgrad_codegen.program import Entry, Step
 
@@ -155,20 +147,32 @@ class TapeSteps:
             label = f"errors {node.source.record} as {self._name(node.target.tensor)}"
             return BackwardStep(label, Entry.APPLY, (node.source.region,), lambda _: None)
         if node.layer is None:
-            rule = move_rule(self._graph, node.position)
-
-            def move(body: Body) -> None:
-                rule.emit(self._graph, op, body, self._move_call(node, body))
-
-            return BackwardStep(label, Entry.APPLY, tuple(dict.fromkeys(regions)), move)
+            return self._back_plain(node, op, label, regions)
         return self._back_weighted(node, node.layer, op, label, regions)
+
+    def _back_plain(self, node: Back, op: Op, label: str, regions: list[Region]) -> Step:
+        rule = plain_rule(self._graph, node.position)
+        scratch = None
+        if isinstance(rule, SumRule):
+            tensors = self._graph.tensors
+            reads = rule.reads(op, node.place)
+            regions += [self._values[index] for index in reads if tensors[index].data is None]
+            words = rule.scratch_words(self._graph, op)
+            if words:
+                scratch = Region(f"sums of {label}", 4 * words)
+                regions.append(scratch)
+
+        def write(body: Body) -> None:
+            rule.emit(self._graph, op, body, self._move_call(node, scratch, body))
+
+        return BackwardStep(label, Entry.APPLY, tuple(dict.fromkeys(regions)), write)
 
     def _back_weighted(
         self, node: Back, layer: Layer, op: Op, label: str, regions: list[Region]
     ) -> Step:
         graph = self._graph
         rule = weighted_rule(graph, node.position)
-        sums = Region(f"sums of {label}", 4 * rule.depth(graph, op))
+        sums = Region(f"sums of {label}", rule.error_scratch(graph, op))
 
         def write(body: Body) -> None:
             kernel, ctype = rule.error_kernel, "const int8_t"
@@ -198,7 +202,7 @@ class TapeSteps:
         regions = [node.source.region, self._records]
         sums = None
         if layer.channels:
-            sums = Region(f"sums of {label}", 4 * rule.taps(graph, op))
+            sums = Region(f"sums of {label}", rule.learn_scratch(graph, op))
             regions += [self._values[op.inputs[0]], sums]
 
         def write(body: Body) -> None:
@@ -253,14 +257,16 @@ class TapeSteps:
         values = body.value(mask.tensor, "const int8_t")
         return f"&(const fg_mask){{.values = {values}, .low = {mask.low}, .high = {mask.high}}}"
 
-    def _move_call(self, node: Back, body: Body) -> MoveCall:
+    def _move_call(self, node: Back, scratch: Region | None, body: Body) -> MoveCall:
         return MoveCall(
+            place=node.place,
             source=self._record(body, node.source),
             errors=body.address(node.source.region, "const int8_t"),
             mask=self._mask(node.mask, body),
             target=self._record(body, node.target),
             made=body.address(node.target.region, "int8_t"),
             routes="NULL" if node.routes is None else body.address(node.routes, "const uint8_t"),
+            scratch="NULL" if scratch is None else body.address(scratch, "int32_t"),
         )
 
     def _name(self, tensor: int) -> str:
@@ -290,192 +296,3 @@ class TapeSteps:
 def is_head_update(node: Node) -> bool:
     """Whether the node is the update of the last layer's weights and bias."""
     return isinstance(node, Learn) and node.source.wide and node.layer.channels > 0
-
-
-@dataclass(frozen=True, slots=True)
-class ForwardStep(Step):
-    """An operator of the forward pass, and what it leaves for the way back.
-
-    Attributes:
-        graph: The graph.
-        position: Of the operator.
-        plain: The operator's own step.
-        layer: How it trains; None where it does not.
-        mask: To keep of its output, as bits; None for none.
-        routes: To note down; None for none.
-    """
-
-    graph: Graph
-    position: int
-    plain: OperatorStep
-    layer: Layer | None
-    mask: Mask | None
-    routes: Region | None
-
-    @property
-    def name(self) -> str:
-        """Same as the operator's own step."""
-        return self.plain.name
-
-    @property
-    def entries(self) -> frozenset[Entry]:
-        """The forward pass."""
-        return self.plain.entries
-
-    @property
-    def regions(self) -> tuple[Region, ...]:
-        """The operator's, the folded bias, mask and routes."""
-        bits = None if self.mask is None else self.mask.bits
-        extra = (self._scratch, self._folded, self._first, bits, self.routes)
-        own = REGISTRY[self._op.kind].scratch(self.graph, self._op)
-        used = [region for region in self.plain.regions if self.layer is None or region != own]
-        return tuple(dict.fromkeys((*used, *(r for r in extra if r is not None))))
-
-    @property
-    def _operator(self) -> Operator:
-        """What computes a layer that trains: kernels that take weights as they are."""
-        found = REGISTRY[self._op.kind]
-        return PlainDepthwiseConv2D() if isinstance(found, DepthwiseConv2D) else found
-
-    @property
-    def _scratch(self) -> Region | None:
-        return None if self.layer is None else self._operator.scratch(self.graph, self._op)
-
-    @property
-    def _op(self) -> Op:
-        return self.graph.ops[self.position]
-
-    @property
-    def _rule(self) -> WeightedRule:
-        return weighted_rule(self.graph, self.position)
-
-    @property
-    def _channels(self) -> int:
-        return self._rule.channels(self.graph, self._op)
-
-    @property
-    def _folded(self) -> Region | None:
-        if self.layer is None:
-            return None
-        return Region(f"bias of op {self._op.index}", 4 * self._channels)
-
-    @property
-    def _first(self) -> Region | None:
-        """What the channels that train give, where others do not: they have weights elsewhere."""
-        if self.layer is None or self.layer.channels in {0, self._channels}:
-            return None
-        pixels = self.graph.tensors[self._op.outputs[0]].size // self._channels
-        return Region(f"first channels of op {self._op.index}", pixels * self.layer.channels)
-
-    def emit(self, body: Body) -> None:
-        """Writes the operator, then what it leaves."""
-        graph, op = self.graph, self._op
-        if self.layer is None:
-            self.plain.emit(body)
-        else:
-            comment_operator(graph, op, self.name, body)
-            self._emit_trained(body, self.layer)
-        if self.routes is not None:
-            move_rule(graph, self.position).emit_route(graph, op, body, self.routes)
-        if self.mask is not None and self.mask.bits is not None:
-            body.include(BACKWARD)
-            body.call(
-                "fg_mask_keep",
-                body.value(self.mask.tensor, "const int8_t"),
-                f"{graph.tensors[self.mask.tensor].size}U",
-                self.mask.low,
-                self.mask.high,
-                body.address(self.mask.bits, "uint8_t"),
-            )
-
-    def _emit_trained(self, body: Body, layer: Layer) -> None:
-        """The layer with its weights from the shadow and its bias from the parameters.
-
-        Kernels want the bias with the input's zero point folded in; as both may have changed, that
-        is done anew each time.
-        """
-        graph, op, folded, first = self.graph, self._op, self._folded, self._first
-        assert folded is not None
-        made = body.value(op.outputs[0], "int8_t")
-        trained, channels = range(layer.channels), range(layer.channels, self._channels)
-        if trained:
-            weights = self._fold_trained(body, layer, folded)
-            into = made if first is None else body.address(first, "int8_t")
-            self._call(body.part("_trained"), trained, weights, folded, into)
-        if channels:
-            weights = self._rule.frozen_table(graph, op, layer.channels, body)
-            self._fold_frozen(body, channels, folded)
-            self._call(body.part("_frozen"), channels, weights, folded, made)
-        if first is not None:
-            body.call(
-                "fg_interleave",
-                f"{first.nbytes // len(trained)}U",
-                f"{len(trained)}U",
-                f"{len(channels)}U",
-                body.address(first, "const int8_t"),
-                made,
-            )
-
-    def _call(self, body: Body, channels: range, weights: str, folded: Region, made: str) -> None:
-        """Writes the call of the operator's kernel for some output channels."""
-        graph, op, operator = self.graph, self._op, self._operator
-        if len(channels) < self._channels:
-            graph = part_of(graph, op, self._rule, channels)
-        source = body.value(op.inputs[0], "const int8_t")
-        bias = _advanced(body.address(folded, "const int32_t"), channels.start)
-        if isinstance(operator, Convolution):
-            scratch = self._scratch
-            patch = "NULL" if scratch is None else body.address(scratch, "int8_t")
-            params = operator.params(graph, op, body)
-            body.call(operator.kernel, params, weights, bias, source, patch, made)
-        elif isinstance(operator, FullyConnected):
-            params = operator.params(graph, op, body)
-            body.call("fg_fully_connected", params, weights, bias, source, made)
-        else:
-            raise SchemeError(f"{op.kind} cannot train", graph.where(op))
-
-    def _fold_trained(self, body: Body, layer: Layer, folded: Region) -> str:
-        """Writes the folding of the bias into weights that train; returns where these are."""
-        op, rule = self._op, self._rule
-        taps, channels = rule.taps(self.graph, op), f"{layer.channels}U"
-        weights = body.trained(op.inputs[1])
-        body.include(BACKWARD)
-        body.call(
-            "fg_fold_bias",
-            body.trained(op.inputs[2]),
-            weights,
-            _zero_point(self.graph, op),
-            channels,
-            f"{taps}U",
-            *(("1U", channels) if rule.channel_axis else (f"{taps}U", "1U")),
-            body.address(folded, "int32_t"),
-        )
-        return weights
-
-    def _fold_frozen(self, body: Body, channels: range, folded: Region) -> None:
-        """The same for weights that do not train: their sums are constant."""
-        graph, op = self.graph, self._op
-        data = graph.tensors[op.inputs[1]].data
-        assert data is not None
-        sums = self._rule.by_channel(data)[channels.start :].astype(np.int64).sum(axis=1)
-        constant = body.table(
-            f"op{op.index}_fold", (-_zero_point(graph, op) * sums).astype(np.int32)
-        )
-        body.include(BACKWARD)
-        body.call(
-            "fg_add_bias",
-            _advanced(body.trained(op.inputs[2]), channels.start),
-            constant,
-            f"{len(channels)}U",
-            _advanced(body.address(folded, "int32_t"), channels.start),
-        )
-
-
-def _advanced(pointer: str, elements: int) -> str:
-    return f"{pointer} + {elements}" if elements else pointer
-
-
-def _zero_point(graph: Graph, op: Op) -> int:
-    found = graph.tensors[op.inputs[0]].quantization
-    assert found is not None
-    return found.zero_point[0]

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from math import prod
 
 from fleetgrad_codegen.errors import SchemeError
-from fleetgrad_codegen.gradient import RULES
-from fleetgrad_codegen.gradient.base import GradientRule, MoveRule
+from fleetgrad_codegen.gradient import RULES, find_rule
+from fleetgrad_codegen.gradient.base import GradientRule, MoveRule, SumRule
 from fleetgrad_codegen.gradient.weighted import Layer, WeightedRule
 from fleetgrad_codegen.ir import Graph, Op
 from fleetgrad_codegen.ops.activation import Activation, activation_range
@@ -64,6 +64,7 @@ class Back:
 
     Attributes:
         position: Of the operator.
+        place: Of the input among the operator's.
         source: Errors of its output.
         target: Errors of its input.
         mask: Of the input; None where it cannot have been clamped.
@@ -73,6 +74,7 @@ class Back:
     """
 
     position: int
+    place: int
     source: ErrorTensor
     target: ErrorTensor
     mask: Mask | None
@@ -185,10 +187,10 @@ def weighted_rule(graph: Graph, position: int) -> WeightedRule:
     return rule
 
 
-def move_rule(graph: Graph, position: int) -> MoveRule:
-    """The rule of an operator that is known to move errors."""
-    rule = RULES[graph.ops[position].kind]
-    assert isinstance(rule, MoveRule)
+def plain_rule(graph: Graph, position: int) -> MoveRule | SumRule:
+    """The rule of an operator that errors are known to pass, and that has no weights."""
+    rule = find_rule(graph, graph.ops[position])
+    assert isinstance(rule, MoveRule | SumRule)
     return rule
 
 
@@ -202,12 +204,7 @@ class _Recorder:
         self._hint = hint
         self._producer = {op.outputs[0]: place for place, op in enumerate(graph.ops)}
         self._wanted = self._want()
-        # The last layer's weights have a gradient of 16 bits, and inputs kept as such.
-        self._keeps = frozenset(
-            graph.ops[place].inputs[0]
-            for place, channels in trained.items()
-            if channels and place != head
-        )
+        self._keeps = self._keep()
         self._pending: dict[int, ErrorTensor] = {}
         self._nodes: list[Node] = []
         self._layers: dict[int, Layer] = {}
@@ -244,9 +241,24 @@ class _Recorder:
                 wanted.add(op.outputs[0])
         return frozenset(wanted)
 
+    def _keep(self) -> frozenset[int]:
+        """Tensors whose values are read on the way back."""
+        # The last layer's weights have a gradient of 16 bits, and inputs kept as such.
+        kept = {
+            self._graph.ops[place].inputs[0]
+            for place, channels in self._trained.items()
+            if channels and place != self._head
+        }
+        for op in self._graph.ops[: self._head]:
+            rule = find_rule(self._graph, op)
+            if isinstance(rule, SumRule):
+                wanted = [place for place in rule.inputs(op) if op.inputs[place] in self._wanted]
+                kept.update(index for place in wanted for index in rule.reads(op, place))
+        return frozenset(kept)
+
     def _pass(self, position: int, source: ErrorTensor) -> None:
         op = self._graph.ops[position]
-        rule = RULES.get(op.kind)
+        rule = find_rule(self._graph, op)
         if rule is None:
             raise SchemeError(
                 f"errors cannot pass {op.kind}, and layers before it are to train",
@@ -254,14 +266,14 @@ class _Recorder:
                 ", ".join(sorted(RULES)),
                 self._hint(position),
             )
-        wanted = [op.inputs[place] for place in rule.places if op.inputs[place] in self._wanted]
+        wanted = [place for place in rule.inputs(op) if op.inputs[place] in self._wanted]
         if wanted:
             self._check(rule, op, position)
         layer = None
         if isinstance(rule, WeightedRule):
             layer = self._layer(rule, position, source, passes=bool(wanted))
-        for tensor in wanted:
-            self._back(rule, position, source, tensor, layer)
+        for place in wanted:
+            self._back(rule, position, place, source, layer)
         if layer is not None and position in self._trained:
             self._layers[position] = layer
             self._nodes.append(Learn(layer, source))
@@ -295,26 +307,30 @@ class _Recorder:
         self,
         rule: GradientRule,
         position: int,
+        place: int,
         source: ErrorTensor,
-        tensor: int,
         layer: Layer | None,
     ) -> None:
         graph, op = self._graph, self._graph.ops[position]
-        factor, routes = 1.0, None
+        tensor, factor = op.inputs[place], 1.0
         if isinstance(rule, MoveRule):
             factor = source.factor * rule.factor(graph, op)
-            nbytes = rule.route_bytes(graph, op)
-            routes = Region(f"op{op.index} routes", nbytes) if nbytes else None
+        elif isinstance(rule, SumRule):
+            factor = source.factor * rule.factor(graph, op, place)
+        nbytes = rule.route_bytes(graph, op)
+        routes = Region(f"op{op.index} routes", nbytes) if nbytes else None
         if rule.is_view:
             target = ErrorTensor(source.record, tensor, source.region, factor)
-            self._nodes.append(Back(position, source, target, None, layer, None, is_view=True))
+            self._nodes.append(
+                Back(position, place, source, target, None, layer, None, is_view=True)
+            )
         else:
             record = self._next_record()
             region = Region(f"errors {record}", graph.tensors[tensor].nbytes)
             target = ErrorTensor(record, tensor, region, factor)
             # What keeps values keeps clamped ones: its output's errors are masked already.
             mask = None if rule.keeps_values else self._mask(tensor)
-            self._nodes.append(Back(position, source, target, mask, layer, routes))
+            self._nodes.append(Back(position, place, source, target, mask, layer, routes))
         first = self._pending.setdefault(tensor, target)
         if first is not target:
             self._nodes.append(Merge(first, target, ratio_of(target.factor / first.factor)))
@@ -334,13 +350,13 @@ class _Recorder:
         graph = self._graph
         while tensor in self._producer:
             op = graph.ops[self._producer[tensor]]
-            rule = RULES.get(op.kind)
+            rule = find_rule(graph, op)
             if rule is None:
                 return None
             if not rule.keeps_values:
                 activation = getattr(op.options, "activation", Activation.NONE)
-                if op.kind == "AVERAGE_POOL_2D" and activation is Activation.NONE:
-                    return None  # a mean lies between the values it is made of
+                if activation is Activation.NONE and not rule.saturates:
+                    return None
                 return activation_range(activation, graph.tensors[tensor]), activation
             tensor = op.inputs[0]
         return None

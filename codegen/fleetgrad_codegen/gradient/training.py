@@ -100,13 +100,13 @@ class DeepTraining:
 
     @property
     def classes(self) -> int:
-        """Outputs, for cross-entropy."""
-        return self._head.outputs if self.loss is Loss.SOFTMAX_CROSS_ENTROPY else 0
+        """As many as there are labels."""
+        return self._head.classes
 
     @property
     def target_bytes(self) -> int:
-        """One int8 per output of the model, for squared error."""
-        return self._head.loss_outputs if self.loss is Loss.SQUARED_ERROR else 0
+        """One int8 per output of the model, where targets are vectors."""
+        return self._head.target_bytes
 
     @property
     def backward_macs(self) -> int:

@@ -21,6 +21,7 @@ class TransposeRule(MoveRule):
         self,
         graph: Graph,
         op: Op,
+        place: int,  # noqa: ARG002
         errors: Array,
         inputs: Mapping[int, Array],  # noqa: ARG002
     ) -> Array:

@@ -10,6 +10,7 @@ import numpy as np
 from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.errors import SchemeError
 from fleetgrad_codegen.gradient.base import BACKWARD, GradientRule
+from fleetgrad_codegen.gradient.scratch import learn_bytes, matrix_error_bytes
 from fleetgrad_codegen.ir import ABSENT, Array, Graph, Op, Quantization, Tensor
 from fleetgrad_codegen.ops import c_structs
 from fleetgrad_codegen.ops.window import Axis
@@ -77,6 +78,17 @@ class WeightedRule(GradientRule):
     @abstractmethod
     def terms(self, graph: Graph, op: Op) -> int:
         """Most products in the sum for an element of the input."""
+
+    def error_scratch(self, graph: Graph, op: Op) -> int:
+        """Bytes of scratch memory that the input's errors take."""
+        return matrix_error_bytes(
+            *self.axes(graph, op), self.depth(graph, op), self.channels(graph, op)
+        )
+
+    def learn_scratch(self, graph: Graph, op: Op) -> int:
+        """Bytes of scratch memory that an update of weights takes."""
+        pixels = graph.tensors[op.outputs[0]].size // self.channels(graph, op)
+        return learn_bytes(pixels, self.taps(graph, op))
 
     @abstractmethod
     def errors(self, graph: Graph, op: Op, scaled: Array, weights: Array) -> Doubles:

@@ -64,12 +64,12 @@ class ResizeNearestNeighbor(Operator):
         picked: Array = inputs[0][:, rows[:, None], columns[None, :]]
         return [picked]
 
-    def emit(self, graph: Graph, op: Op, body: Body) -> None:
-        """See `Operator.emit`."""
+    def params(self, graph: Graph, op: Op, body: Body) -> str:
+        """The address of the kernel's parameters."""
         source, output = self._input(graph, op, 0), self._output(graph, op)
         rows, columns = (values.astype(np.int16) for values in self.sources(graph, op))
         body.include(c_structs.KERNELS)
-        params = body.struct(
+        return body.struct(
             "fg_resize_params",
             f"op{op.index}_params",
             {
@@ -81,6 +81,10 @@ class ResizeNearestNeighbor(Operator):
                 "columns": body.table(f"op{op.index}_columns", columns),
             },
         )
+
+    def emit(self, graph: Graph, op: Op, body: Body) -> None:
+        """See `Operator.emit`."""
+        params = self.params(graph, op, body)
         pointer = self._pointer(graph, op, 0, body)
         body.call("fg_resize_nearest", params, pointer, body.value(op.outputs[0], "int8_t"))
 

@@ -195,12 +195,6 @@ def _check_ratios(site: HeadSite, ratios: Mapping[int, float]) -> None:
                 graph.where(op),
                 "0 (biases only) or 1",
             )
-        if op.kind == "DEPTHWISE_CONV_2D" and ratio not in (BIASES_ONLY, WHOLE):
-            raise SchemeError(
-                f"a ratio of {ratio:g} for a depthwise convolution, which has few weights",
-                graph.where(op),
-                "0 (biases only) or 1",
-            )
 
 
 def _hint(site: HeadSite, position: int) -> str:

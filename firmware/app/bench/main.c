@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "core.h"
 #include "fleetgrad/fg_bytes.h"
 #include "fleetgrad/fg_port.h"
 #include "fleetgrad/fg_rng.h"
@@ -31,8 +32,6 @@ enum { JOB_WORDS = 12, TRAILER_WORDS = 8, STEP_WORDS = 3 };
 #define CALIBRATION_ROUNDS 1000U
 
 #define STACK_PAINT 0xA5A5A5A5U
-/* Left unpainted below the painter's own frame. */
-#define STACK_MARGIN_WORDS 16U
 
 #define AT_LEAST_ONE(bytes) ((bytes) > 0U ? (bytes) : 1U)
 
@@ -155,7 +154,7 @@ static fg_status run(int32_t file, const job *work) {
 /* Not inlined: both calls must be the same instructions but for the rounds. */
 __attribute__((noinline)) static uint32_t loop(uint32_t rounds) {
     const uint64_t start = fg_port_ticks();
-    __asm volatile("1: subs %0, #1\n bne 1b" : "+l"(rounds) : : "cc");
+    core_spin(rounds);
     return (uint32_t)(fg_port_ticks() - start);
 }
 
@@ -172,8 +171,8 @@ static uint32_t overhead(void) {
 }
 
 static void paint_stack(void) {
-    uint32_t *frame = __builtin_frame_address(0);
-    for (uint32_t *word = fg_stack_bottom; word < frame - STACK_MARGIN_WORDS; word++) {
+    const uintptr_t top = core_stack_pointer();
+    for (uint32_t *word = fg_stack_bottom; (uintptr_t)word < top; word++) {
         *word = STACK_PAINT;
     }
 }

@@ -140,6 +140,44 @@ void fg_max_pool2d_error(const fg_pool2d_params *params, const uint8_t *routes,
 void fg_spread_error(const fg_pool2d_params *params, const fg_error *from, const int8_t *errors,
                      const fg_mask *mask, fg_error *to, int8_t *made);
 
+/* The same for windows that overlap: an element gets the sum over all windows it was the maximum
+ * of. Values that were kept keep their clamps, so that there is no mask. `sums` is scratch of
+ * channels words. From here on, the first sample after a reset takes two passes. */
+void fg_max_pool2d_sum_error(const fg_pool2d_params *params, const uint8_t *routes,
+                             const fg_error *from, const int8_t *errors, int32_t *sums,
+                             fg_error *to, int8_t *made);
+
+/* Errors of a mean over windows that overlap, or reach over the border and average fewer elements
+ * there: what a window gives to each of n elements is (e * ratio[n - 1] + half) >> shift, and
+ * `exponent` is what that adds to the tensor's. `sums` is scratch of channels words. */
+void fg_average_pool2d_error(const fg_pool2d_params *params, const int16_t *ratio, int32_t shift,
+                             int32_t exponent, const fg_error *from, const int8_t *errors,
+                             const fg_mask *mask, int32_t *sums, fg_error *to, int8_t *made);
+
+/* Errors of RESIZE_NEAREST_NEIGHBOR's input of `rows` rows: a pixel gets the sum over its copies.
+ * There is no mask, as above. `sums` is scratch of channels words. */
+void fg_resize_nearest_error(const fg_resize_params *params, uint32_t rows, const fg_error *from,
+                             const int8_t *errors, int32_t *sums, fg_error *to, int8_t *made);
+
+/* One of two inputs of an operator on pairs of elements. Its errors are those of the output times a
+ * factor, summed where the input is repeated. */
+typedef struct fg_pair_params {
+    fg_broadcast shape;
+    int8_t place; /* which input: 0 or 1 */
+    int8_t sign;  /* the factor, where the other input is none */
+    int8_t zero;  /* zero point of the other input */
+} fg_pair_params;
+
+/* `factors` is the other input of a product; NULL where the factor is the sign. */
+void fg_pair_error(const fg_pair_params *params, const int8_t *factors, const fg_error *from,
+                   const int8_t *errors, const fg_mask *mask, fg_error *to, int8_t *made);
+
+/* Errors of a function of one value, from its output: slope[output + 128] is its derivative, in
+ * 2^-15. */
+void fg_lookup_error(const int16_t *slope, const int8_t *output, uint32_t count,
+                     const fg_error *from, const int8_t *errors, const fg_mask *mask, fg_error *to,
+                     int8_t *made);
+
 /* Errors of PAD's input. */
 void fg_crop_error(const fg_pad_params *params, const fg_error *from, const int8_t *errors,
                    const fg_mask *mask, fg_error *to, int8_t *made);

@@ -5,7 +5,7 @@
 #include "fg_requantize.h"
 #include "fg_target.h"
 
-#if !FG_DSP
+#if !FG_DSP && !FG_MVE
 
 /* All output channels of one pixel from its patch of `taps` values. */
 static void convolve_pixel(const fg_conv2d_params *params, const int8_t *weights,

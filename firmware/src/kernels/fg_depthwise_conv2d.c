@@ -6,7 +6,9 @@
 #include "fg_requantize.h"
 #include "fg_target.h"
 
-#if FG_DSP
+#if FG_MVE
+#include "mve/fg_depthwise_mve.h"
+#elif FG_DSP
 #include "dsp/fg_depthwise_dsp.h"
 #endif
 
@@ -94,7 +96,12 @@ static void convolve_pixel(const fg_depthwise_conv2d_params *params, const int8_
 void fg_depthwise_conv2d(const fg_depthwise_conv2d_params *params, const int8_t *weights,
                          const int32_t *bias, const int8_t *input, int8_t *scratch,
                          int8_t *output) {
-#if FG_DSP
+#if FG_MVE
+    if (fg_depthwise_has_planes(params)) {
+        fg_depthwise_planes(params, weights, bias, input, scratch, output);
+        return;
+    }
+#elif FG_DSP
     if (params->multiplier == 1) {
         fg_depthwise_strips(params, weights, bias, input, scratch, output);
         return;

@@ -2,7 +2,7 @@
 #include "fg_dot.h"
 #include "fg_target.h"
 
-#if !FG_DSP
+#if !FG_DSP && !FG_MVE
 
 static uint32_t product(int8_t a, int8_t b) {
     return (uint32_t)(a * b);

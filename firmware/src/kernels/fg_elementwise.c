@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fg_fixed_point.h"
+#include "fg_target.h"
+
+#if FG_MVE
+#include "mve/fg_add_mve.h"
+#endif
 
 #define UNIT (1 << 20) /* fractional steps of an input while it is scaled */
 
 static int32_t row_at(const int32_t step[3], int32_t outer, int32_t middle) {
     return outer * step[0] + middle * step[1];
 }
+
+#if !FG_MVE
 
 /* A scale that never shifts to the left: a product, divided by 2^divide where that rounds at all.
  */
@@ -31,9 +38,10 @@ typedef struct addition {
     share first, second, sum;
 } addition;
 
-static FG_NOINLINE void add_row(const fg_add_params *params, const addition *scales,
-                                const int8_t *first, const int8_t *second, int8_t *output) {
-    const addition of = *scales;
+static FG_NOINLINE void fg_add_row(const fg_add_params *params, const int8_t *first,
+                                   const int8_t *second, int8_t *output) {
+    const addition of = {share_of(&params->input_scale[0]), share_of(&params->input_scale[1]),
+                         share_of(&params->scale)};
     const fg_output limits = params->output;
     const int32_t sign = params->sign;
     const int32_t first_zero = params->input_zero[0] * UNIT;
@@ -50,15 +58,15 @@ static FG_NOINLINE void add_row(const fg_add_params *params, const addition *sca
     }
 }
 
+#endif
+
 void fg_add(const fg_add_params *params, const int8_t *first, const int8_t *second,
             int8_t *output) {
     const fg_broadcast *shape = &params->shape;
-    const addition of = {share_of(&params->input_scale[0]), share_of(&params->input_scale[1]),
-                         share_of(&params->scale)};
     for (int32_t outer = 0; outer < shape->size[0]; ++outer) {
         for (int32_t middle = 0; middle < shape->size[1]; ++middle) {
-            add_row(params, &of, first + row_at(shape->step[0], outer, middle),
-                    second + row_at(shape->step[1], outer, middle), output);
+            fg_add_row(params, first + row_at(shape->step[0], outer, middle),
+                       second + row_at(shape->step[1], outer, middle), output);
             output += shape->size[2];
         }
     }

@@ -71,6 +71,10 @@ static inline int32_t fg_min(int32_t a, int32_t b) {
     return a < b ? a : b;
 }
 
+static inline int32_t fg_max(int32_t a, int32_t b) {
+    return a > b ? a : b;
+}
+
 static inline int32_t fg_clamp(int32_t x, int32_t low, int32_t high) {
     return x < low ? low : x > high ? high : x;
 }

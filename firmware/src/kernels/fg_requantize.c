@@ -2,6 +2,9 @@
 #include "fg_requantize.h"
 
 #include "fg_fixed_point.h"
+#include "fg_target.h"
+
+#if !FG_MVE
 
 void fg_requantize(const fg_channel_scale *scale, const fg_output *output, int32_t channel,
                    int32_t count, const uint32_t *sums, int8_t *result) {
@@ -13,3 +16,5 @@ void fg_requantize(const fg_channel_scale *scale, const fg_output *output, int32
         *result++ = fg_to_output(scaled, &limits);
     }
 }
+
+#endif

@@ -3,7 +3,7 @@
 #define FG_TARGET_H
 
 /* Which instructions kernels may use, and how their inner loops are compiled. Kernels that exist
- * twice, here and in dsp/, compute the same bits; the macro below picks one of each pair. */
+ * several times, here, in dsp/ and in mve/, compute the same bits; the macros below pick one. */
 
 /* Armv7E-M's arithmetic on pairs of int16: Cortex-M4, M7, M33 and up. FG_EMULATE_DSP runs the same
  * sources anywhere, instruction by instruction in C, for tests. */
@@ -11,6 +11,14 @@
 #define FG_DSP 1
 #else
 #define FG_DSP 0
+#endif
+
+/* Armv8.1-M's vectors of integers: Cortex-M55. They replace the kernels of dsp/ where both are
+ * there. FG_EMULATE_MVE as above. */
+#if defined(__ARM_FEATURE_MVE) || defined(FG_EMULATE_MVE)
+#define FG_MVE 1
+#else
+#define FG_MVE 0
 #endif
 
 /* Inner loops are inlined, and the loops themselves are not, even when optimising for size. */

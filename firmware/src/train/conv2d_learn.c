@@ -1,62 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <string.h>
+#include <stddef.h>
 
-#include "error.h"
 #include "learn.h"
-#include "window.h"
-
-/* Adds the products of one error with the inputs that its window saw. */
-static void add_window(const fg_backward *layer, int32_t row, int32_t column, int32_t error,
-                       const int8_t *input, int32_t *sums) {
-    const fg_window *const window = &layer->window;
-    const int32_t inputs = layer->in_channels;
-    const int32_t zero = layer->input_zero;
-    for (int32_t ky = 0; ky < window->kernel_h; ky++) {
-        const int32_t y = fg_tap_row(window, row, ky);
-        for (int32_t kx = 0; kx < window->kernel_w; kx++) {
-            const int32_t x = fg_tap_column(window, column, kx);
-            if (y >= 0 && x >= 0) {
-                const int8_t *restrict seen = input + (y * window->in_w + x) * inputs;
-                int32_t *restrict sum = sums;
-                for (int32_t i = 0; i < inputs; i++) {
-                    sum[i] += error * (seen[i] - zero);
-                }
-            }
-            sums += inputs;
-        }
-    }
-}
 
 void fg_conv2d_learn(const fg_backward *layer, const fg_step *step, const fg_error *from,
-                     const int8_t *errors, const int8_t *input, int32_t *sums, int32_t *bias,
+                     const int8_t *errors, const int8_t *input, int32_t *scratch, int32_t *bias,
                      int16_t *masters, int8_t *shadow) {
     if (from->bits == 0) {
         return;
     }
-    const fg_window *const window = &layer->window;
-    const int32_t taps = window->kernel_h * window->kernel_w * layer->in_channels;
+    const uint32_t pixels = (uint32_t)(layer->window.out_h * layer->window.out_w);
     const fg_learning learning = fg_learning_begin(&layer->rates, step, from);
-    for (int32_t o = 0; o < layer->out_channels; o++) {
-        const bool trained = o < layer->trained;
-        const int8_t *error = errors + o;
-        int32_t total = 0;
-        if (trained) {
-            memset(sums, 0, (uint32_t)taps * sizeof *sums);
-        }
-        for (int32_t row = 0; row < window->out_h; row++) {
-            for (int32_t column = 0; column < window->out_w; column++) {
-                total += *error;
-                if (trained && *error != 0) {
-                    add_window(layer, row, column, *error, input, sums);
-                }
-                error += layer->out_channels;
-            }
-        }
-        fg_learn_bias(&learning, o, total, &bias[o]);
-        if (trained) {
-            fg_learn_weights(&learning, o, sums, taps, 1, masters, shadow);
-            masters += taps;
-            shadow += taps;
-        }
+    fg_learn_biases(&learning, errors, pixels, (uint32_t)layer->out_channels, bias);
+    if (layer->trained != 0) {
+        fg_conv2d_learn_weights(layer, &learning, errors, input, scratch, masters, shadow);
     }
 }

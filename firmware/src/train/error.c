@@ -26,15 +26,6 @@ fg_status fg_step_check(const fg_step *step) {
     return normal ? FG_OK : FG_ERR_ARGUMENT;
 }
 
-void fg_mask_keep(const int8_t *values, uint32_t count, int8_t low, int8_t high, uint8_t *bits) {
-    memset(bits, 0, (count + 7U) / 8U);
-    for (uint32_t i = 0; i < count; i++) {
-        if (values[i] != low && values[i] != high) {
-            bits[i >> 3] = (uint8_t)(bits[i >> 3] | (1U << (i & 7U)));
-        }
-    }
-}
-
 bool fg_error_none(const fg_error *from, fg_error *to, int8_t *made, uint32_t count) {
     if (from->bits != 0) {
         return false;
@@ -51,18 +42,6 @@ int32_t fg_error_shift(const fg_error *to, const fg_error *from) {
     }
     const int32_t shift = ((to->gain + 7) >> 3) + from->bits - 7;
     return (shift < 0) ? 0 : ((shift > 31) ? 31 : shift);
-}
-
-void fg_error_store(const int32_t *sums, uint32_t count, const fg_mask *mask, uint32_t index,
-                    int32_t shift, int8_t *made, fg_peaks *peaks) {
-    for (uint32_t i = 0; i < count; i++) {
-        const int32_t sum = fg_mask_open(mask, index + i) ? sums[i] : 0;
-        peaks->sums |= fg_magnitude(sum);
-        if (made != NULL) {
-            made[index + i] = fg_error_round(sum, shift);
-            peaks->kept |= fg_magnitude(made[index + i]);
-        }
-    }
 }
 
 void fg_error_expect(fg_error *to, const fg_error *from, const fg_peaks *peaks) {

@@ -25,7 +25,7 @@ from .ui import print_error
 
 # In the order in which a newcomer meets them. Each is a module of this package with a `command`.
 VERBS: Final = (
-    "doctor", "boards", "inspect", "infer", "plan", "build", "emulate", "train", "run",
+    "doctor", "boards", "inspect", "infer", "plan", "build", "emulate", "devices", "train", "run",
     "models", "log", "replay", "demo", "config", "bench",
 )  # fmt: skip
 

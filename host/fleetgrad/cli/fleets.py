@@ -12,10 +12,11 @@ from fleetgrad import paths
 from fleetgrad.boards import Board, load_board
 from fleetgrad.config import Config
 from fleetgrad.errors import ConfigError
-from fleetgrad.fleet import Fleet, NativeFleet, QemuFleet, VirtualFleet
+from fleetgrad.fleet import Fleet, NativeFleet, QemuFleet, SerialFleet, VirtualFleet
 from fleetgrad.store import refuse_if_in_use
 from fleetgrad.toolchain import Image
 
+from .bundles import make_bundle
 from .firmware import Build, build_firmware
 
 
@@ -45,6 +46,29 @@ KINDS: Final = {
         "native", "library", lambda _, image: VirtualFleet(image.path), "devices in this process"
     ),
 }
+
+
+# Devices that are there already, with firmware and data of their own.
+FIELD_KINDS: Final = {"serial": "boards on serial ports"}
+
+
+def prepare_field(config: Config, out: Path, tell: Callable[[str], None]) -> tuple[Path, Fleet]:
+    """The fleet of boards that run already, and the bundle that must be in their firmware.
+
+    Args:
+        config: Names the ports.
+        out: Where the bundle goes.
+        tell: Is told of ports that come and go, from other threads.
+
+    Returns:
+        The bundle's folder, and the fleet, not yet looked for.
+    """
+    refuse_if_in_use(config.run.dir)
+    board = load_board(paths.boards(), config.fleet.board)
+    folder = out / "bundle"
+    make_bundle(config, board).write(folder)
+    fleet = config.fleet
+    return folder, SerialFleet(fleet.ports, fleet.baud, fleet.devices, tell)
 
 
 def prepare_fleet(config: Config, out: Path) -> tuple[Build, Board, Fleet]:

@@ -84,9 +84,8 @@ def configured_for_a_model(
         if path is not None:
             ui.detail(f"config: {path}")
             config = load(path, overrides)
-        else:  # a data set must be named, and these verbs read none
-            tables = {"data": {"path": "none.npz"}}
-            config = from_tables(tables, overrides, base=Path.cwd(), source="command line")
+        else:
+            config = from_tables({}, overrides, base=Path.cwd(), source="command line")
         function(ui, config, *args, **kwargs)
 
     return with_config

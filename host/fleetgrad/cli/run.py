@@ -4,35 +4,53 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import click
 
 from fleetgrad.config import Config
+from fleetgrad.fleet import Fleet
 from fleetgrad.report import device_table, round_table
 from fleetgrad.results import RunResult
 from fleetgrad.run import execute
 
-from .bundles import SchemeName, with_scheme
-from .fleets import KINDS, prepare_fleet
+from .bundles import SchemeName, loss_option, with_loss, with_scheme
+from .fleets import FIELD_KINDS, KINDS, prepare_field, prepare_fleet
 from .project import configured
 from .ui import Ui, verb
 from .watch import Watcher
 
 
 @click.command()
-@click.option("--fleet", "kind", type=click.Choice(list(KINDS)), help="Instead of fleet.kind.")
+@click.option(
+    "--fleet",
+    "kind",
+    type=click.Choice([*KINDS, *FIELD_KINDS]),
+    help="Instead of fleet.kind.",
+)
 @click.option("--scheme", type=SchemeName(trains=True), help="Instead of scheme.name.")
+@loss_option
 @verb
 @configured
-def command(ui: Ui, config: Config, kind: str | None, scheme: str | None) -> None:
+def command(
+    ui: Ui, config: Config, *, kind: str | None, scheme: str | None, loss: str | None
+) -> None:
     """Runs federated rounds; the same command after an interruption goes on with the run."""
     if kind is not None:
         config = replace(config, fleet=replace(config.fleet, kind=kind))
     if scheme is not None:
         config = with_scheme(config, scheme)
+    config = with_loss(config, loss)
     out = config.run.dir / "build"
-    made, board, fleet = prepare_fleet(config, out)
-    ui.note(f"{made.image.path.name} for {board.id}, built in {made.seconds:.1f} s")
+    folder: Path
+    fleet: Fleet
+    if config.fleet.kind in FIELD_KINDS:
+        folder, fleet = prepare_field(config, out, ui.note)
+        ui.note(f"looking for {FIELD_KINDS[config.fleet.kind]}")
+    else:
+        made, board, fleet = prepare_fleet(config, out)
+        folder = made.folder
+        ui.note(f"{made.image.path.name} for {board.id}, built in {made.seconds:.1f} s")
     with Watcher(ui) as watcher:
 
         def deliver(result: RunResult) -> None:
@@ -40,4 +58,4 @@ def command(ui: Ui, config: Config, kind: str | None, scheme: str | None) -> Non
             document = result.to_json() | {"resumed": result.resumed, "version": result.version}
             ui.result(document, round_table(result), "", device_table(result))
 
-        execute(config, made.folder, fleet, watcher, deliver=deliver)
+        execute(config, folder, fleet, watcher, deliver=deliver)

@@ -13,6 +13,7 @@ from fleetgrad.device.events import (
     Spoiled,
     Unable,
 )
+from fleetgrad.device.greeting import Greeting, Identity
 from fleetgrad.device.session import DeviceSession, Patience
 from fleetgrad.device.update import Update, read_update
 
@@ -21,6 +22,8 @@ __all__ = [
     "DeviceEvent",
     "DeviceSession",
     "Expected",
+    "Greeting",
+    "Identity",
     "Joined",
     "Lost",
     "Patience",

@@ -1,9 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where devices come from: emulators, native processes, this very process."""
 
-from fleetgrad.fleet.base import Endpoint, Fleet, Placement
+from fleetgrad.fleet.base import Endpoint, FieldFleet, Fleet, Member, Placement
 from fleetgrad.fleet.native import NativeFleet
+from fleetgrad.fleet.panel import Panel, Sighting
 from fleetgrad.fleet.qemu import QemuFleet
+from fleetgrad.fleet.serial import SerialFleet
 from fleetgrad.fleet.virtual import VirtualFleet
 
-__all__ = ["Endpoint", "Fleet", "NativeFleet", "Placement", "QemuFleet", "VirtualFleet"]
+__all__ = [
+    "Endpoint",
+    "FieldFleet",
+    "Fleet",
+    "Member",
+    "NativeFleet",
+    "Panel",
+    "Placement",
+    "QemuFleet",
+    "SerialFleet",
+    "Sighting",
+    "VirtualFleet",
+]

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every fleet can do."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from fleetgrad.device import Identity
 from fleetgrad.link import Link
 
 
@@ -22,6 +25,28 @@ class Placement:
     device: int
     name: str
     image: bytes
+
+
+@dataclass(frozen=True)
+class Member:
+    """A device that was there before the run, with data of its own.
+
+    Attributes:
+        device: Its id.
+        name: Where it was found.
+        train_samples: Samples it trains on.
+        eval_samples: Samples it holds out.
+    """
+
+    device: int
+    name: str
+    train_samples: int
+    eval_samples: int
+
+    @classmethod
+    def of(cls, identity: Identity, name: str) -> Member:
+        """What a device says of itself."""
+        return cls(identity.device, name, identity.train_samples, identity.eval_samples)
 
 
 @dataclass(frozen=True)
@@ -59,3 +84,18 @@ class Fleet(Protocol):
 
     def stop(self) -> None:
         """Ends every device and link; harmless when there are none."""
+
+
+@runtime_checkable
+class FieldFleet(Fleet, Protocol):
+    """Devices that exist whether a run does or not; only their placements' ids and names count."""
+
+    def discover(self, wait_s: float) -> list[Member]:
+        """The devices that answer, by id.
+
+        Args:
+            wait_s: How long to wait for them at most.
+
+        Raises:
+            FleetError: None answers.
+        """

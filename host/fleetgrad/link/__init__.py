@@ -3,7 +3,8 @@
 
 from fleetgrad.link.base import Link
 from fleetgrad.link.pair import socket_pair
+from fleetgrad.link.serial import SerialPort, matching
 from fleetgrad.link.stream import SocketLink
 from fleetgrad.link.tcp import Listener, connect
 
-__all__ = ["Link", "Listener", "SocketLink", "connect", "socket_pair"]
+__all__ = ["Link", "Listener", "SerialPort", "SocketLink", "connect", "matching", "socket_pair"]

@@ -4,6 +4,7 @@
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,10 +12,10 @@ from fleetgrad.config import Config
 from fleetgrad.device import DeviceSession, Expected, Patience
 from fleetgrad.errors import FleetError
 from fleetgrad.federation.state import Stage
-from fleetgrad.fleet import Fleet
+from fleetgrad.fleet import FieldFleet, Fleet
 from fleetgrad.results import Observer, RunResult, RunStarted, SilentObserver
 from fleetgrad.run.conductor import Conductor, Station
-from fleetgrad.run.prepare import Inputs, enter, gather, restore
+from fleetgrad.run.prepare import Inputs, enter, gather, meet, restore
 from fleetgrad.run.recorder import Recorder
 from fleetgrad.run.summary import summarise
 from fleetgrad.store import RunRow, Store, layout_of
@@ -81,8 +82,11 @@ def execute(
     """
     observer = observer or SilentObserver()
     services = services or Services()
-    inputs = gather(config, bundle_dir)
-    with services.open_store(config.run.dir) as store:
+    inputs = gather(config, bundle_dir, field=isinstance(fleet, FieldFleet))
+    with services.open_store(config.run.dir) as store, ExitStack() as stack:
+        stack.callback(fleet.stop)
+        if isinstance(fleet, FieldFleet):
+            inputs = meet(inputs, store, fleet)
         entry = enter(store, inputs, fleet.kind, services.wall())
         run = entry.run
         state = restore(store, inputs, run)
@@ -98,18 +102,16 @@ def execute(
         )
         for warning in entry.warnings:
             observer.notice(warning)
-        for data in inputs.data:
-            if data.empty:
+        for member in inputs.members:
+            if not member.train_samples:
                 observer.notice(
-                    f"device {data.device} ({data.name}) is left out: it has no samples"
+                    f"device {member.device} ({member.name}) is left out: it has no samples"
                 )
         if state.stage is not Stage.FINISHED:
             recorder = Recorder(store, run, services.wall)
-            try:
-                stations = _start(fleet, inputs, run, config.run.dir, services)
-                Conductor(state, stations, recorder, observer, services.clock).conduct()
-            finally:
-                fleet.stop()
+            stations = _start(fleet, inputs, run, config.run.dir, services)
+            Conductor(state, stations, recorder, observer, services.clock).conduct()
+            fleet.stop()
         result = summarise(store, run.run_id, resumed=entry.resumed)
         if deliver is not None:
             deliver(result)

@@ -3,7 +3,6 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from fleetgrad.device import Update, read_update
 from fleetgrad.errors import ConfigError, UsageError
 from fleetgrad.federation.model import Layout, from_vector
 from fleetgrad.federation.state import Plan, Round, Stage, State
-from fleetgrad.fleet import Placement
+from fleetgrad.fleet import FieldFleet, Member, Placement
 from fleetgrad.store import DeviceRow, RunRow, Store, Transaction, layout_of
 
 # A board without a memory of its own counts its restarts on top of the image's boot base: so many
@@ -34,12 +33,15 @@ class Inputs:
     Attributes:
         config: The config.
         bundle: What the devices run.
-        data: Every device's samples, empty devices included.
-        fingerprint: SHA-256, hex, of all that decides what the run computes.
+        members: Every device, those without samples included.
+        data: Their samples; empty where the devices bring their own.
+        fingerprint: SHA-256, hex, of all that decides what the run computes, as far as it is known
+            here.
     """
 
     config: Config
     bundle: Bundle
+    members: tuple[Member, ...]
     data: tuple[DeviceData, ...]
     fingerprint: str
 
@@ -49,8 +51,8 @@ class Inputs:
         config = self.config
         mantissa, exponent = configs.learning_rate(config.train.learning_rate)
         return Plan(
-            roster=tuple(d.device for d in self.data if not d.empty),
-            evaluators=tuple(d.device for d in self.data if not d.empty and len(d.eval_x)),
+            roster=tuple(m.device for m in self._able),
+            evaluators=tuple(m.device for m in self._able if m.eval_samples),
             model_digest=self.bundle.digest[:8],
             rounds=config.rounds.count,
             min_updates=config.rounds.min_updates,
@@ -65,18 +67,24 @@ class Inputs:
             max_steps=config.train.max_steps,
         )
 
+    @property
+    def _able(self) -> list[Member]:
+        return [member for member in self.members if member.train_samples]
+
     def placements(self, starts: int) -> list[Placement]:
         """What the fleet must start; ``starts``: how often the run has been started."""
         boot_base = (starts * _BOOTS_PER_START) & 0xFFFFFFFF
-        return [
-            Placement(d.device, d.name, write_image(d, boot_base=boot_base))
-            for d in self.data
-            if not d.empty
-        ]
+        images = {d.device: write_image(d, boot_base=boot_base) for d in self.data if not d.empty}
+        return [Placement(m.device, m.name, images.get(m.device, b"")) for m in self._able]
 
 
-def gather(config: Config, bundle_dir: Path) -> Inputs:
+def gather(config: Config, bundle_dir: Path, *, field: bool = False) -> Inputs:
     """Reads and checks everything; changes nothing.
+
+    Args:
+        config: What to do.
+        bundle_dir: What code generation made.
+        field: The devices bring their own data: `meet` them next.
 
     Raises:
         FleetgradError: With exit code 2, when anything does not fit.
@@ -95,16 +103,58 @@ def gather(config: Config, bundle_dir: Path) -> Inputs:
             expected=f"at most {bundle.batch}, as the bundle was built for",
             hint="fleetgrad build",
         )
-    data = partition(read(config.data.path), config.data, bundle, devices=config.fleet.devices)
-    inputs = Inputs(config, bundle, data, _fingerprint(config, bundle, data))
-    able = len(inputs.plan.roster)
-    if config.rounds.min_updates > able:
+    if field:
+        return Inputs(config, bundle, (), (), _fingerprint(config, bundle, ()))
+    data = partition(read(config.data_path), config.data, bundle, devices=config.fleet.devices)
+    members = tuple(Member(d.device, d.name, len(d.train_x), len(d.eval_x)) for d in data)
+    return _checked(
+        Inputs(config, bundle, members, data, _fingerprint(config, bundle, data)),
+    )
+
+
+def meet(inputs: Inputs, store: Store, fleet: FieldFleet) -> Inputs:
+    """The devices of a run whose devices bring their own data.
+
+    An interrupted run goes on with the devices that it began with, whoever answers now.
+
+    Args:
+        inputs: As gathered.
+        store: Where an interrupted run would be.
+        fleet: Finds devices.
+
+    Raises:
+        FleetError: No device answers.
+        ConfigError: Too few do.
+    """
+    interrupted = _interrupted(store, inputs)
+    if interrupted:
+        members = [
+            Member(row.device, row.name, row.train_samples, row.eval_samples)
+            for row in store.ledger.devices(interrupted[-1].run_id)
+        ]
+    else:
+        members = fleet.discover(inputs.config.rounds.timeout_s)
+    return _checked(replace(inputs, members=tuple(members)))
+
+
+def _checked(inputs: Inputs) -> Inputs:
+    able, needed = len(inputs.plan.roster), inputs.config.rounds.min_updates
+    if needed > able:
         raise ConfigError(
-            f"rounds.min_updates = {config.rounds.min_updates} can never be reached",
+            f"rounds.min_updates = {needed} can never be reached",
             where="rounds.min_updates",
             expected=f"at most {able}: so many devices have samples to train on",
         )
     return inputs
+
+
+def _interrupted(store: Store, inputs: Inputs) -> list[RunRow]:
+    """Runs with the same inputs whose result nobody has been given."""
+    return [
+        run
+        for run in store.ledger.runs()
+        if run.fingerprint == inputs.fingerprint and run.state != "reported"
+    ]
 
 
 @dataclass(frozen=True)
@@ -132,7 +182,7 @@ def enter(store: Store, inputs: Inputs, fleet: str, now: float) -> Entry:
         now: Seconds since the epoch.
     """
     same = [run for run in store.ledger.runs() if run.fingerprint == inputs.fingerprint]
-    interrupted = [run for run in same if run.state != "reported"]
+    interrupted = _interrupted(store, inputs)
     warnings = () if interrupted else (*_left(store, inputs), *_unfounded(store, inputs))
     with store.ledger.write(now) as transaction:
         store.keep_bundle(transaction, inputs.bundle)
@@ -202,7 +252,6 @@ def _add_run(
     bundle = inputs.bundle
     key = bundle.digest.hex()
     base = _base(store, transaction, inputs, key)
-    labels = bundle.loss == "softmax_cross_entropy"
     run = RunRow(
         run_id=run_id,
         fingerprint=inputs.fingerprint,
@@ -210,27 +259,26 @@ def _add_run(
         base=base,
         fleet=fleet,
         rounds=inputs.config.rounds.count,
-        labels=labels,
-        # 1024 device units: one bit, as nats; or one squared step of the output, in its real units.
-        loss_unit=math.log(2) if labels else bundle.output.scale**2,
+        labels=bundle.has_labels,
+        loss_unit=bundle.loss_unit,
         state="open",
         starts=0,
         config=json.dumps(inputs.config.to_dict(), sort_keys=True),
         at=0.0,
     )
-    transaction.add_run(run, [_device(d) for d in inputs.data])
-    for data in inputs.data:
-        if data.empty:
-            transaction.note("empty", _NO_SAMPLES, run_id=run_id, device=data.device)
+    transaction.add_run(run, [_device(member) for member in inputs.members])
+    for member in inputs.members:
+        if not member.train_samples:
+            transaction.note("empty", _NO_SAMPLES, run_id=run_id, device=member.device)
 
 
-def _device(data: DeviceData) -> DeviceRow:
+def _device(member: Member) -> DeviceRow:
     return DeviceRow(
-        device=data.device,
-        name=data.name,
-        train_samples=len(data.train_x),
-        eval_samples=len(data.eval_x),
-        left_out=_NO_SAMPLES if data.empty else "",
+        device=member.device,
+        name=member.name,
+        train_samples=member.train_samples,
+        eval_samples=member.eval_samples,
+        left_out="" if member.train_samples else _NO_SAMPLES,
         bytes_up=0,
         bytes_down=0,
     )

@@ -141,12 +141,12 @@ def _check_request(bundle_dir: Path, board: Board, app: str, *, sanitize: bool) 
 def _units(bundle_dir: Path, board: Board, app: str, *, sanitize: bool) -> tuple[list[Unit], int]:
     """What to compile, and the hash that the firmware reports of itself."""
     firmware = paths.firmware()
-    port = firmware / "port" / ("virtual" if app == "library" else board.port)
-    roots = [bundle_dir / "model.c", *sorted(port.glob("*.c"))]
+    port = _port_folders(board, app)
+    roots = [bundle_dir / "model.c", *(file for part in port for file in sorted(part.glob("*.c")))]
     if app != "library":
         roots += sorted((firmware / "app" / app).glob("*.c"))
     sources = needed_sources(roots, sorted((firmware / "src").rglob("*.c")))
-    folders = (firmware / "include", bundle_dir.resolve(), port)
+    folders = (firmware / "include", bundle_dir.resolve(), *port, board.folder)
     flags = [*BASE_FLAGS, *board.compiler.flags]
     if app == "library":
         flags += ["-fPIC", "-fvisibility=hidden"]
@@ -155,7 +155,7 @@ def _units(bundle_dir: Path, board: Board, app: str, *, sanitize: bool) -> tuple
     files = {path.resolve() for path in sources}
     for source in sources:
         files.update(headers_of(source, folders))
-    kernels = firmware / "src" / "kernels"
+    hot = {firmware / "src" / part for part in ("kernels", "train")}
     kernel_flags = () if board.hosted else KERNEL_FLAGS
     digest = hashlib.sha256(" ".join((*flags, *kernel_flags)).encode())
     for path in sorted(files, key=lambda path: (path.name, str(path))):
@@ -165,10 +165,22 @@ def _units(bundle_dir: Path, board: Board, app: str, *, sanitize: bool) -> tuple
     units = []
     for source in sources:
         own = [identity] if source.parent.parent.name == "app" else []
-        if kernels in source.parents:
+        if hot.intersection(source.parents):
             own += kernel_flags
         units.append(Unit(source.resolve(), (*flags, *own), folders))
     return units, firmware_hash
+
+
+def _bench_extra(board: Board, app: str) -> int:
+    """The bench has no data image: more room for weights, unless its job lies there."""
+    job = board.qemu.job_address if board.qemu else 0
+    image = range(board.image_address, board.image_address + board.image_bytes)
+    return len(image) if app == "bench" and job not in image else 0
+
+
+def _port_folders(board: Board, app: str) -> tuple[Path, ...]:
+    names = ("virtual",) if app == "library" else board.port
+    return tuple(paths.firmware() / "port" / name for name in names)
 
 
 def _link(
@@ -188,9 +200,8 @@ def _link(
     if sanitize:
         command += SANITIZE_FLAGS
     if not board.hosted:
-        flash = board.image_address + board.image_bytes if app == "bench" else board.flash_bytes
         sizes = {
-            "FG_FLASH_BYTES": flash,  # the bench has no data image: more room for weights
+            "FG_FLASH_BYTES": board.flash_bytes + _bench_extra(board, app),
             "FG_RAM_BYTES": board.ram_bytes,
             "FG_STACK_BYTES": (stack_bytes + 7) // 8 * 8,
             "FG_IMAGE_ADDRESS": board.image_address,
@@ -198,6 +209,7 @@ def _link(
             "FG_JOB_ADDRESS": board.qemu.job_address if board.qemu else 0,
         }
         command += [f"-Wl,--defsym={symbol}={value:#x}" for symbol, value in sizes.items()]
+        command += [f"-L{folder}" for folder in _port_folders(board, app)]  # for INCLUDE
         command += ["-T", str(board.folder / "link.ld")]
     command += [str(obj.path) for obj in objects]
     command += board.compiler.link_flags

@@ -21,7 +21,7 @@ from fleetgrad_codegen.scheme import (
     find_head,
     read_scheme,
 )
-from support.deep_models import DEEP, NONE, Network
+from support.deep_models import DEEP, NONE, RELU6, Network
 
 CE = Loss.SOFTMAX_CROSS_ENTROPY
 SHA = "0" * 64
@@ -73,6 +73,21 @@ def test_sparse_trains_a_share_of_channels_and_no_depthwise_weights() -> None:
         elif op.kind == "CONV_2D":
             whole = program.graph.tensors[op.inputs[1]].shape
             assert trained[op.inputs[1]] == (whole[0] // 2, *whole[1:])
+
+
+def test_a_file_trains_a_share_of_a_depthwise_convolution() -> None:
+    data = model()
+    graph = read_model(data, "m")
+    depthwise = next(op for op in graph.ops if op.kind == "DEPTHWISE_CONV_2D")
+    scheme = read_scheme(file_for(data, f"op = {depthwise.index}\nratio = 0.25"), "f.toml")
+    bundle = generate(data, "m", scheme=scheme, loss=CE)
+    (weights,) = [s for s in bundle.program.segments if s.kind is SegmentKind.WEIGHT]
+    assert weights.shape == (1, 3, 3, 2)
+    places = weights.places[3]
+    kernel = graph.tensors[depthwise.inputs[1]]
+    norms = np.linalg.norm(kernel.data.reshape(-1, 8) * np.array(kernel.quantization.scale), axis=0)
+    assert places is not None
+    assert set(places) == set(np.argsort(-norms)[:2].tolist())
 
 
 def test_last_layers_only_and_no_error_tensor_before_them() -> None:
@@ -148,7 +163,6 @@ def test_a_damaged_file_is_explained(text: str, words: tuple[str, ...]) -> None:
         (("op = 1\nratio = 1",), ("op 1",)),  # a pooling
         (("op = 0\nratio = 1", "op = 0\nratio = 0"), ("twice",)),
         (("op = 0\nratio = 1.5",), ("1.5", "to 1")),
-        (("op = 2\nratio = 0.5",), ("depthwise", "0 (biases only) or 1")),
         (("op = 9\nratio = 0.5",), ("last layer", "0 (biases only) or 1")),
     ],
 )
@@ -185,26 +199,26 @@ def test_more_layers_than_there_are() -> None:
     assert "1 to 7" in caught.value.expected
 
 
-def overlapping() -> bytes:
-    """A pooling whose windows overlap stands in the middle."""
+def clamping() -> bytes:
+    """A pooling with a fused activation stands in the middle."""
     net = Network(np.random.default_rng(3))
     image = net.image(8, 2)
     x = net.conv(image, 4)
     made = net.tensor((1, 6, 6, 4), 0.03, -128)
     net.made.op(
         "MAX_POOL_2D", (x,), (made,), padding=1, strideH=1, strideW=1, filterHeight=3,
-        filterWidth=3,
+        filterWidth=3, fusedActivationFunction=RELU6,
     )  # fmt: skip
     x = net.conv(made, 4)
     return net.softmax(net.dense(net.flat(x), 3, NONE), image)
 
 
 def test_an_operator_that_errors_cannot_pass_is_named_with_what_works() -> None:
-    with pytest.raises(SchemeError, match="overlap") as caught:
-        generate(overlapping(), "m", scheme=Full(), loss=CE)
+    with pytest.raises(SchemeError, match="fused activation") as caught:
+        generate(clamping(), "m", scheme=Full(), loss=CE)
     assert "MAX_POOL_2D" in caught.value.where
     assert "scheme.layers = 2" in caught.value.hint
-    assert generate(overlapping(), "m", scheme=Full(layers=2), loss=CE).program.segments
+    assert generate(clamping(), "m", scheme=Full(layers=2), loss=CE).program.segments
 
 
 def test_errors_that_cannot_pass_any_hidden_layer_lead_to_the_last_one() -> None:
@@ -212,8 +226,8 @@ def test_errors_that_cannot_pass_any_hidden_layer_lead_to_the_last_one() -> None
     image = net.image(4, 2)
     x = net.flat(net.conv(image, 3))
     made = net.tensor(net.shape(x), 1 / 256, -128)
-    net.made.op("LOGISTIC", (x,), (made,))
+    net.made.op("SOFTMAX", (x,), (made,), beta=1.0)
     data = net.softmax(net.dense(made, 3, NONE), image)
-    with pytest.raises(SchemeError, match="cannot pass LOGISTIC") as caught:
+    with pytest.raises(SchemeError, match="cannot pass SOFTMAX") as caught:
         generate(data, "m", scheme=Bias(), loss=CE)
     assert "last-layer" in caught.value.hint

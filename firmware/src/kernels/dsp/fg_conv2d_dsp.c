@@ -6,7 +6,7 @@
 #include "fg_patch_dsp.h"
 #include "fg_scale_dsp.h"
 
-#if FG_DSP
+#if FG_DSP && !FG_MVE
 
 /* What the pixels of a layer share. */
 typedef struct layer {

@@ -7,7 +7,7 @@
 #include "fg_depthwise_dsp.h"
 #include "fg_scale_dsp.h"
 
-#if FG_DSP
+#if FG_DSP && !FG_MVE
 
 /* The image is computed in strips of LANES channels: their filters are spread to int16 once, and
  * the rows that a window reaches lie in a band, four channels to a word, with the border filled in.

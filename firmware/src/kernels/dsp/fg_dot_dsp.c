@@ -3,7 +3,7 @@
 #include "../fg_target.h"
 #include "fg_dsp.h"
 
-#if FG_DSP
+#if FG_DSP && !FG_MVE
 
 /* Adds the products of four values and four weights. */
 static FG_INLINE uint32_t add_quad(uint32_t sum, uint32_t x, uint32_t weights) {

@@ -78,6 +78,49 @@ static FG_INLINE int32_t fg_to_int8(int32_t x) {
     return saturated;
 }
 
+/* a * b / 2^32 rounded down, added to `sum`. */
+static FG_INLINE int32_t fg_upper_mul_add(int32_t a, int32_t b, int32_t sum) {
+    int32_t high;
+    __asm__("smmla %0, %1, %2, %3" : "=r"(high) : "r"(a), "r"(b), "r"(sum));
+    return high;
+}
+
+/* Sums and differences of two pairs of int16, each saturated. */
+static FG_INLINE uint32_t fg_add_pairs(uint32_t a, uint32_t b) {
+    return (uint32_t)__qadd16((int16x2_t)a, (int16x2_t)b);
+}
+
+static FG_INLINE uint32_t fg_subtract_pairs(uint32_t a, uint32_t b) {
+    return (uint32_t)__qsub16((int16x2_t)a, (int16x2_t)b);
+}
+
+/* sums + bytes 0 and 2, bytes 1 and 3, sign-extended; no carry between the halves. */
+static FG_INLINE uint32_t fg_add_even_bytes(uint32_t sums, uint32_t bytes) {
+    uint32_t pair;
+    __asm__("sxtab16 %0, %1, %2" : "=r"(pair) : "r"(sums), "r"(bytes));
+    return pair;
+}
+
+static FG_INLINE uint32_t fg_add_odd_bytes(uint32_t sums, uint32_t bytes) {
+    uint32_t pair;
+    __asm__("sxtab16 %0, %1, %2, ror #8" : "=r"(pair) : "r"(sums), "r"(bytes));
+    return pair;
+}
+
+/* 0 .. 127, from a number that is not negative. */
+static FG_INLINE uint32_t fg_to_7_bits(uint32_t x) {
+    uint32_t saturated;
+    __asm__("usat %0, #7, %1" : "=r"(saturated) : "r"(x));
+    return saturated;
+}
+
+/* 0xFF in each byte where the two differ, else 0. */
+static FG_INLINE uint32_t fg_bytes_that_differ(uint32_t a, uint32_t b) {
+    uint32_t bytes = a ^ b;
+    __asm__("uadd8 %0, %0, %1\n\tsel %0, %1, %2" : "+&r"(bytes) : "r"(0xFFFFFFFFU), "r"(0U));
+    return bytes;
+}
+
 /* Inner loops in assembly, where the compiler takes it and has all registers to give. */
 #if defined(__OPTIMIZE__) && !defined(__clang__)
 #define FG_DSP_LOOPS 1
@@ -152,6 +195,43 @@ static FG_INLINE int32_t fg_double(uint32_t x) {
 
 static FG_INLINE int32_t fg_to_int8(int32_t x) {
     return x < INT8_MIN ? INT8_MIN : x > INT8_MAX ? INT8_MAX : x;
+}
+
+static FG_INLINE int32_t fg_upper_mul_add(int32_t a, int32_t b, int32_t sum) {
+    return (int32_t)((uint32_t)sum + (uint32_t)(((int64_t)a * b) >> 32));
+}
+
+static FG_INLINE int32_t fg_to_int16(int32_t x) {
+    return x < INT16_MIN ? INT16_MIN : x > INT16_MAX ? INT16_MAX : x;
+}
+
+static FG_INLINE uint32_t fg_add_pairs(uint32_t a, uint32_t b) {
+    return fg_pair(fg_to_int16(fg_lower(a) + fg_lower(b)), fg_to_int16(fg_upper(a) + fg_upper(b)));
+}
+
+static FG_INLINE uint32_t fg_subtract_pairs(uint32_t a, uint32_t b) {
+    return fg_pair(fg_to_int16(fg_lower(a) - fg_lower(b)), fg_to_int16(fg_upper(a) - fg_upper(b)));
+}
+
+static FG_INLINE uint32_t fg_add_even_bytes(uint32_t sums, uint32_t bytes) {
+    const uint32_t pair = fg_even_bytes(bytes);
+    return ((sums + pair) & 0xFFFFU) | ((sums >> 16) + (pair >> 16)) << 16;
+}
+
+static FG_INLINE uint32_t fg_add_odd_bytes(uint32_t sums, uint32_t bytes) {
+    return fg_add_even_bytes(sums, bytes >> 8);
+}
+
+static FG_INLINE uint32_t fg_to_7_bits(uint32_t x) {
+    return x > 127U ? 127U : x;
+}
+
+static FG_INLINE uint32_t fg_bytes_that_differ(uint32_t a, uint32_t b) {
+    uint32_t bytes = 0;
+    for (uint32_t byte = 0xFFU; byte != 0U; byte <<= 8) {
+        bytes |= ((a ^ b) & byte) != 0U ? byte : 0U;
+    }
+    return bytes;
 }
 
 #endif

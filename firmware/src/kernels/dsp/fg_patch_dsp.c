@@ -6,7 +6,7 @@
 #include "../fg_target.h"
 #include "fg_patch_dsp.h"
 
-#if FG_DSP
+#if FG_DSP && !FG_MVE
 
 static FG_INLINE uint32_t *put_quad(uint32_t *words, uint32_t bytes) {
     words[0] = fg_even_bytes(bytes);

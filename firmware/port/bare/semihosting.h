@@ -2,7 +2,7 @@
 #ifndef FG_SEMIHOSTING_H
 #define FG_SEMIHOSTING_H
 
-/* Arm semihosting: the debugger or emulator does a bit of I/O for the firmware. Without one of them
+/* Semihosting: the debugger or emulator does a bit of I/O for the firmware. Without one of them
  * the instruction faults, so nothing but the bench firmware uses it. */
 
 #include <stddef.h>

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+
+/* As Arm specifies it; RISC-V took the same operations over. */
+
 #include "semihosting.h"
+
+#include "core.h"
 
 enum {
     SYS_OPEN = 0x01,
@@ -12,31 +17,24 @@ enum {
 
 #define PATH_BYTES 512U
 
-static int32_t call(uint32_t operation, uintptr_t argument) {
-    register uint32_t r0 __asm("r0") = operation;
-    register uintptr_t r1 __asm("r1") = argument;
-    __asm volatile("bkpt 0xAB" : "+r"(r0) : "r"(r1) : "memory");
-    return (int32_t)r0;
-}
-
 int32_t semihosting_create(void) {
     static char path[PATH_BYTES];
     uintptr_t line[2] = {(uintptr_t)path, sizeof path};
-    if (call(SYS_GET_CMDLINE, (uintptr_t)line) != 0) {
+    if (core_semihosting(SYS_GET_CMDLINE, (uintptr_t)line) != 0) {
         return -1;
     }
     const uintptr_t file[3] = {(uintptr_t)path, OPEN_WRITE_BINARY, line[1]};
-    return call(SYS_OPEN, (uintptr_t)file);
+    return core_semihosting(SYS_OPEN, (uintptr_t)file);
 }
 
 uint32_t semihosting_write(int32_t file, const void *bytes, size_t count) {
     const uintptr_t block[3] = {(uintptr_t)file, (uintptr_t)bytes, count};
-    return (uint32_t)call(SYS_WRITE, (uintptr_t)block);
+    return (uint32_t)core_semihosting(SYS_WRITE, (uintptr_t)block);
 }
 
 void semihosting_exit(uint32_t code) {
     const uintptr_t block[2] = {EXIT_APPLICATION, code};
-    (void)call(SYS_EXIT_EXTENDED, (uintptr_t)block);
+    (void)core_semihosting(SYS_EXIT_EXTENDED, (uintptr_t)block);
     for (;;) { /* nothing listens */
     }
 }

@@ -2,8 +2,9 @@
 
 #include "fleetgrad/fg_port.h"
 
+#include "board.h"
+#include "chip.h"
 #include "fleetgrad/fg_image.h"
-#include "mps2.h"
 
 /* Set by the linker script: the flash that the loader fills with the board's data image. The
  * address of the size is the size. */
@@ -14,7 +15,7 @@ extern const uint8_t fg_image_bytes[];
  * at most; whatever does not fit is lost like any damaged frame, and repeated. Power of two. */
 #define RX_RING_BYTES 512U
 
-#define TICKS_PER_MS (MPS2_CLOCK_HZ / 1000U)
+#define TICKS_PER_MS (BOARD_CLOCK_HZ / 1000U)
 
 /* One program runs on a board: the port's own state is the one place that is not the caller's. */
 static struct {
@@ -25,7 +26,7 @@ static struct {
     uint32_t last_ticks;
     uint32_t spare_ticks; /* less than a millisecond */
     uint32_t millis;
-    int refused; /* fg_port_write() met a full transmitter */
+    bool refused; /* fg_port_write() met a full transmitter */
 } port;
 
 #define BOOT_MAGIC 0x464F4F42U
@@ -38,32 +39,14 @@ __attribute__((section(".noinit"))) static struct {
     uint32_t check; /* ~resets */
 } boot;
 
-void UART0_RX_Handler(void);
-void UART0_TX_Handler(void);
-void TIMER1_Handler(void);
-
-void UART0_RX_Handler(void) {
-    MPS2_UART0->interrupt = MPS2_UART_RX_PENDING;
-    while ((MPS2_UART0->state & MPS2_UART_RX_FULL) != 0U) {
-        const uint8_t byte = (uint8_t)MPS2_UART0->data;
-        const uint32_t head = port.head;
-        if (head - port.tail < RX_RING_BYTES) {
-            port.ring[head & (RX_RING_BYTES - 1U)] = byte;
-            port.head = head + 1U;
-        } else {
-            port.lost++;
-        }
+void port_received(uint8_t byte) {
+    const uint32_t head = port.head;
+    if (head - port.tail < RX_RING_BYTES) {
+        port.ring[head & (RX_RING_BYTES - 1U)] = byte;
+        port.head = head + 1U;
+    } else {
+        port.lost++;
     }
-}
-
-/* Both only end the sleep in fg_port_wait(). */
-void UART0_TX_Handler(void) {
-    MPS2_UART0->interrupt = MPS2_UART_TX_PENDING;
-}
-
-void TIMER1_Handler(void) {
-    MPS2_TIMER1->control = 0U;
-    MPS2_TIMER1->interrupt = 1U;
 }
 
 void fg_port_init(void) {
@@ -74,25 +57,15 @@ void fg_port_init(void) {
     boot.resets++;
     boot.check = ~boot.resets;
 
-    /* Free-running: 2^32 ticks are 171 s, and the main loop looks far more often. */
-    MPS2_TIMER0->reload = UINT32_MAX;
-    MPS2_TIMER0->value = UINT32_MAX;
-    MPS2_TIMER0->control = MPS2_TIMER_ENABLE;
-    port.last_ticks = MPS2_TIMER0->value;
-    MPS2_DUAL0->load = UINT32_MAX;
-    MPS2_DUAL0->control = MPS2_DUAL_ENABLE | MPS2_DUAL_BY_256 | MPS2_DUAL_32_BITS;
-
-    MPS2_UART0->divider = MPS2_CLOCK_HZ / 115200U;
-    MPS2_UART0->control =
-        MPS2_UART_TX_ENABLE | MPS2_UART_RX_ENABLE | MPS2_UART_TX_INTERRUPT | MPS2_UART_RX_INTERRUPT;
-    ARM_NVIC_ISER0 =
-        (1U << MPS2_IRQ_UART0_RX) | (1U << MPS2_IRQ_UART0_TX) | (1U << MPS2_IRQ_TIMER1);
+    chip_clock_start();
+    port.last_ticks = chip_clock_now();
+    chip_uart_start();
+    chip_core_start();
 }
 
 uint32_t fg_port_millis(void) {
-    const uint32_t now = MPS2_TIMER0->value;
-    uint32_t elapsed =
-        port.last_ticks - now; /* it counts down; unsigned arithmetic takes the wrap */
+    const uint32_t now = chip_clock_now();
+    uint32_t elapsed = now - port.last_ticks; /* unsigned arithmetic takes the wrap */
     const uint32_t whole = elapsed / TICKS_PER_MS;
     port.last_ticks = now;
     elapsed = elapsed - whole * TICKS_PER_MS + port.spare_ticks;
@@ -105,14 +78,8 @@ uint32_t fg_port_millis(void) {
     return port.millis;
 }
 
-/* The low half from the timer that counts every tick, the high half from the one that counts every
- * 256th: together they last for half a day. */
 uint64_t fg_port_ticks(void) {
-    const uint64_t coarse = (uint64_t)(UINT32_MAX - MPS2_DUAL0->value) << 8;
-    const uint32_t fine = UINT32_MAX - MPS2_TIMER0->value;
-    /* The two differ by a few hundred ticks and whole turns of the fine one. */
-    const uint64_t turns = (coarse - fine + (UINT64_C(1) << 31)) >> 32;
-    return fine + (turns << 32);
+    return chip_clock_ticks();
 }
 
 uint32_t fg_port_boot_count(void) {
@@ -139,8 +106,8 @@ size_t fg_port_read(uint8_t *bytes, size_t capacity) {
 
 size_t fg_port_write(const uint8_t *bytes, size_t count) {
     size_t taken = 0U;
-    while (taken < count && (MPS2_UART0->state & MPS2_UART_TX_FULL) == 0U) {
-        MPS2_UART0->data = bytes[taken++];
+    while (taken < count && chip_uart_takes()) {
+        chip_uart_send(bytes[taken++]);
     }
     port.refused = taken < count;
     return taken;
@@ -153,17 +120,12 @@ void fg_port_wait(uint32_t milliseconds) {
     if (ticks == 0U) {
         return;
     }
-    MPS2_TIMER1->control = 0U;
-    MPS2_TIMER1->reload = ticks;
-    MPS2_TIMER1->value = ticks;
-    MPS2_TIMER1->control = MPS2_TIMER_ENABLE | MPS2_TIMER_INTERRUPT;
-    /* With interrupts masked a pending one still ends WFI, so that none can slip in between the
-     * last look and the sleep. */
-    __asm volatile("cpsid i" ::: "memory");
-    const int writable = port.refused && (MPS2_UART0->state & MPS2_UART_TX_FULL) == 0U;
+    chip_clock_alarm(ticks);
+    chip_core_mask();
+    const bool writable = port.refused && chip_uart_takes();
     if (port.head == port.tail && !writable) {
-        __asm volatile("dsb\n wfi" ::: "memory");
+        chip_core_sleep();
     }
-    __asm volatile("cpsie i" ::: "memory");
-    MPS2_TIMER1->control = 0U;
+    chip_core_unmask();
+    chip_clock_alarm_off();
 }

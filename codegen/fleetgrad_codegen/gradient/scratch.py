@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scratch memory of the kernels that train layers; mirrors ``firmware/src/train/scratch.h``.
+
+The same for every processor, so that a bundle does not depend on it: portable kernels use less.
+"""
+
+from fleetgrad_codegen.ops.window import Axis
+
+_BLOCK_PIXELS = 16
+_LEARN_PIXELS = 256
+_LEARN_COLUMNS = 16
+_WORD = 4
+_LARGEST_SIDE = (1 << 15) - 1
+
+
+def matrix_error_bytes(rows: Axis, columns: Axis, inputs: int, outputs: int) -> int:
+    """Of ``fg_conv2d_error``: sums of a block of pixels, spread errors, spread weights.
+
+    Args:
+        rows: Geometry along the height.
+        columns: Geometry along the width.
+        inputs: Channels of the input.
+        outputs: Channels of the output.
+    """
+    width, out_width = columns.size, columns.output
+    one_by_one = rows.window == columns.window == rows.stride == columns.stride == 1
+    if one_by_one and rows.size * columns.size <= _LARGEST_SIDE:
+        width = out_width = rows.size * columns.size
+    block = min(width, _BLOCK_PIXELS)
+    pairs = -(-outputs // 2)
+    reach = (columns.window - 1) * columns.dilation
+    seen = min((block - 1 + reach) // columns.stride + 1, out_width)
+    sums = block * -(-inputs // 4) * 4
+    return _WORD * (sums + -(-seen // 2) * 2 * pairs + 4 * pairs)
+
+
+def strip_error_bytes(rows: Axis, columns: Axis, inputs: int) -> int:
+    """Of ``fg_depthwise_error``: spread weights of a strip of channels, a ring of their errors.
+
+    Args:
+        rows: Geometry along the height.
+        columns: Geometry along the width.
+        inputs: Channels of the input: a portable kernel sums those of one pixel.
+    """
+    ring = min((rows.window - 1) * rows.dilation // rows.stride + 1, rows.output)
+    words = 2 * rows.window * columns.window + 2 * ring * columns.output
+    return _WORD * max(words, inputs)
+
+
+def learn_bytes(pixels: int, taps: int) -> int:
+    """Of ``fg_conv2d_learn``: spread inputs and errors with their sums, or sums of all taps.
+
+    Args:
+        pixels: Positions of the output.
+        taps: Weights of an output channel.
+    """
+    if pixels > _LEARN_PIXELS:
+        return _WORD * taps
+    pairs = -(-pixels // 2)
+    columns = min(max(_LEARN_PIXELS // pixels // 4 * 4, 4), _LEARN_COLUMNS)
+    return _WORD * max(taps, columns * pairs + 2 * pairs + 2 * columns)

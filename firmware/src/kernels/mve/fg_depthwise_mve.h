@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FG_DEPTHWISE_MVE_H
+#define FG_DEPTHWISE_MVE_H
+
+#include <stdbool.h>
+
+#include "fleetgrad/fg_kernels.h"
+
+/* Whether fg_depthwise_planes() takes the layer: one filter per channel, of 4 taps or more. */
+bool fg_depthwise_has_planes(const fg_depthwise_conv2d_params *params);
+
+/* fg_depthwise_conv2d() of such a layer. */
+void fg_depthwise_planes(const fg_depthwise_conv2d_params *params, const int8_t *weights,
+                         const int32_t *bias, const int8_t *input, int8_t *scratch, int8_t *output);
+
+#endif

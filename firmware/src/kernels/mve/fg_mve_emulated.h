@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FG_MVE_EMULATED_H
+#define FG_MVE_EMULATED_H
+
+/* The vectors of fg_mve.h in plain C, lane by lane, for tests on other machines. Included by it. */
+
+typedef struct fg_bytes {
+    int8_t at[FG_BYTE_LANES];
+} fg_bytes;
+
+typedef struct fg_words {
+    int32_t at[FG_WORD_LANES];
+} fg_words;
+
+#define FG_EACH_BYTE(lane) for (int32_t lane = 0; lane < FG_BYTE_LANES; ++lane)
+#define FG_EACH_WORD(lane) for (int32_t lane = 0; lane < FG_WORD_LANES; ++lane)
+
+static inline fg_bytes fg_load_first(const int8_t *from, int32_t count) {
+    fg_bytes loaded = {{0}};
+    memcpy(loaded.at, from, (size_t)(count < FG_BYTE_LANES ? count : FG_BYTE_LANES));
+    return loaded;
+}
+
+static inline fg_bytes fg_load_bytes(const int8_t *from) {
+    return fg_load_first(from, FG_BYTE_LANES);
+}
+
+static inline fg_bytes fg_load_after(const int8_t *from, int32_t skipped) {
+    fg_bytes loaded = {{0}};
+    memcpy(loaded.at + skipped, from + skipped, (size_t)(FG_BYTE_LANES - skipped));
+    return loaded;
+}
+
+static inline fg_words fg_load_first_words(const int32_t *from, int32_t count) {
+    fg_words loaded = {{0}};
+    memcpy(loaded.at, from, (size_t)count * sizeof *from);
+    return loaded;
+}
+
+static inline fg_words fg_load_words(const int32_t *from) {
+    return fg_load_first_words(from, FG_WORD_LANES);
+}
+
+static inline void fg_store_first_words(int32_t *to, fg_words words, int32_t count) {
+    memcpy(to, words.at, (size_t)count * sizeof *to);
+}
+
+static inline void fg_store_words(int32_t *to, fg_words words) {
+    fg_store_first_words(to, words, FG_WORD_LANES);
+}
+
+static inline fg_words fg_load_first_as_words(const int8_t *from, int32_t count) {
+    fg_words loaded = {{0}};
+    for (int32_t lane = 0; lane < count; ++lane) {
+        loaded.at[lane] = from[lane];
+    }
+    return loaded;
+}
+
+static inline fg_words fg_load_as_words(const int8_t *from) {
+    return fg_load_first_as_words(from, FG_WORD_LANES);
+}
+
+static inline fg_words fg_all_words(int32_t value) {
+    const fg_words all = {{value, value, value, value}};
+    return all;
+}
+
+static inline fg_words fg_word_steps(int32_t step) {
+    const fg_words steps = {{0, step, 2 * step, 3 * step}};
+    return steps;
+}
+
+static inline fg_words fg_add_words(fg_words a, fg_words b) {
+    FG_EACH_WORD(lane) {
+        a.at[lane] = (int32_t)((uint32_t)a.at[lane] + (uint32_t)b.at[lane]);
+    }
+    return a;
+}
+
+static inline fg_words fg_add_word(fg_words a, int32_t b) {
+    return fg_add_words(a, fg_all_words(b));
+}
+
+static inline fg_words fg_subtract_words(fg_words a, fg_words b) {
+    FG_EACH_WORD(lane) {
+        a.at[lane] = (int32_t)((uint32_t)a.at[lane] - (uint32_t)b.at[lane]);
+    }
+    return a;
+}
+
+static inline fg_words fg_min_words(fg_words a, fg_words b) {
+    FG_EACH_WORD(lane) {
+        a.at[lane] = a.at[lane] < b.at[lane] ? a.at[lane] : b.at[lane];
+    }
+    return a;
+}
+
+static inline fg_words fg_max_words(fg_words a, fg_words b) {
+    FG_EACH_WORD(lane) {
+        a.at[lane] = a.at[lane] > b.at[lane] ? a.at[lane] : b.at[lane];
+    }
+    return a;
+}
+
+static inline fg_words fg_high_mul_words(fg_words a, fg_words b) {
+    FG_EACH_WORD(lane) {
+        a.at[lane] = (int32_t)(((int64_t)a.at[lane] * b.at[lane] + (1LL << 30)) >> 31);
+    }
+    return a;
+}
+
+static inline fg_words fg_high_mul_word(fg_words a, int32_t b) {
+    return fg_high_mul_words(a, fg_all_words(b));
+}
+
+static inline fg_words fg_shift_words(fg_words a, fg_words shift) {
+    FG_EACH_WORD(lane) {
+        const int32_t left = shift.at[lane];
+        const int64_t half = left < 0 ? (1LL << -left) >> 1 : 0;
+        a.at[lane] = left < 0 ? (int32_t)((a.at[lane] + half) >> -left)
+                              : (int32_t)((uint32_t)a.at[lane] << left);
+    }
+    return a;
+}
+
+static inline fg_words fg_shift_word(fg_words a, int32_t shift) {
+    return fg_shift_words(a, fg_all_words(shift));
+}
+
+static inline fg_words fg_shift_left_words(fg_words a, int32_t shift) {
+    return fg_shift_word(a, shift);
+}
+
+static inline fg_words fg_both_negative(fg_words a, fg_words b) {
+    FG_EACH_WORD(lane) {
+        a.at[lane] = (a.at[lane] & b.at[lane]) >> 31;
+    }
+    return a;
+}
+
+static inline fg_words fg_negative_words(fg_words a) {
+    return fg_both_negative(a, a);
+}
+
+static inline void fg_scatter_as_bytes(int8_t *to, fg_words distances, fg_words words) {
+    FG_EACH_WORD(lane) {
+        to[distances.at[lane]] = (int8_t)(words.at[lane] & 0xFF);
+    }
+}
+
+static inline void fg_store_first_as_bytes(int8_t *to, fg_words words, int32_t count) {
+    for (int32_t lane = 0; lane < count; ++lane) {
+        to[lane] = (int8_t)(words.at[lane] & 0xFF);
+    }
+}
+
+static inline void fg_store_as_bytes(int8_t *to, fg_words words) {
+    fg_store_first_as_bytes(to, words, FG_WORD_LANES);
+}
+
+static inline int32_t fg_dot_bytes(const int8_t *a, const int8_t *b, int32_t count) {
+    int32_t sum = 0;
+    for (int32_t index = 0; index < count; ++index) {
+        sum += a[index] * b[index];
+    }
+    return sum;
+}
+
+static inline fg_words fg_dot_four(fg_bytes x0, fg_bytes x1, fg_bytes x2, fg_bytes x3, fg_bytes y) {
+    const fg_words sums = {
+        {fg_dot_bytes(x0.at, y.at, FG_BYTE_LANES), fg_dot_bytes(x1.at, y.at, FG_BYTE_LANES),
+         fg_dot_bytes(x2.at, y.at, FG_BYTE_LANES), fg_dot_bytes(x3.at, y.at, FG_BYTE_LANES)}};
+    return sums;
+}
+
+static inline fg_words fg_dot_four_pairs(const int8_t *const x[4], int32_t last, fg_bytes y0,
+                                         fg_bytes y1) {
+    const fg_words first = fg_dot_four(fg_load_bytes(x[0]), fg_load_bytes(x[1]),
+                                       fg_load_bytes(x[2]), fg_load_bytes(x[3]), y0);
+    const fg_words second = fg_dot_four(fg_load_bytes(x[0] + last), fg_load_bytes(x[1] + last),
+                                        fg_load_bytes(x[2] + last), fg_load_bytes(x[3] + last), y1);
+    return fg_add_words(first, second);
+}
+
+static inline fg_words fg_dot_four_long(const int8_t *const x[4], const int8_t *y, int32_t count) {
+    const fg_words sums = {{fg_dot_bytes(x[0], y, count), fg_dot_bytes(x[1], y, count),
+                            fg_dot_bytes(x[2], y, count), fg_dot_bytes(x[3], y, count)}};
+    return sums;
+}
+
+static inline fg_words fg_dot_each(fg_bytes x0, fg_bytes y0, fg_bytes x1, fg_bytes y1, fg_bytes x2,
+                                   fg_bytes y2, fg_bytes x3, fg_bytes y3) {
+    const fg_words sums = {
+        {fg_dot_bytes(x0.at, y0.at, FG_BYTE_LANES), fg_dot_bytes(x1.at, y1.at, FG_BYTE_LANES),
+         fg_dot_bytes(x2.at, y2.at, FG_BYTE_LANES), fg_dot_bytes(x3.at, y3.at, FG_BYTE_LANES)}};
+    return sums;
+}
+
+static inline fg_words fg_dot_each_long(const int8_t *x0, const int8_t *x1, const int8_t *x2,
+                                        const int8_t *x3, const int8_t *y, int32_t chunks) {
+    fg_words sums = {{0}};
+    for (int32_t chunk = 0; chunk < chunks; ++chunk) {
+        const int32_t at = chunk * FG_BYTE_LANES;
+        const int8_t *factors = y + FG_WORD_LANES * at;
+        const fg_words more =
+            fg_dot_each(fg_load_bytes(x0 + at), fg_load_bytes(factors), fg_load_bytes(x1 + at),
+                        fg_load_bytes(factors + FG_BYTE_LANES), fg_load_bytes(x2 + at),
+                        fg_load_bytes(factors + 2 * FG_BYTE_LANES), fg_load_bytes(x3 + at),
+                        fg_load_bytes(factors + 3 * FG_BYTE_LANES));
+        sums = fg_add_words(sums, more);
+    }
+    return sums;
+}
+
+static inline void fg_copy_bytes(int8_t *to, const int8_t *from, int32_t count) {
+    memmove(to, from, (size_t)count);
+}
+
+static inline void fg_fill_bytes(int8_t *to, int8_t value, int32_t count) {
+    memset(to, value, (size_t)count);
+}
+
+#endif
