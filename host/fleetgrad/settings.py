@@ -53,6 +53,16 @@ class FileName:
 
 
 @dataclass(frozen=True)
+class TopicLevel:
+    """A text that may be one level of an MQTT topic."""
+
+    def __call__(self, value: Any) -> str:
+        """What was expected when ``value`` cannot be one, else empty."""
+        good = 0 < len(value.encode()) <= 64 and not set(value) & set("/+#\0")
+        return "" if good else "1 to 64 bytes without / + #"
+
+
+@dataclass(frozen=True)
 class NonEmpty:
     """A path that must be given."""
 

@@ -7,7 +7,7 @@ from copy import copy
 from typing import Protocol
 
 from fleetgrad_codegen.emit.constants import Constants
-from fleetgrad_codegen.ir import Array
+from fleetgrad_codegen.ir import Array, Op
 from fleetgrad_codegen.plan.buffers import Layout, Region
 
 _NOT_PLAIN = re.compile(r"[^ -~]|\?")
@@ -71,6 +71,13 @@ class Body:
     def value(self, tensor: int, ctype: str) -> str:
         """A pointer to a tensor that is computed at run time."""
         return self.address(self._values[tensor], ctype)
+
+    def is_in_place(self, op: Op) -> bool:
+        """Whether an operator's output has the memory of one of its inputs."""
+        made = self._values[op.outputs[0]].name
+        return any(
+            index in self._values and self._values[index].name == made for index in op.inputs
+        )
 
     def variable(self, tensor: int, ctype: str) -> str:
         """A pointer to an operator's state, which keeps its value between runs."""

@@ -39,11 +39,12 @@ def memory_of(bundle: Bundle) -> Memory:
             MemoryBlock(
                 name=placement.buffer.name,
                 offset=placement.offset,
-                size=placement.buffer.size,
-                first=placement.buffer.first,
-                last=placement.buffer.last,
+                size=size,
+                first=first,
+                last=last,
             )
             for placement in layout.placements
+            for first, last, size in placement.buffer.spans
         ),
     )
 
