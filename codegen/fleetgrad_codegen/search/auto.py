@@ -157,7 +157,7 @@ def search(
         space=space,
         limits=limits,
         chosen=chosen,
-        rows=rows_of(space, costs, predictor, chosen.choice),
+        rows=rows_of(space, rates, predictor, chosen.choice),
         before=_mean(trials, None),
         candidates=candidates,
         trials=trials,
@@ -210,12 +210,10 @@ def check_smallest(space: Space, rates: Rates, limits: Limits) -> None:
     )
 
 
-def rows_of(
-    space: Space, costs: CostModel, predictor: Predictor, choice: Choice
-) -> tuple[Row, ...]:
+def rows_of(space: Space, rates: Rates, predictor: Predictor, choice: Choice) -> tuple[Row, ...]:
     """A choice layer by layer."""
     layers = {layer.op: layer for layer in space.layers}
-    whole = costs.cost(choice)
+    whole, _ = planned_cost(space, choice, rates)
     rows = []
     for place, (op, ratio) in enumerate(choice.ratios):
         layer, depth = layers[op], choice.layers - place
@@ -225,7 +223,7 @@ def rows_of(
         rest = choice.with_ratio(op, 0.0) if not layer.always else choice
         if place == 0 and choice.layers > 1:
             rest = Choice(choice.ratios[1:])
-        less = costs.cost(rest)
+        less, _ = planned_cost(space, rest, rates)
         channels = max(1, int(ratio * layer.channels + 0.5)) if ratio else 0
         saves = Cost(
             whole.ram_bytes - less.ram_bytes,

@@ -2,9 +2,10 @@
 """What choices cost, as sums that a search can bound.
 
 RAM is parameters plus what is alive at the worst step of the timeline. What a layer's weights add
-to each step does not depend on what else trains, as long as no two layers read one tensor (else it
-is counted twice); so a few dozen timelines tell the cost of all choices. What the search ends with
-is planned for good all the same: the sums only decide where to look.
+to each step hardly depends on what else trains, so a few dozen timelines tell the cost of all
+choices, to within a few hundredths: an operator that works in place may cease to, and a tensor that
+two layers read is counted twice. The sums decide where to look; what the search ends with is
+planned for good.
 """
 
 from dataclasses import dataclass

@@ -34,7 +34,7 @@ class SpaceLayer:
         op: Its number in the model file.
         name: Of its output.
         kind: Of its operator.
-        channels: Output channels.
+        channels: Output channels; of a new last layer, its classes.
         weights: Elements of its weight tensor.
         ratios: Shares of channels to choose from, ascending, besides none; the last one is all. No
             two of them come to the same number of channels.
@@ -141,11 +141,11 @@ def search_space(
     Raises:
         CodegenError: The file is no such model, or not even its last layer can train.
     """
-    site = find_head(read_model(model, name))
-    layers = tuple(_layer(site, position, ratios, last) for position in layers_of(site))
-    head = Choice(((layers[-1].op, WHOLE),))
-    deployed = _scheme(model, last, head).adapt(model, name)
+    op = find_head(read_model(model, name)).op
+    deployed = _scheme(model, last, Choice(((op.index, WHOLE),))).adapt(model, name)
     _, graph, _ = split_boundary(read_model(deployed, name))
+    site = find_head(graph)
+    layers = tuple(_layer(site, position, ratios, last) for position in layers_of(site))
     for count in range(len(layers), 0, -1):
         space = Space(model, name, loss, last, graph, layers[-count:])
         try:

@@ -16,7 +16,7 @@ from fleetgrad_codegen.search.instructions import KERNELS, Work, instructions, w
 from support.deep_models import DEEP
 
 RATES = {kernel: KernelCost(1.0 + n, 3.0 * n) for n, kernel in enumerate(KERNELS)}
-CHAINS = ("cnn", "separable", "turned", "spectral")
+NAMES = ("cnn", "separable", "turned", "spectral", "residual")
 
 
 @cache
@@ -42,24 +42,16 @@ def some_choices(space: Space, count: int) -> list[Choice]:
     return made
 
 
-@pytest.mark.parametrize("name", CHAINS)
-def test_sums_are_what_the_planner_finds_where_layers_form_a_chain(name: str) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_sums_are_nearly_what_the_planner_finds(name: str) -> None:
+    """Small models, where an operator that ceases to work in place weighs much."""
     space, costs = space_of(name), costs_of(name)
     for choice in some_choices(space, 12):
         said, (planned, plan) = costs.cost(choice), planned_cost(space, choice, RATES)
-        over_bound = plan.layout.arena_bytes - plan.layout.lower_bound_bytes
-        assert 0 <= said.ram_bytes - planned.ram_bytes + over_bound <= 3  # of alignment
+        bound = planned.ram_bytes - plan.layout.arena_bytes + plan.layout.lower_bound_bytes
+        assert bound <= said.ram_bytes <= 1.15 * bound
         assert said.instructions == pytest.approx(planned.instructions, abs=len(choice.ratios))
         assert said.flash_bytes == pytest.approx(planned.flash_bytes, rel=0.15)
-
-
-def test_a_tensor_that_two_layers_read_counts_twice_at_most() -> None:
-    space, costs = space_of("residual"), costs_of("residual")
-    for choice in some_choices(space, 12):
-        said, (planned, plan) = costs.cost(choice), planned_cost(space, choice, RATES)
-        over_bound = plan.layout.arena_bytes - plan.layout.lower_bound_bytes
-        assert said.ram_bytes >= planned.ram_bytes - over_bound
-        assert said.ram_bytes <= 1.3 * planned.ram_bytes
 
 
 def test_ratios_are_those_that_differ_in_channels() -> None:
