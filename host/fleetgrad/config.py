@@ -54,6 +54,7 @@ class SchemeConfig:
     headroom: float = field(default=4.0, metadata={"check": Range(1.0, 16.0)})
     classes: int = field(default=0, metadata={"check": Range(0, 65535)})  # 0: the model's own head
     loss: str = field(default="auto", metadata={"check": Choice(LOSSES)})
+    recompute: bool = False  # cheap activations on the way back, where that lowers the arena
 
 
 @dataclass(frozen=True)

@@ -52,11 +52,22 @@ class Body:
         self._variables = variables
         self._lines: list[str] = []
         self._suffix = ""
+        self._moved: Mapping[str, str] = {}
 
     def part(self, suffix: str) -> "Body":
         """The same body for one of several parts of an operator: constants get a suffix."""
         made = copy(self)
         made._suffix = suffix
+        return made
+
+    def moved(self, names: Mapping[str, str]) -> "Body":
+        """The same body for a step on other memory.
+
+        Args:
+            names: Of regions that take the place of others, by the others' names.
+        """
+        made = copy(self)
+        made._moved = {**self._moved, **names}
         return made
 
     @property
@@ -66,7 +77,8 @@ class Body:
 
     def address(self, region: Region, ctype: str) -> str:
         """A pointer to a region of the arena, as ``ctype *``; say ``const`` in it."""
-        return f"ARENA({ctype}, {self._offset(region.name)}U)"
+        name = self._moved.get(region.name, region.name)
+        return f"ARENA({ctype}, {self._offset(name)}U)"
 
     def value(self, tensor: int, ctype: str) -> str:
         """A pointer to a tensor that is computed at run time."""

@@ -2,7 +2,7 @@
 """An operator of the forward pass that trains, or leaves something for the way back."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -114,6 +114,10 @@ class ForwardStep(Step):
             return None
         pixels = self.graph.tensors[self._op.outputs[0]].size // self._channels
         return Region(f"first channels of op {self._op.index}", pixels * self.layer.channels)
+
+    def alone(self) -> Step:
+        """The operator without mask and routes."""
+        return replace(self, mask=None, routes=None)
 
     def emit(self, body: Body) -> None:
         """Writes the operator, then what it leaves."""

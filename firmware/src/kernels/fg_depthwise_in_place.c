@@ -7,7 +7,7 @@
 #include "fg_target.h"
 #include "fleetgrad/fg_kernels.h"
 
-#if FG_DSP
+#if FG_DSP && !FG_MVE
 #include "dsp/fg_depthwise_dsp.h"
 #endif
 
@@ -68,7 +68,7 @@ static void convolve_strip(strip *of, const int32_t *bias, int8_t *data) {
 void fg_depthwise_conv2d_in_place(const fg_depthwise_conv2d_params *params, const int8_t *weights,
                                   const int32_t *bias, int8_t *scratch, int8_t *data) {
     const fg_window *window = &params->window;
-#if FG_DSP
+#if FG_DSP && !FG_MVE
     if (window->dilation_h == 1) { /* works on a band of its own, too, and reads a row once */
         fg_depthwise_strips(params, weights, bias, data, scratch, data);
         return;

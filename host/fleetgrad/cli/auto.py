@@ -302,6 +302,8 @@ def show(
         page: Gets the report.
     """
     refuse_to_overwrite(output, config.model.path, config.data.path)
+    if config.scheme.recompute:
+        ui.note("the search keeps all activations; the scheme found may then be planned with less")
     result = find_scheme(ui, config, board, asked)
     report = report_of(result, config, board)
     if output is not None:

@@ -63,8 +63,9 @@ def figures_of(bundle: Bundle, scheme: str, problem: BudgetError | None) -> dict
         "flash_bytes": memory.weights_flash_bytes,
         "forward_macs": cost["forward_macs"],
         "backward_macs": cost["backward_macs"],
+        "recompute_macs": cost["recompute_macs"],
         "instructions_estimate": INSTRUCTIONS_PER_MAC
-        * (cost["forward_macs"] + cost["backward_macs"]),
+        * (cost["forward_macs"] + cost["backward_macs"] + cost["recompute_macs"]),
         "fits": problem is None,
         "problem": "" if problem is None else str(problem),
     }
@@ -96,7 +97,7 @@ def table_of(rows: list[dict[str, Any]], board: Board) -> Table:
             f"{row['params_ram_bytes']:,} B",
             f"{row['ram_bytes']:,} B",
             f"{row['flash_bytes']:,} B",
-            f"{row['forward_macs']:,} + {row['backward_macs']:,}",
+            macs_of(row),
             f"~{row['instructions_estimate']:,}",
             fits,
         )
@@ -106,9 +107,18 @@ def table_of(rows: list[dict[str, Any]], board: Board) -> Table:
     return table
 
 
+def macs_of(row: dict[str, Any]) -> str:
+    """Forward and backward, and what is computed again."""
+    again = f" + {row['recompute_macs']:,} again" if row["recompute_macs"] else ""
+    return f"{row['forward_macs']:,} + {row['backward_macs']:,}{again}"
+
+
 @click.command()
 @click.option("--board", "board_id", help="The board; by default the configured one.")
 @click.option("--scheme", type=SchemeName(searches=True), help="Only this scheme.")
+@click.option(
+    "--recompute", is_flag=True, help="Computes cheap activations again instead of keeping them."
+)
 @click.option("--batch", type=click.IntRange(1), help="Samples per update.")
 @click.option(
     "--html",
@@ -130,6 +140,7 @@ def command(
     board_id: str | None,
     scheme: str | None,
     batch: int | None,
+    recompute: bool,
     page: Path | None,
     data: Path | None,
     output: Path | None,
@@ -143,6 +154,8 @@ def command(
     proxy data, and finds those that bring most within the budget.
     """
     board = load_board(paths.boards(), board_id or config.fleet.board)
+    if recompute:
+        config = replace(config, scheme=replace(config.scheme, recompute=True))
     asked = Asked(ram, flash, instructions)
     if (scheme or config.scheme.name) == AUTO:
         config = with_data(config, data)

@@ -156,7 +156,7 @@ static fg_status refresh(const fg_model_state *state) {
 
 const fg_model fg_generated_model = {
     .abi = FG_MODEL_ABI,
-    .digest = {0x46, 0x6c, 0xec, 0x5b, 0x8d, 0x9e, 0x73, 0x13},
+    .digest = {0xc9, 0x8f, 0x2e, 0xb4, 0x99, 0x29, 0xe4, 0xad},
     .arena_bytes = FG_MODEL_ARENA_BYTES,
     .param_bytes = FG_MODEL_PARAM_BYTES,
     .shadow_bytes = FG_MODEL_SHADOW_BYTES,

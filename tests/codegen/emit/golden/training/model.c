@@ -221,7 +221,7 @@ _Static_assert(sizeof initial_params == FG_MODEL_PARAM_BYTES,
 
 const fg_model fg_generated_model = {
     .abi = FG_MODEL_ABI,
-    .digest = {0xe5, 0x34, 0x97, 0xb4, 0x62, 0xd1, 0xef, 0xb5},
+    .digest = {0xba, 0x89, 0x63, 0x94, 0x1b, 0xd1, 0xb7, 0x21},
     .arena_bytes = FG_MODEL_ARENA_BYTES,
     .param_bytes = FG_MODEL_PARAM_BYTES,
     .shadow_bytes = FG_MODEL_SHADOW_BYTES,
