@@ -3,6 +3,7 @@
 
 import difflib
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -72,6 +73,8 @@ class Board:
         image_address: Where the data image lies in flash.
         image_bytes: How large it may be; 0 where it is a file.
         qemu: How to emulate it; None when QEMU cannot.
+        instructions: What its kernels cost, by kind: for a multiply-accumulate, and for a value
+            made; empty where nobody has measured them.
         folder: With ``board.toml`` and, for a chip, ``board.h`` and ``link.ld``.
     """
 
@@ -87,6 +90,7 @@ class Board:
     image_address: int
     image_bytes: int
     qemu: QemuSpec | None
+    instructions: Mapping[str, tuple[float, float]]
     folder: Path
 
     @property
@@ -176,6 +180,17 @@ class _Table:
             raise self.fail(key, "missing or of the wrong type", "a list of strings")
         return tuple(value)
 
+    def pairs(self) -> dict[str, tuple[float, float]]:
+        """All keys of a table whose values are two numbers, 0 or more, each."""
+        made = {}
+        for key in tuple(self._values):
+            value = self._values.pop(key)
+            right = isinstance(value, list) and len(value) == 2
+            if not right or not all(type(n) in {int, float} and 0 <= n < 1e6 for n in value):
+                raise self.fail(key, f"{value!r} has the wrong type", "two numbers, 0 or more")
+            made[key] = (float(value[0]), float(value[1]))
+        return made
+
     def table(self, key: str, *, optional: bool = False) -> "_Table | None":
         self._known.append(key)
         value = self._values.pop(key, None)
@@ -221,6 +236,7 @@ def _read(path: Path) -> Board:
     memory = _required(top, "memory")
     image = top.table("image", optional=True)
     qemu = top.table("qemu", optional=True)
+    instructions = top.table("instructions", optional=True)
     board = Board(
         id=top.take("id", str),
         name=top.take("name", str),
@@ -248,6 +264,7 @@ def _read(path: Path) -> Board:
             job_address=qemu.size("job_address"),
             job_bytes=qemu.size("job_bytes"),
         ),
+        instructions=instructions.pairs() if instructions else {},
         folder=path.parent,
     )
     for table in (top, compiler, memory, image, qemu):
