@@ -3,6 +3,7 @@
 
 import difflib
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -93,6 +94,8 @@ class Board:
         image_bytes: How large it may be; 0 where it is a file.
         qemu: How to emulate it; None when QEMU cannot.
         regions: Memory besides the main one.
+        instructions: What its kernels cost, by kind: for a multiply-accumulate, and for a value
+            made; empty where nobody has measured them.
         folder: With ``board.toml`` and, for a chip, ``board.h`` and ``link.ld``.
     """
 
@@ -108,6 +111,7 @@ class Board:
     image_address: int
     image_bytes: int
     qemu: QemuSpec | None
+    instructions: Mapping[str, tuple[float, float]]
     folder: Path
     regions: tuple[MemoryRegion, ...] = ()
 
@@ -198,6 +202,17 @@ class _Table:
             raise self.fail(key, "missing or of the wrong type", "a list of strings")
         return tuple(value)
 
+    def pairs(self) -> dict[str, tuple[float, float]]:
+        """All keys of a table whose values are two numbers, 0 or more, each."""
+        made = {}
+        for key in tuple(self._values):
+            value = self._values.pop(key)
+            right = isinstance(value, list) and len(value) == 2
+            if not right or not all(type(n) in {int, float} and 0 <= n < 1e6 for n in value):
+                raise self.fail(key, f"{value!r} has the wrong type", "two numbers, 0 or more")
+            made[key] = (float(value[0]), float(value[1]))
+        return made
+
     def table(self, key: str, *, optional: bool = False) -> "_Table | None":
         self._known.append(key)
         value = self._values.pop(key, None)
@@ -251,6 +266,7 @@ def _read(path: Path) -> Board:
     regions = memory.tables("region")
     image = top.table("image", optional=True)
     qemu = top.table("qemu", optional=True)
+    instructions = top.table("instructions", optional=True)
     board = Board(
         id=top.take("id", str),
         name=top.take("name", str),
@@ -278,6 +294,7 @@ def _read(path: Path) -> Board:
             job_address=qemu.size("job_address"),
             job_bytes=qemu.size("job_bytes"),
         ),
+        instructions=instructions.pairs() if instructions else {},
         folder=path.parent,
         regions=tuple(
             MemoryRegion(
