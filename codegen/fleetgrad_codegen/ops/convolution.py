@@ -33,7 +33,7 @@ class ConvolutionOptions:
     activation: Activation
 
 
-_MOST_TILE_TAPS, _LEAST_TILE_PIXELS, _FEW_TAPS = 64, 4, 32
+_MOST_TILE_TAPS, _LEAST_TILE_PIXELS, _MOST_SPREAD = 64, 4, 1024
 """Of ``fg_conv2d_tiles_dsp.c``."""
 _FAR_SHIFT = -20
 """With no more shift than this, an accumulator of 2**30 is scaled to 2**9: beyond any output."""
@@ -211,7 +211,8 @@ def matrix_scratch_bytes(rows: Axis, columns: Axis, depth: int) -> int:
     pixels = rows.output * columns.output
     spread = 4 * taps
     if rows.window * columns.window * depth <= _MOST_TILE_TAPS and pixels >= _LEAST_TILE_PIXELS:
-        spread = taps * (2 * min(16 if taps <= _FEW_TAPS else 8, (pixels + 1) // 2 * 2) + 8)
+        block = min(_MOST_SPREAD // taps, pixels + 1) // 2 * 2
+        spread = taps * (2 * block + 8)
     return spread if direct else spread + taps
 
 

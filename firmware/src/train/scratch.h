@@ -55,8 +55,9 @@ typedef struct fg_learn_layout {
 } fg_learn_layout;
 
 enum {
-    FG_LEARN_PIXELS = 256, /* at most, for inputs to be spread */
-    FG_LEARN_COLUMNS = 16,
+    FG_LEARN_PIXELS = 256,  /* at most, for inputs to be spread */
+    FG_LEARN_INPUTS = 2560, /* of all pixels, spread together */
+    FG_LEARN_COLUMNS = 128,
 };
 
 static inline fg_learn_layout fg_learn_layout_of(const fg_backward *layer) {
@@ -64,13 +65,10 @@ static inline fg_learn_layout fg_learn_layout_of(const fg_backward *layer) {
     if (pixels > FG_LEARN_PIXELS) {
         return (fg_learn_layout){0, 0};
     }
-    const int32_t columns = FG_LEARN_PIXELS / pixels / 4 * 4;
-    return (fg_learn_layout){
-        .pairs = (pixels + 1) / 2,
-        .columns = columns > FG_LEARN_COLUMNS ? FG_LEARN_COLUMNS
-                   : columns < 4              ? 4
-                                              : columns,
-    };
+    const int32_t all = (layer->in_channels + 3) / 4 * 4;
+    const int32_t room = FG_LEARN_INPUTS / pixels / 4 * 4;
+    const int32_t most = room < FG_LEARN_COLUMNS ? room : FG_LEARN_COLUMNS;
+    return (fg_learn_layout){.pairs = (pixels + 1) / 2, .columns = all < most ? all : most};
 }
 
 /* Of fg_depthwise_error(), where every channel has one filter: spread weights of four channels, and

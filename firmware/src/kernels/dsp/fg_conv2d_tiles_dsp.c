@@ -16,9 +16,7 @@
 enum {
     MOST_TAPS = 64,
     LEAST_PIXELS = 4,
-    BLOCK_PIXELS = 8,
-    BLOCK_PIXELS_OF_FEW_TAPS = 16,
-    FEW_TAPS = 32,
+    MOST_SPREAD = 1024, /* taps of all pixels of a block */
 };
 
 typedef struct block {
@@ -85,28 +83,25 @@ static FG_INLINE void usual_outputs(const block *of, int32_t channel, bool whole
         factor[column] = fg_factor_of(params->scale.value[channel + column],
                                       params->scale.shift[channel + column]);
     }
-    const int32_t *const bias = of->bias + channel;
+    const uint32_t *const bias = (const uint32_t *)of->bias + channel;
     int8_t *output = of->output + channel;
     const uint32_t *rows = of->rows;
     for (int32_t left = of->pixels; left > 0; left -= FG_TILE_ROWS) {
-        uint32_t sums0[FG_TILE_COLUMNS];
-        uint32_t sums1[FG_TILE_COLUMNS];
-        memcpy(sums0, bias, sizeof sums0);
-        memcpy(sums1, bias, sizeof sums1);
-        fg_add_tile(sums0, sums1, rows, rows + of->words, of->filter);
-        output[0] = fg_output_of(sums0[0], factor[0], &limits, whole);
-        output[1] = fg_output_of(sums0[1], factor[1], &limits, whole);
-        output[2] = fg_output_of(sums0[2], factor[2], &limits, whole);
-        output[3] = fg_output_of(sums0[3], factor[3], &limits, whole);
+        const uint32_t *const end = rows + of->words;
+        const fg_tile sums = fg_tile_of(bias, rows, end, of->filter);
+        rows = end;
         if (left > 1) {
             int8_t *const next = output + outputs;
-            next[0] = fg_output_of(sums1[0], factor[0], &limits, whole);
-            next[1] = fg_output_of(sums1[1], factor[1], &limits, whole);
-            next[2] = fg_output_of(sums1[2], factor[2], &limits, whole);
-            next[3] = fg_output_of(sums1[3], factor[3], &limits, whole);
+            next[0] = fg_output_of(sums.row1[0], factor[0], &limits, whole);
+            next[1] = fg_output_of(sums.row1[1], factor[1], &limits, whole);
+            next[2] = fg_output_of(sums.row1[2], factor[2], &limits, whole);
+            next[3] = fg_output_of(sums.row1[3], factor[3], &limits, whole);
         }
+        output[0] = fg_output_of(sums.row0[0], factor[0], &limits, whole);
+        output[1] = fg_output_of(sums.row0[1], factor[1], &limits, whole);
+        output[2] = fg_output_of(sums.row0[2], factor[2], &limits, whole);
+        output[3] = fg_output_of(sums.row0[3], factor[3], &limits, whole);
         output += FG_TILE_ROWS * outputs;
-        rows += of->words;
     }
 }
 
@@ -123,19 +118,17 @@ static FG_NOINLINE void any_outputs(const block *of, const int32_t *channels, in
     const fg_conv2d_params *const params = of->params;
     int8_t *output = of->output + channels[0];
     const uint32_t *rows = of->rows;
+    uint32_t begin[FG_TILE_COLUMNS];
+    for (int32_t column = 0; column < FG_TILE_COLUMNS; ++column) {
+        begin[column] = (uint32_t)of->bias[channels[column]];
+    }
     for (int32_t left = of->pixels; left > 0; left -= FG_TILE_ROWS) {
-        uint32_t sums0[FG_TILE_COLUMNS];
-        uint32_t sums1[FG_TILE_COLUMNS];
-        for (int32_t column = 0; column < FG_TILE_COLUMNS; ++column) {
-            sums0[column] = (uint32_t)of->bias[channels[column]];
-            sums1[column] = sums0[column];
-        }
-        fg_add_tile(sums0, sums1, rows, rows + of->words, of->filter);
-        fg_requantize(&params->scale, &params->output, channels[0], count, sums0, output);
+        const fg_tile sums = fg_tile_of(begin, rows, rows + of->words, of->filter);
         if (left > 1) {
-            fg_requantize(&params->scale, &params->output, channels[0], count, sums1,
+            fg_requantize(&params->scale, &params->output, channels[0], count, sums.row1,
                           output + params->out_channels);
         }
+        fg_requantize(&params->scale, &params->output, channels[0], count, sums.row0, output);
         output += FG_TILE_ROWS * params->out_channels;
         rows += of->words;
     }
@@ -168,8 +161,7 @@ void fg_conv2d_tiles(const fg_conv2d_params *params, const int8_t *weights, cons
     const int32_t taps = taps_of(params);
     const int32_t quads = (taps + 3) / 4;
     const int32_t all = window->out_h * window->out_w;
-    const int32_t most =
-        fg_min(taps <= FEW_TAPS ? BLOCK_PIXELS_OF_FEW_TAPS : BLOCK_PIXELS, (all + 1) & ~1);
+    const int32_t most = fg_min(MOST_SPREAD / (4 * quads), all + 1) & ~1;
     block of = {
         .params = params,
         .weights = weights,
