@@ -86,14 +86,19 @@ static void spread_row(const block *of, int32_t row) {
 /* Words of `count` / 2 pairs of output channels, `distance` bytes from one to the next. */
 static FG_NOINLINE uint32_t *spread_pairs(const int8_t *weights, int32_t count, int32_t distance,
                                           int32_t lanes, uint32_t *words) {
-    for (; count >= 2; count -= 2) {
-        if (lanes == FG_TILE_COLUMNS) {
+    if (count < 2) {
+        return words;
+    }
+    const int8_t *const end = weights + (count & ~1) * distance;
+    if (lanes == FG_TILE_COLUMNS) {
+        for (; weights != end; weights += 2 * distance) {
             words = fg_spread_quads(fg_load_quad(weights), fg_load_quad(weights + distance), words);
-        } else {
-            words = fg_spread_quads(fg_load_some(weights, lanes),
-                                    fg_load_some(weights + distance, lanes), words);
         }
-        weights += 2 * distance;
+        return words;
+    }
+    for (; weights != end; weights += 2 * distance) {
+        words = fg_spread_quads(fg_load_some(weights, lanes),
+                                fg_load_some(weights + distance, lanes), words);
     }
     return words;
 }

@@ -267,6 +267,7 @@ static FG_NOINLINE void compute_row(const strip *of, const run *rows, const axis
         }
         index += (uint32_t)inputs;
     }
+    seen.kept = fg_fold_bytes(seen.kept);
     *peaks = seen;
 }
 
