@@ -408,8 +408,8 @@ class HeadTraining:
 
     @property
     def reads(self) -> frozenset[int]:
-        """Nothing: what training needs of the forward pass lies in regions of its own."""
-        return frozenset()
+        """What the layer reads, as its own step does not work in place."""
+        return frozenset(self._site.op.inputs[:1])
 
     def replacements(self, values: Mapping[int, Region]) -> Mapping[int, Step]:
         """The head's own step."""

@@ -107,6 +107,10 @@ class Step(ABC):
     def regions(self) -> tuple[Region, ...]:
         """All arena memory it reads or writes; shared regions are equal, hence have one name."""
 
+    def alone(self) -> "Step":
+        """What makes the step's result, without what it leaves for later besides."""
+        return self
+
     @abstractmethod
     def emit(self, body: Body) -> None:
         """Writes the C of this step.
@@ -181,6 +185,7 @@ class Program:
         values: The region of every tensor computed at run time.
         training: None for a model that only infers.
         variables: What outlives a run.
+        recomputed: Tensors that are computed again after the forward pass; see `recompute`.
     """
 
     graph: Graph
@@ -188,6 +193,7 @@ class Program:
     values: Mapping[int, Region]
     training: Training | None = None
     variables: tuple[Variable, ...] = ()
+    recomputed: tuple[int, ...] = ()
 
     @property
     def segments(self) -> tuple[Segment, ...]:

@@ -119,6 +119,11 @@ class Bundle:
         return log(2) if self.loss.endswith("cross_entropy") else self.output.scale**2
 
     @property
+    def reported_loss_unit(self) -> float:
+        """The same for the mean losses in an update, which count squared errors in quarters."""
+        return self.loss_unit * (256 if self.loss == "squared_error" else 1)
+
+    @property
     def param_bytes(self) -> int:
         """Bytes of the parameter vector."""
         return sum(s.count * s.item_bytes for s in self.segments)

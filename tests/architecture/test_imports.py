@@ -27,13 +27,8 @@ ALLOWED = {
     "bundle": (),
     "data": ("bundle", "config"),
     "store": ("bundle", "federation"),  # what survives: it knows neither devices nor links
-    "fleet": (
-        "boards",
-        "data",
-        "device",
-        "link",
-        "toolchain",
-    ),  # devices that run: it knows no rounds
+    # devices that run: it knows no rounds
+    "fleet": ("boards", "data", "device", "link", "toolchain", "wire"),
     "report": ("results",),
 }
 

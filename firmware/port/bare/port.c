@@ -94,6 +94,9 @@ const uint8_t *fg_port_image(size_t *bytes) {
 }
 
 size_t fg_port_read(uint8_t *bytes, size_t capacity) {
+#if defined(BOARD_POLLS_UART)
+    chip_uart_interrupt();
+#endif
     const uint32_t head = port.head;
     uint32_t tail = port.tail;
     size_t count = 0U;
@@ -120,8 +123,9 @@ void fg_port_wait(uint32_t milliseconds) {
     if (ticks == 0U) {
         return;
     }
-    chip_clock_alarm(ticks);
+    /* Masked before the alarm is set: one that came before the sleep would not end it. */
     chip_core_mask();
+    chip_clock_alarm(ticks);
     const bool writable = port.refused && chip_uart_takes();
     if (port.head == port.tail && !writable) {
         chip_core_sleep();

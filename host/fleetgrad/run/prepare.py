@@ -260,7 +260,7 @@ def _add_run(
         fleet=fleet,
         rounds=inputs.config.rounds.count,
         labels=bundle.has_labels,
-        loss_unit=bundle.loss_unit,
+        loss_unit=bundle.reported_loss_unit,
         state="open",
         starts=0,
         config=json.dumps(inputs.config.to_dict(), sort_keys=True),
