@@ -56,7 +56,7 @@ def learn_bytes(pixels: int, taps: int, inputs: int) -> int:
         taps: Weights of an output channel.
         inputs: Channels of the input.
     """
-    if pixels > _LEARN_PIXELS:
+    if pixels == 1 or pixels > _LEARN_PIXELS:
         return _WORD * taps
     pairs = -(-pixels // 2)
     columns = min(-(-inputs // 4) * 4, _LEARN_INPUTS // pixels // 4 * 4, _LEARN_COLUMNS)

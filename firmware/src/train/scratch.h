@@ -51,7 +51,7 @@ static inline fg_error_layout fg_error_layout_of(const fg_backward *layer) {
  * sums of both. */
 typedef struct fg_learn_layout {
     int32_t pairs;   /* of pixels */
-    int32_t columns; /* input channels at a time, whole tiles; 0: sums of all taps and no more */
+    int32_t columns; /* input channels at a time, whole tiles; 0: only the sums of all taps */
 } fg_learn_layout;
 
 enum {
@@ -62,7 +62,7 @@ enum {
 
 static inline fg_learn_layout fg_learn_layout_of(const fg_backward *layer) {
     const int32_t pixels = layer->window.out_h * layer->window.out_w;
-    if (pixels > FG_LEARN_PIXELS) {
+    if (pixels == 1 || pixels > FG_LEARN_PIXELS) {
         return (fg_learn_layout){0, 0};
     }
     const int32_t all = (layer->in_channels + 3) / 4 * 4;

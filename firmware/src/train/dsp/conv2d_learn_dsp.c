@@ -127,14 +127,37 @@ static void learn_part(const part *of, const fg_learning *learning, int16_t *mas
     }
 }
 
+/* A single pixel needs no sums. */
+static void learn_pixel(const fg_backward *layer, const fg_learning *learning, const int8_t *errors,
+                        const int8_t *input, int32_t *sums, int16_t *masters, int8_t *shadow) {
+    const int32_t inputs = layer->in_channels;
+    const int32_t zero = layer->input_zero;
+    for (int32_t output = 0; output < layer->trained; ++output) {
+        const int32_t error = errors[output];
+        if (error != 0 &&
+            !fg_learn_pixel(learning, output, error, input, zero, inputs, masters, shadow)) {
+            for (int32_t i = 0; i < inputs; ++i) {
+                sums[i] = error * (input[i] - zero);
+            }
+            fg_learn_weights(learning, output, 0, inputs, sums, 1, masters, shadow);
+        }
+        masters += inputs;
+        shadow += inputs;
+    }
+}
+
 bool fg_conv2d_learn_tiles(const fg_backward *layer, const fg_learning *learning,
                            const int8_t *errors, const int8_t *input, int32_t *scratch,
                            int16_t *masters, int8_t *shadow) {
+    const fg_window *const window = &layer->window;
+    if (window->in_h * window->in_w == 1 && window->kernel_h * window->kernel_w == 1) {
+        learn_pixel(layer, learning, errors, input, scratch, masters, shadow);
+        return true;
+    }
     const fg_learn_layout layout = fg_learn_layout_of(layer);
     if (layout.columns == 0) {
         return false;
     }
-    const fg_window *const window = &layer->window;
     part of = {.layer = layer,
                .errors = errors,
                .input = input,

@@ -56,6 +56,50 @@ bool fg_learn_quickly(const fg_learning *learning, int32_t channel, int32_t firs
     return true;
 }
 
+/* An even number of weights along `error` * 2^left. Inputs at their zero point change nothing. */
+static FG_NOINLINE void change_pixel_pairs(const fg_quick_pace *pace, uint32_t word, int32_t error,
+                                           const int8_t *inputs, const int8_t *end, int32_t zero,
+                                           int16_t *masters, int8_t *shadow) {
+    const fg_quick_pace own = *pace;
+    uint32_t first = FG_MIX_FIRST;
+    uint32_t second = FG_MIX_SECOND;
+    FG_OPAQUE(first);
+    FG_OPAQUE(second);
+    for (; inputs != end; inputs += 2) {
+        const int32_t x0 = inputs[0] - zero;
+        const int32_t x1 = inputs[1] - zero;
+        if ((x0 | x1) != 0) {
+            const int32_t change0 = fg_quick_change(&own, (uint32_t)(x0 * error));
+            const int32_t change1 = fg_quick_change(&own, (uint32_t)(x1 * error));
+            fg_change_pair(masters, shadow, change0, change1, fg_mix32_by(word, first, second));
+        }
+        ++word;
+        masters += 2;
+        shadow += 2;
+    }
+}
+
+bool fg_learn_pixel(const fg_learning *learning, int32_t channel, int32_t error,
+                    const int8_t *inputs, int32_t zero, int32_t count, int16_t *masters,
+                    int8_t *shadow) {
+    const fg_scale *const scale = &learning->rates->weight[channel * learning->rates->step];
+    fg_quick_pace pace;
+    if (!fg_quick_pace_of(fg_pace_of(learning, scale, FG_WEIGHT_BITS),
+                          (uint32_t)(error < 0 ? -error : error) * 255U, &pace)) {
+        return false;
+    }
+    const int32_t even = count & ~1;
+    const uint32_t word = fg_row_key(learning->layer_key, (uint32_t)channel);
+    const int32_t shifted = (int32_t)((uint32_t)error << pace.left);
+    change_pixel_pairs(&pace, word, shifted, inputs, inputs + even, zero, masters, shadow);
+    if (even != count) {
+        const int32_t change = fg_quick_change(&pace, (uint32_t)((inputs[even] - zero) * shifted));
+        const uint32_t noise = fg_mix32(word + (uint32_t)even / 2U) & 0xFFFFU;
+        fg_change_weight(masters + even, shadow + even, change + (int32_t)noise);
+    }
+    return true;
+}
+
 /* The sums of a channel's errors would fit 16 bits over so many pixels. */
 #define MOST_PIXELS 256U
 
