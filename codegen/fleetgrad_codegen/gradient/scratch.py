@@ -15,7 +15,7 @@ _LARGEST_SIDE = (1 << 15) - 1
 
 
 def matrix_error_bytes(rows: Axis, columns: Axis, inputs: int, outputs: int) -> int:
-    """Of ``fg_conv2d_error``: sums of a block of pixels, spread errors, spread weights.
+    """Of ``fg_conv2d_error``: sums of pixels, spread errors and weights, listed channels.
 
     Args:
         rows: Geometry along the height.
@@ -32,7 +32,7 @@ def matrix_error_bytes(rows: Axis, columns: Axis, inputs: int, outputs: int) -> 
     reach = (columns.window - 1) * columns.dilation
     seen = min((block - 1 + reach) // columns.stride + 1, out_width)
     sums = block * -(-inputs // 4) * 4
-    return _WORD * (sums + -(-seen // 2) * 2 * pairs + 4 * pairs)
+    return _WORD * (sums + -(-seen // 2) * 2 * pairs + 5 * pairs)
 
 
 def strip_error_bytes(rows: Axis, columns: Axis, inputs: int) -> int:

@@ -42,7 +42,7 @@ class ConvolutionOptions:
     border: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
 
 
-_MOST_TILE_TAPS, _LEAST_TILE_PIXELS, _MOST_SPREAD = 64, 4, 1024
+_MOST_TILE_TAPS, _LEAST_TILE_PIXELS, _MOST_SPREAD = 144, 4, 1024
 """Of ``fg_conv2d_tiles_dsp.c``."""
 _FAR_SHIFT = -20
 """With no more shift than this, an accumulator of 2**30 is scaled to 2**9: beyond any output."""

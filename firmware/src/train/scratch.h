@@ -13,7 +13,8 @@ enum {
     FG_BLOCK_PIXELS = 16, /* of an input row, computed together */
 };
 
-/* Of fg_conv2d_error(): sums of a block, spread errors, spread weights. */
+/* Of fg_conv2d_error(): sums of a block, spread errors, spread weights, listed channels.
+ */
 typedef struct fg_error_layout {
     fg_window window; /* where pixels do not depend on their neighbours, one row of them */
     int32_t block;    /* pixels */

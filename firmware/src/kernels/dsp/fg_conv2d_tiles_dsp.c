@@ -14,7 +14,7 @@
  * worth it where a filter is short, so that few products share what comes before and after them. */
 
 enum {
-    MOST_TAPS = 64,
+    MOST_TAPS = 144,
     LEAST_PIXELS = 4,
     MOST_SPREAD = 1024, /* taps of all pixels of a block */
 };

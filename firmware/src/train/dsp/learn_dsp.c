@@ -5,10 +5,11 @@
 
 #if FG_DSP
 
+/* As much as the largest magnitude, of one bit more; 0: all are 0. */
 static uint32_t largest_of(const int32_t *sums, int32_t count) {
     uint32_t all = 0;
     for (int32_t i = 0; i < count; ++i) {
-        all |= (uint32_t)(sums[i] ^ (sums[i] >> 31));
+        all |= (uint32_t)sums[i] ^ (uint32_t)sums[i] << 1;
     }
     return all;
 }
@@ -34,9 +35,12 @@ static FG_NOINLINE void change_pairs(const fg_quick_pace *pace, uint32_t word, c
 bool fg_learn_quickly(const fg_learning *learning, int32_t channel, int32_t first, int32_t count,
                       const int32_t *sums, int16_t *masters, int8_t *shadow) {
     const fg_scale *const scale = &learning->rates->weight[channel * learning->rates->step];
+    const uint32_t largest = largest_of(sums, count);
+    if (largest == 0U) {
+        return true;
+    }
     fg_quick_pace pace;
-    if (!fg_quick_pace_of(fg_pace_of(learning, scale, FG_WEIGHT_BITS), largest_of(sums, count),
-                          &pace)) {
+    if (!fg_quick_pace_of(fg_pace_of(learning, scale, FG_WEIGHT_BITS), largest, &pace)) {
         return false;
     }
     const uint32_t key = fg_row_key(learning->layer_key, (uint32_t)channel);
@@ -128,6 +132,10 @@ static FG_NOINLINE void sum_four(const int8_t *errors, uint32_t pixels, uint32_t
 static void learn_bias(const fg_learning *learning, uint32_t channel, int32_t sum, int32_t *bias) {
     const fg_scale *const scale = &learning->rates->bias[(int32_t)channel * learning->rates->step];
     fg_quick_pace pace;
+    if (sum == 0) {
+        *bias = fg_clamp32(*bias, FG_BIAS_LIMIT);
+        return;
+    }
     if (!fg_quick_pace_of(fg_pace_of(learning, scale, FG_BIAS_BITS), (uint32_t)(sum ^ (sum >> 31)),
                           &pace)) {
         fg_learn_bias(learning, (int32_t)channel, sum, bias);
