@@ -71,12 +71,15 @@ static FG_NOINLINE void begin_strip(strip *of, const int8_t *weights, const int3
         }
     }
     uint32_t *words = of->filter;
-    for (int32_t copy = 0; copy < 2; ++copy) {
-        const int8_t *row = weights + of->channel;
-        for (int32_t ky = 0; ky < window->kernel_h; ++ky) {
-            words = spread_filter_row(of, row, words);
-            row += window->kernel_w * of->params->in_channels;
-        }
+    const int8_t *row = weights + of->channel;
+    for (int32_t ky = 0; ky < window->kernel_h; ++ky) {
+        words = spread_filter_row(of, row, words);
+        row += window->kernel_w * of->params->in_channels;
+    }
+    const uint32_t *const end = words;
+    for (const uint32_t *copied = of->filter; copied != end; copied += 2) {
+        *words++ = copied[0];
+        *words++ = copied[1];
     }
 }
 
@@ -93,9 +96,15 @@ static void fill_band_row(const strip *of, const int8_t *row, uint32_t *words) {
     }
     const uint32_t *const last = words + inside;
     if (of->count == LANES) {
-        while (words != last) {
+        if ((inside & 1) != 0) {
             *words++ = fg_load_quad(row);
             row += params->in_channels;
+        }
+        while (words != last) {
+            words[0] = fg_load_quad(row);
+            words[1] = fg_load_quad(row + params->in_channels);
+            row += 2 * params->in_channels;
+            words += 2;
         }
     } else {
         while (words != last) {
