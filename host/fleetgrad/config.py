@@ -58,6 +58,15 @@ class SchemeConfig:
 
 
 @dataclass(frozen=True)
+class SearchConfig:
+    """How the scheme "auto" tries schemes out; the rest is [data]'s and [train]'s."""
+
+    samples: int = field(default=600, metadata={"check": Range(0, 2**20)})  # to train on, 0: all
+    heldout: int = field(default=600, metadata={"check": Range(0, 2**20)})  # to score on, 0: all
+    seeds: int = field(default=2, metadata={"check": Range(1, 64)})  # trials of each scheme
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """What a device does in one round."""
 
@@ -111,6 +120,7 @@ class Config:
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
     scheme: SchemeConfig = SchemeConfig()
+    search: SearchConfig = SearchConfig()
     train: TrainConfig = TrainConfig()
     rounds: RoundsConfig = RoundsConfig()
     fleet: FleetConfig = FleetConfig()
@@ -161,6 +171,9 @@ _INCIDENTAL = frozenset(
         ("model", "name"),
         ("data", "path"),
         ("scheme", "file"),  # what it says is in the bundle
+        ("search", "samples"),
+        ("search", "heldout"),
+        ("search", "seeds"),
         ("rounds", "timeout_s"),
         ("rounds", "retries"),
         ("fleet", "kind"),

@@ -12,6 +12,7 @@ from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.forward import short_name
 from fleetgrad_codegen.gradient.arrange import Places
 from fleetgrad_codegen.gradient.float_network import FloatNetwork
+from fleetgrad_codegen.gradient.float_runs import FloatRuns
 from fleetgrad_codegen.gradient.network import Network
 from fleetgrad_codegen.gradient.steps import BackwardStep, TapeSteps, is_head_update
 from fleetgrad_codegen.gradient.tape import Back, Tape, record_tape, weighted_rule
@@ -77,6 +78,11 @@ class DeepTraining:
     def float_network(self) -> FloatNetwork:
         """The same in real numbers."""
         return FloatNetwork(self._site.graph, self._site.position, self._head, self._tape)
+
+    @property
+    def float_runs(self) -> FloatRuns:
+        """The same for many trainings side by side; cross-entropy only."""
+        return FloatRuns(self._site.graph, self._site.position, self._head, self._tape)
 
     @property
     def tape(self) -> Tape:

@@ -57,6 +57,8 @@ void fg_port_init(void) {
     boot.resets++;
     boot.check = ~boot.resets;
 
+    port_clear_regions();
+
     chip_clock_start();
     port.last_ticks = chip_clock_now();
     chip_uart_start();
@@ -124,12 +126,12 @@ void fg_port_wait(uint32_t milliseconds) {
         return;
     }
     /* Masked before the alarm is set: one that came before the sleep would not end it. */
-    chip_core_mask();
+    const uint32_t before = chip_core_mask();
     chip_clock_alarm(ticks);
     const bool writable = port.refused && chip_uart_takes();
     if (port.head == port.tail && !writable) {
         chip_core_sleep();
     }
-    chip_core_unmask();
+    chip_core_unmask(before);
     chip_clock_alarm_off();
 }

@@ -25,26 +25,29 @@ uint32_t chip_clock_now(void) {
     return now;
 }
 
-/* There is no second counter that would tell one turn from two: whoever measures longer than 2^32
- * ticks looks in between. */
+/* Looked at in every turn: the interrupt does when nobody else does. */
 uint64_t chip_clock_ticks(void) {
+    const uint32_t before = chip_core_mask();
     const uint32_t now = chip_clock_now();
     if (now < clock.last) {
         clock.turns++;
     }
     clock.last = now;
-    return ((uint64_t)clock.turns << 32) | now;
+    const uint64_t ticks = ((uint64_t)clock.turns << 32) | now;
+    chip_core_unmask(before);
+    return ticks;
 }
 
 void chip_clock_alarm(uint32_t ticks) {
     compare_with(chip_clock_now() + (ticks < BOARD_LONGEST_SLEEP ? ticks : BOARD_LONGEST_SLEEP));
 }
 
-/* The comparator cannot be turned off, only put as far away as possible. */
+/* Only when the counter turns over. */
 void chip_clock_alarm_off(void) {
-    compare_with(chip_clock_now() - 1U);
+    compare_with(0U);
 }
 
 void chip_clock_interrupt(void) {
+    (void)chip_clock_ticks();
     chip_clock_alarm_off();
 }

@@ -90,17 +90,17 @@ __attribute__((section(".vectors"), used)) void (*const fg_vectors[1])(void) = {
 
 void chip_core_start(void) {
     __asm volatile("wsr.intenable %0\n rsync" : : "a"(TIMER_INTERRUPT));
-    chip_core_unmask();
+    chip_core_unmask(0U);
 }
 
-void chip_core_mask(void) {
+uint32_t chip_core_mask(void) {
     uint32_t before;
     __asm volatile("rsil %0, 1" : "=a"(before) : : "memory");
+    return before;
 }
 
-void chip_core_unmask(void) {
-    uint32_t before;
-    __asm volatile("rsil %0, 0" : "=a"(before) : : "memory");
+void chip_core_unmask(uint32_t before) {
+    __asm volatile("wsr.ps %0\n rsync" : : "a"(before) : "memory");
 }
 
 /* Unmasks and waits in one instruction. */

@@ -40,7 +40,8 @@ bool fg_learn_quickly(const fg_learning *learning, int32_t channel, int32_t firs
         return true;
     }
     fg_quick_pace pace;
-    if (!fg_quick_pace_of(fg_pace_of(learning, scale, FG_WEIGHT_BITS), largest, &pace)) {
+    if (!fg_quick_pace_of(fg_pace_of(learning, scale, learning->rates->growth, FG_WEIGHT_BITS),
+                          largest, &pace)) {
         return false;
     }
     const uint32_t key = fg_row_key(learning->layer_key, (uint32_t)channel);
@@ -88,7 +89,7 @@ bool fg_learn_pixel(const fg_learning *learning, int32_t channel, int32_t error,
                     int8_t *shadow) {
     const fg_scale *const scale = &learning->rates->weight[channel * learning->rates->step];
     fg_quick_pace pace;
-    if (!fg_quick_pace_of(fg_pace_of(learning, scale, FG_WEIGHT_BITS),
+    if (!fg_quick_pace_of(fg_pace_of(learning, scale, learning->rates->growth, FG_WEIGHT_BITS),
                           (uint32_t)(error < 0 ? -error : error) * 255U, &pace)) {
         return false;
     }
@@ -136,8 +137,8 @@ static void learn_bias(const fg_learning *learning, uint32_t channel, int32_t su
         *bias = fg_clamp32(*bias, FG_BIAS_LIMIT);
         return;
     }
-    if (!fg_quick_pace_of(fg_pace_of(learning, scale, FG_BIAS_BITS), (uint32_t)(sum ^ (sum >> 31)),
-                          &pace)) {
+    if (!fg_quick_pace_of(fg_pace_of(learning, scale, -learning->rates->growth, FG_BIAS_BITS),
+                          (uint32_t)(sum ^ (sum >> 31)), &pace)) {
         fg_learn_bias(learning, (int32_t)channel, sum, bias);
         return;
     }
