@@ -41,11 +41,11 @@ def test_larger_batch_needs_more_memory(fleetgrad: Run, digits: Path) -> None:
 def test_board_too_small_is_a_failure_that_names_tensors(
     fleetgrad: Run, digits: Path, checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = checkout / "boards" / "mps2_an386"
+    real = checkout / "boards" / "riscv_virt"
     small = tmp_path / "boards" / "small"
     small.mkdir(parents=True)
     board = (real / "board.toml").read_text()
-    board = board.replace('id = "mps2_an386"', 'id = "small"').replace("0x400000 ", "0x1000 ")
+    board = board.replace('id = "riscv_virt"', 'id = "small"').replace("0x400000 ", "0x2000 ")
     (small / "board.toml").write_text(board)
     for name in ("link.ld", "board.h"):
         (small / name).write_text((real / name).read_text())
