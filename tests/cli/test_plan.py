@@ -94,3 +94,10 @@ def test_recomputing_is_planned_with_its_price(fleetgrad: Run, shared_data: Path
     assert kept["recompute_macs"] == 0
     assert 0 < again["recompute_macs"] < 0.1 * kept["forward_macs"]
     assert again["backward_macs"] == kept["backward_macs"]
+
+
+def test_paging_is_planned(fleetgrad: Run, digits: Path) -> None:
+    kept = fleetgrad("plan", digits, "--scheme", "full", "--json").json
+    paged = fleetgrad("plan", digits, "--scheme", "full", "--page", "--json").json
+    assert paged["ram_bytes"] < kept["ram_bytes"]
+    assert paged["params_ram_bytes"] < kept["params_ram_bytes"]
