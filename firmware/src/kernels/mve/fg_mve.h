@@ -2,7 +2,7 @@
 #ifndef FG_MVE_H
 #define FG_MVE_H
 
-/* Vectors of 128 bits: 16 bytes or 4 words. One function per instruction, or per short sequence of
+/* Vectors of 128 bits: 16 bytes, 8 halves or 4 words. One function per instruction, or per short sequence of
  * them that compilers do not find by themselves; without the instructions, plain C does the same.
  */
 
@@ -12,6 +12,7 @@
 #include "../fg_target.h"
 
 #define FG_BYTE_LANES 16
+#define FG_HALF_LANES 8
 #define FG_WORD_LANES 4
 
 #if defined(__ARM_FEATURE_MVE)
@@ -19,6 +20,7 @@
 #include <arm_mve.h>
 
 typedef int8x16_t fg_bytes;
+typedef int16x8_t fg_halves;
 typedef int32x4_t fg_words;
 
 static FG_INLINE fg_bytes fg_load_bytes(const int8_t *from) {
@@ -307,6 +309,133 @@ static FG_INLINE void fg_fill_bytes(int8_t *to, int8_t value, int32_t count) {
                      : [to] "+r"(to)
                      : [all] "w"(all), [count] "r"(count)
                      : "lr", "memory");
+}
+
+/* `count` bytes, 0 .. 8, sign-extended, then zeros. */
+static FG_INLINE fg_halves fg_load_first_as_halves(const int8_t *from, int32_t count) {
+    return vldrbq_z_s16(from, vctp16q((uint32_t)count));
+}
+
+static FG_INLINE fg_halves fg_load_as_halves(const int8_t *from) {
+    return vldrbq_s16(from);
+}
+
+/* The first `count` halves, 0 .. 8, then zeros. */
+static FG_INLINE fg_halves fg_load_first_halves(const int16_t *from, int32_t count) {
+    return vldrhq_z_s16(from, vctp16q((uint32_t)count));
+}
+
+static FG_INLINE void fg_store_first_halves(int16_t *to, fg_halves halves, int32_t count) {
+    vstrhq_p_s16(to, halves, vctp16q((uint32_t)count));
+}
+
+static FG_INLINE fg_halves fg_all_halves(int16_t value) {
+    return vdupq_n_s16(value);
+}
+
+/* 0, step .. 7 * step. */
+static FG_INLINE fg_halves fg_half_steps(int32_t step) {
+    return vmulq_n_s16(vreinterpretq_s16_u16(vidupq_n_u16(0, 1)), (int16_t)step);
+}
+
+/* a * 2^shift, modulo 2^16; 0 <= shift < 16. */
+static FG_INLINE fg_halves fg_shift_half(fg_halves a, int32_t shift) {
+    return vshlq_r_s16(a, shift);
+}
+
+/* a * b / 2^15 to nearest, ties up; one of the two must not be INT16_MIN. */
+static FG_INLINE fg_halves fg_high_mul_halves(fg_halves a, fg_halves b) {
+    return vqrdmulhq_s16(a, b);
+}
+
+/* The low bytes of all halves, each at its own distance from `to`, below 2^16. */
+static FG_INLINE void fg_scatter_halves_as_bytes(int8_t *to, fg_halves distances,
+                                                 fg_halves halves) {
+    vstrbq_scatter_offset_s16(to, vreinterpretq_u16_s16(distances), halves);
+}
+
+static FG_INLINE fg_words fg_or_words(fg_words a, fg_words b) {
+    return vorrq_s32(a, b);
+}
+
+static FG_INLINE fg_words fg_xor_words(fg_words a, fg_words b) {
+    return veorq_s32(a, b);
+}
+
+static FG_INLINE fg_words fg_min_word(fg_words a, int32_t b) {
+    return vminq_s32(a, vdupq_n_s32(b));
+}
+
+/* |a|, as unsigned numbers. */
+static FG_INLINE fg_words fg_size_words(fg_words a) {
+    return vabsq_s32(a);
+}
+
+/* Unsigned a / 2^shift to nearest, ties up; 0 <= shift < 32. */
+static FG_INLINE fg_words fg_round_size_words(fg_words a, int32_t shift) {
+    return vreinterpretq_s32_u32(vrshlq_n_u32(vreinterpretq_u32_s32(a), -shift));
+}
+
+/* All lanes ORed. */
+static FG_INLINE uint32_t fg_or_across(fg_words a) {
+    return (uint32_t)(vgetq_lane_s32(a, 0) | vgetq_lane_s32(a, 1) | vgetq_lane_s32(a, 2) |
+                      vgetq_lane_s32(a, 3));
+}
+
+/* Lanes of `a` where `seen` is neither of the two values, else 0. */
+static FG_INLINE fg_words fg_keep_between(fg_words a, fg_words seen, int32_t low, int32_t high) {
+    const mve_pred16_t open = vcmpneq_m_n_s32(seen, high, vcmpneq_n_s32(seen, low));
+    return vpselq_s32(a, vdupq_n_s32(0), open);
+}
+
+/* Lanes of `a` whose bit, 0 .. 3, is set, else 0. */
+static FG_INLINE fg_words fg_keep_bits(fg_words a, uint32_t bits) {
+    const mve_pred16_t open = (mve_pred16_t)((bits & 1U) * 0xFU | (bits & 2U) * 0x78U |
+                                             (bits & 4U) * 0x3C0U | (bits & 8U) * 0x1E00U);
+    return vpselq_s32(a, vdupq_n_s32(0), open);
+}
+
+/* One bit per lane: set where it is neither of the two values. */
+static FG_INLINE uint32_t fg_bits_between(fg_bytes a, int8_t low, int8_t high) {
+    return vcmpneq_m_n_s8(a, high, vcmpneq_n_s8(a, low));
+}
+
+/* Four vectors of `count` bytes, 1 or more, with one of halves. */
+static FG_INLINE fg_words fg_dot_four_halves(const int8_t *const x[4], const int16_t *y,
+                                             int32_t count) {
+    fg_words sums;
+    fg_halves factor;
+    fg_halves value0;
+    fg_halves value1;
+    const int8_t *x0 = x[0];
+    const int8_t *x1 = x[1];
+    const int8_t *x2 = x[2];
+    const int8_t *x3 = x[3];
+    int32_t sum0 = 0;
+    int32_t sum1 = 0;
+    int32_t sum2 = 0;
+    int32_t sum3 = 0;
+    __asm__("dlstp.16 lr, %[count]\n"
+            "1:\n\t"
+            "vldrh.16 %q[factor], [%[y]], #16\n\t"
+            "vldrb.s16 %q[value0], [%[x0]], #8\n\t"
+            "vldrb.s16 %q[value1], [%[x1]], #8\n\t"
+            "vmladava.s16 %[sum0], %q[value0], %q[factor]\n\t"
+            "vldrb.s16 %q[value0], [%[x2]], #8\n\t"
+            "vmladava.s16 %[sum1], %q[value1], %q[factor]\n\t"
+            "vldrb.s16 %q[value1], [%[x3]], #8\n\t"
+            "vmladava.s16 %[sum2], %q[value0], %q[factor]\n\t"
+            "vmladava.s16 %[sum3], %q[value1], %q[factor]\n\t"
+            "letp lr, 1b\n\t"
+            "vmov %q[sums][2], %q[sums][0], %[sum0], %[sum2]\n\t"
+            "vmov %q[sums][3], %q[sums][1], %[sum1], %[sum3]"
+            : [sums] "=w"(sums), [factor] "=&w"(factor), [value0] "=&w"(value0),
+              [value1] "=&w"(value1), [sum0] "+Te"(sum0), [sum1] "+Te"(sum1), [sum2] "+Te"(sum2),
+              [sum3] "+Te"(sum3), [x0] "+l"(x0), [x1] "+l"(x1), [x2] "+l"(x2), [x3] "+l"(x3),
+              [y] "+r"(y)
+            : [count] "r"(count)
+            : "lr", "memory");
+    return sums;
 }
 
 #else

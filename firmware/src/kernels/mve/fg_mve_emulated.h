@@ -8,11 +8,16 @@ typedef struct fg_bytes {
     int8_t at[FG_BYTE_LANES];
 } fg_bytes;
 
+typedef struct fg_halves {
+    int16_t at[FG_HALF_LANES];
+} fg_halves;
+
 typedef struct fg_words {
     int32_t at[FG_WORD_LANES];
 } fg_words;
 
 #define FG_EACH_BYTE(lane) for (int32_t lane = 0; lane < FG_BYTE_LANES; ++lane)
+#define FG_EACH_HALF(lane) for (int32_t lane = 0; lane < FG_HALF_LANES; ++lane)
 #define FG_EACH_WORD(lane) for (int32_t lane = 0; lane < FG_WORD_LANES; ++lane)
 
 static inline fg_bytes fg_load_first(const int8_t *from, int32_t count) {
@@ -219,6 +224,135 @@ static inline void fg_copy_bytes(int8_t *to, const int8_t *from, int32_t count) 
 
 static inline void fg_fill_bytes(int8_t *to, int8_t value, int32_t count) {
     memset(to, value, (size_t)count);
+}
+
+static inline fg_halves fg_load_first_as_halves(const int8_t *from, int32_t count) {
+    fg_halves loaded = {{0}};
+    for (int32_t lane = 0; lane < count; ++lane) {
+        loaded.at[lane] = from[lane];
+    }
+    return loaded;
+}
+
+static inline fg_halves fg_load_as_halves(const int8_t *from) {
+    return fg_load_first_as_halves(from, FG_HALF_LANES);
+}
+
+static inline fg_halves fg_load_first_halves(const int16_t *from, int32_t count) {
+    fg_halves loaded = {{0}};
+    memcpy(loaded.at, from, (size_t)count * sizeof *from);
+    return loaded;
+}
+
+static inline void fg_store_first_halves(int16_t *to, fg_halves halves, int32_t count) {
+    memcpy(to, halves.at, (size_t)count * sizeof *to);
+}
+
+static inline fg_halves fg_all_halves(int16_t value) {
+    fg_halves all;
+    FG_EACH_HALF(lane) {
+        all.at[lane] = value;
+    }
+    return all;
+}
+
+static inline fg_halves fg_half_steps(int32_t step) {
+    fg_halves steps;
+    FG_EACH_HALF(lane) {
+        steps.at[lane] = (int16_t)(lane * step);
+    }
+    return steps;
+}
+
+static inline fg_halves fg_shift_half(fg_halves a, int32_t shift) {
+    FG_EACH_HALF(lane) {
+        a.at[lane] = (int16_t)((uint32_t)a.at[lane] << shift);
+    }
+    return a;
+}
+
+static inline fg_halves fg_high_mul_halves(fg_halves a, fg_halves b) {
+    FG_EACH_HALF(lane) {
+        a.at[lane] = (int16_t)((a.at[lane] * b.at[lane] + (1 << 14)) >> 15);
+    }
+    return a;
+}
+
+static inline void fg_scatter_halves_as_bytes(int8_t *to, fg_halves distances, fg_halves halves) {
+    FG_EACH_HALF(lane) {
+        to[(uint16_t)distances.at[lane]] = (int8_t)(halves.at[lane] & 0xFF);
+    }
+}
+
+static inline fg_words fg_or_words(fg_words a, fg_words b) {
+    FG_EACH_WORD(lane) {
+        a.at[lane] |= b.at[lane];
+    }
+    return a;
+}
+
+static inline fg_words fg_xor_words(fg_words a, fg_words b) {
+    FG_EACH_WORD(lane) {
+        a.at[lane] ^= b.at[lane];
+    }
+    return a;
+}
+
+static inline fg_words fg_min_word(fg_words a, int32_t b) {
+    return fg_min_words(a, fg_all_words(b));
+}
+
+static inline fg_words fg_size_words(fg_words a) {
+    FG_EACH_WORD(lane) {
+        a.at[lane] = (int32_t)(a.at[lane] < 0 ? 0U - (uint32_t)a.at[lane] : (uint32_t)a.at[lane]);
+    }
+    return a;
+}
+
+static inline fg_words fg_round_size_words(fg_words a, int32_t shift) {
+    FG_EACH_WORD(lane) {
+        const uint64_t half = (1ULL << shift) >> 1;
+        a.at[lane] = (int32_t)(((uint32_t)a.at[lane] + half) >> shift);
+    }
+    return a;
+}
+
+static inline uint32_t fg_or_across(fg_words a) {
+    return (uint32_t)(a.at[0] | a.at[1] | a.at[2] | a.at[3]);
+}
+
+static inline fg_words fg_keep_between(fg_words a, fg_words seen, int32_t low, int32_t high) {
+    FG_EACH_WORD(lane) {
+        a.at[lane] = seen.at[lane] != low && seen.at[lane] != high ? a.at[lane] : 0;
+    }
+    return a;
+}
+
+static inline fg_words fg_keep_bits(fg_words a, uint32_t bits) {
+    FG_EACH_WORD(lane) {
+        a.at[lane] = (bits >> lane & 1U) != 0U ? a.at[lane] : 0;
+    }
+    return a;
+}
+
+static inline uint32_t fg_bits_between(fg_bytes a, int8_t low, int8_t high) {
+    uint32_t bits = 0;
+    FG_EACH_BYTE(lane) {
+        bits |= (uint32_t)(a.at[lane] != low && a.at[lane] != high) << lane;
+    }
+    return bits;
+}
+
+static inline fg_words fg_dot_four_halves(const int8_t *const x[4], const int16_t *y,
+                                          int32_t count) {
+    fg_words sums = {{0}};
+    for (int32_t index = 0; index < count; ++index) {
+        FG_EACH_WORD(lane) {
+            sums.at[lane] =
+                (int32_t)((uint32_t)sums.at[lane] + (uint32_t)(x[lane][index] * y[index]));
+        }
+    }
+    return sums;
 }
 
 #endif
