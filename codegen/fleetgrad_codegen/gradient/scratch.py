@@ -37,14 +37,19 @@ def matrix_error_bytes(rows: Axis, columns: Axis, inputs: int, outputs: int) -> 
 def strip_error_bytes(rows: Axis, columns: Axis, inputs: int) -> int:
     """Of ``fg_depthwise_error``: spread weights of a strip of channels, a ring of their errors.
 
+    With vectors: a plane of errors for each of four channels, and their filters.
+
     Args:
         rows: Geometry along the height.
         columns: Geometry along the width.
         inputs: Channels of the input: a portable kernel sums those of one pixel.
     """
     ring = min((rows.window - 1) * rows.dilation // rows.stride + 1, rows.output)
-    words = 2 * rows.window * columns.window + 2 * ring * columns.output
-    return _WORD * max(words, inputs)
+    taps = rows.window * columns.window
+    words = 2 * taps + 2 * ring * columns.output
+    plane = rows.window * (columns.size + columns.window - 1) + rows.size
+    planes = 2 * plane + 16 * -(-taps // 8)
+    return _WORD * max(words, planes, inputs)
 
 
 def learn_bytes(pixels: int, taps: int) -> int:

@@ -89,4 +89,21 @@ static inline fg_strip_layout fg_strip_layout_of(const fg_backward *layer) {
     };
 }
 
+/* The same with vectors: a plane for each of four channels, and their filters. */
+typedef struct fg_plane_layout {
+    int32_t columns; /* that windows see from the output's side */
+    int32_t pitch;   /* halves from a plane to the next one */
+    int32_t chunks;  /* vectors of a filter */
+} fg_plane_layout;
+
+static inline fg_plane_layout fg_plane_layout_of(const fg_backward *layer) {
+    const fg_window *const window = &layer->window;
+    const int32_t columns = window->in_w + window->kernel_w - 1;
+    return (fg_plane_layout){
+        .columns = columns,
+        .pitch = window->kernel_h * columns + window->in_h,
+        .chunks = (window->kernel_h * window->kernel_w + 7) / 8,
+    };
+}
+
 #endif

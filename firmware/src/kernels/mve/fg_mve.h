@@ -438,6 +438,53 @@ static FG_INLINE fg_words fg_dot_four_halves(const int8_t *const x[4], const int
     return sums;
 }
 
+static FG_INLINE fg_words fg_multiply_words(fg_words a, fg_words b) {
+    return vmulq_s32(a, b);
+}
+
+/* The low halves of all words, each at its own distance from `to`, in bytes. */
+static FG_INLINE void fg_scatter_as_halves(int16_t *to, fg_words distances, fg_words words) {
+    vstrhq_scatter_offset_s32(to, vreinterpretq_u32_s32(distances), words);
+}
+
+/* Four inner products of 8 * chunks halves each, 1 chunk or more; the second factors lie chunk by
+ * chunk, the four of them one after the other. */
+static FG_INLINE fg_words fg_dot_each_halves(const int16_t *x0, const int16_t *x1,
+                                             const int16_t *x2, const int16_t *x3,
+                                             const int16_t *y, int32_t chunks) {
+    fg_words sums;
+    fg_halves value;
+    fg_halves factor;
+    int32_t sum0 = 0;
+    int32_t sum1 = 0;
+    int32_t sum2 = 0;
+    int32_t sum3 = 0;
+    __asm__("dls lr, %[chunks]\n"
+            "1:\n\t"
+            "vldrh.16 %q[value], [%[x0]], #16\n\t"
+            "vldrh.16 %q[factor], [%[y]]\n\t"
+            "vmladava.s16 %[sum0], %q[value], %q[factor]\n\t"
+            "vldrh.16 %q[value], [%[x1]], #16\n\t"
+            "vldrh.16 %q[factor], [%[y], #16]\n\t"
+            "vmladava.s16 %[sum1], %q[value], %q[factor]\n\t"
+            "vldrh.16 %q[value], [%[x2]], #16\n\t"
+            "vldrh.16 %q[factor], [%[y], #32]\n\t"
+            "vmladava.s16 %[sum2], %q[value], %q[factor]\n\t"
+            "vldrh.16 %q[value], [%[x3]], #16\n\t"
+            "vldrh.16 %q[factor], [%[y], #48]\n\t"
+            "vmladava.s16 %[sum3], %q[value], %q[factor]\n\t"
+            "add %[y], #64\n\t"
+            "le lr, 1b\n\t"
+            "vmov %q[sums][2], %q[sums][0], %[sum0], %[sum2]\n\t"
+            "vmov %q[sums][3], %q[sums][1], %[sum1], %[sum3]"
+            : [sums] "=w"(sums), [factor] "=&w"(factor), [value] "=&w"(value), [sum0] "+Te"(sum0),
+              [sum1] "+Te"(sum1), [sum2] "+Te"(sum2), [sum3] "+Te"(sum3), [x0] "+r"(x0),
+              [x1] "+r"(x1), [x2] "+r"(x2), [x3] "+r"(x3), [y] "+r"(y)
+            : [chunks] "r"(chunks)
+            : "lr", "cc", "memory");
+    return sums;
+}
+
 #else
 
 #include "fg_mve_emulated.h"

@@ -355,4 +355,32 @@ static inline fg_words fg_dot_four_halves(const int8_t *const x[4], const int16_
     return sums;
 }
 
+static inline fg_words fg_multiply_words(fg_words a, fg_words b) {
+    FG_EACH_WORD(lane) {
+        a.at[lane] = (int32_t)((uint32_t)a.at[lane] * (uint32_t)b.at[lane]);
+    }
+    return a;
+}
+
+static inline void fg_scatter_as_halves(int16_t *to, fg_words distances, fg_words words) {
+    FG_EACH_WORD(lane) {
+        to[distances.at[lane] / 2] = (int16_t)words.at[lane];
+    }
+}
+
+static inline fg_words fg_dot_each_halves(const int16_t *x0, const int16_t *x1, const int16_t *x2,
+                                          const int16_t *x3, const int16_t *y, int32_t chunks) {
+    const int16_t *const x[FG_WORD_LANES] = {x0, x1, x2, x3};
+    fg_words sums = {{0}};
+    for (int32_t index = 0; index < chunks * FG_HALF_LANES; ++index) {
+        const int16_t *factors =
+            y + index / FG_HALF_LANES * FG_WORD_LANES * FG_HALF_LANES + index % FG_HALF_LANES;
+        FG_EACH_WORD(lane) {
+            const int32_t product = x[lane][index] * factors[lane * FG_HALF_LANES];
+            sums.at[lane] = (int32_t)((uint32_t)sums.at[lane] + (uint32_t)product);
+        }
+    }
+    return sums;
+}
+
 #endif
