@@ -9,6 +9,7 @@ from fleetgrad_codegen.ops.window import Axis
 _BLOCK_PIXELS = 16
 _LEARN_PIXELS = 256
 _LEARN_COLUMNS = 16
+_LINE_PIXELS = 128
 _WORD = 4
 _LARGEST_SIDE = (1 << 15) - 1
 
@@ -55,12 +56,15 @@ def strip_error_bytes(rows: Axis, columns: Axis, inputs: int) -> int:
 def learn_bytes(pixels: int, taps: int) -> int:
     """Of ``fg_conv2d_learn``: spread inputs and errors with their sums, or sums of all taps.
 
+    With vectors: sums of a tile of 8 x 8 channels, and their inputs and errors at some pixels.
+
     Args:
         pixels: Positions of the output.
         taps: Weights of an output channel.
     """
-    if pixels > _LEARN_PIXELS:
-        return _WORD * taps
     pairs = -(-pixels // 2)
+    tile = 64 + 4 * min(2 * pairs, _LINE_PIXELS)
+    if pixels > _LEARN_PIXELS:
+        return _WORD * max(taps, tile)
     columns = min(max(_LEARN_PIXELS // pixels // 4 * 4, 4), _LEARN_COLUMNS)
-    return _WORD * max(taps, columns * pairs + 2 * pairs + 2 * columns)
+    return _WORD * max(taps, tile, columns * pairs + 2 * pairs + 2 * columns)

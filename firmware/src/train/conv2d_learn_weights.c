@@ -5,7 +5,9 @@
 #include "learn.h"
 #include "window.h"
 
-#if FG_DSP && !FG_MVE
+#if !FG_MVE
+
+#if FG_DSP
 #include "dsp/conv2d_learn_dsp.h"
 #endif
 
@@ -34,7 +36,7 @@ static void add_window(const fg_backward *layer, int32_t row, int32_t column, in
 void fg_conv2d_learn_weights(const fg_backward *layer, const fg_learning *learning,
                              const int8_t *errors, const int8_t *input, int32_t *scratch,
                              int16_t *masters, int8_t *shadow) {
-#if FG_DSP && !FG_MVE
+#if FG_DSP
     if (fg_conv2d_learn_tiles(layer, learning, errors, input, scratch, masters, shadow)) {
         return;
     }
@@ -58,3 +60,5 @@ void fg_conv2d_learn_weights(const fg_backward *layer, const fg_learning *learni
         shadow += taps;
     }
 }
+
+#endif

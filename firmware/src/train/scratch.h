@@ -57,6 +57,7 @@ typedef struct fg_learn_layout {
 enum {
     FG_LEARN_PIXELS = 256, /* at most, for inputs to be spread */
     FG_LEARN_COLUMNS = 16,
+    FG_LINE_PIXELS = 128, /* turned at a time, with vectors */
 };
 
 static inline fg_learn_layout fg_learn_layout_of(const fg_backward *layer) {

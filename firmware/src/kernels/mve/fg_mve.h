@@ -485,6 +485,73 @@ static FG_INLINE fg_words fg_dot_each_halves(const int16_t *x0, const int16_t *x
     return sums;
 }
 
+/* Neighbours: the words 0, 2, 4, 6 and the words 1, 3, 5, 7. */
+typedef struct fg_word_pair {
+    fg_words even, odd;
+} fg_word_pair;
+
+static FG_INLINE fg_word_pair fg_load_word_pairs(const int32_t *from) {
+    const int32x4x2_t both = vld2q_s32(from);
+    const fg_word_pair pair = {both.val[0], both.val[1]};
+    return pair;
+}
+
+/* The largest magnitude in both. */
+static FG_INLINE uint32_t fg_largest_size(fg_words a, fg_words b) {
+    return vmaxavq_s32(vmaxavq_s32(0U, a), b);
+}
+
+/* a * b / 2^32, rounded down. */
+static FG_INLINE fg_words fg_upper_mul_word(fg_words a, int32_t b) {
+    return vmulhq_s32(a, vdupq_n_s32(b));
+}
+
+/* fg_mix32() with its two factors. */
+static FG_INLINE fg_words fg_mix_words(fg_words a, uint32_t first, uint32_t second) {
+    uint32x4_t x = vreinterpretq_u32_s32(a);
+    x = veorq_u32(x, vshrq_n_u32(x, 16));
+    x = vmulq_n_u32(x, first);
+    x = veorq_u32(x, vshrq_n_u32(x, 15));
+    x = vmulq_n_u32(x, second);
+    x = veorq_u32(x, vshrq_n_u32(x, 16));
+    return vreinterpretq_s32_u32(x);
+}
+
+/* The low halves of all words, the high ones, as unsigned numbers. */
+static FG_INLINE fg_words fg_lower_sizes(fg_words a) {
+    return vreinterpretq_s32_u32(vmovlbq_u16(vreinterpretq_u16_s32(a)));
+}
+
+static FG_INLINE fg_words fg_upper_sizes(fg_words a) {
+    return vreinterpretq_s32_u32(vmovltq_u16(vreinterpretq_u16_s32(a)));
+}
+
+/* (a + b) / 2^16, rounded down. */
+static FG_INLINE fg_words fg_change_of(fg_words a, fg_words b) {
+    return vshrq_n_s32(vaddq_s32(a, b), 16);
+}
+
+static FG_INLINE fg_halves fg_load_halves(const int16_t *from) {
+    return vldrhq_s16(from);
+}
+
+static FG_INLINE void fg_store_halves(int16_t *to, fg_halves halves) {
+    vstrhq_s16(to, halves);
+}
+
+/* Subtracts from neighbours, within +-limit. */
+static FG_INLINE fg_halves fg_subtract_pairs_from(fg_halves a, fg_word_pair b, int32_t limit) {
+    const fg_words even = vsubq_s32(vmovlbq_s16(a), b.even);
+    const fg_words odd = vsubq_s32(vmovltq_s16(a), b.odd);
+    const fg_halves both = vqmovntq_s32(vqmovnbq_s32(a, even), odd);
+    return vmaxq_s16(vminq_s16(both, vdupq_n_s16((int16_t)limit)), vdupq_n_s16((int16_t)-limit));
+}
+
+/* (a + 128) / 256, rounded down, of all halves. */
+static FG_INLINE void fg_store_rounded_upper_bytes(int8_t *to, fg_halves a) {
+    vstrbq_s16(to, vrshrq_n_s16(a, 8));
+}
+
 #else
 
 #include "fg_mve_emulated.h"

@@ -383,4 +383,86 @@ static inline fg_words fg_dot_each_halves(const int16_t *x0, const int16_t *x1, 
     return sums;
 }
 
+typedef struct fg_word_pair {
+    fg_words even, odd;
+} fg_word_pair;
+
+static inline fg_word_pair fg_load_word_pairs(const int32_t *from) {
+    const fg_word_pair pair = {{{from[0], from[2], from[4], from[6]}},
+                               {{from[1], from[3], from[5], from[7]}}};
+    return pair;
+}
+
+static inline uint32_t fg_largest_size(fg_words a, fg_words b) {
+    uint32_t most = 0;
+    FG_EACH_WORD(lane) {
+        const uint32_t first = (uint32_t)fg_size_words(a).at[lane];
+        const uint32_t second = (uint32_t)fg_size_words(b).at[lane];
+        most = first > most ? first : most;
+        most = second > most ? second : most;
+    }
+    return most;
+}
+
+static inline fg_words fg_upper_mul_word(fg_words a, int32_t b) {
+    FG_EACH_WORD(lane) {
+        a.at[lane] = (int32_t)((int64_t)a.at[lane] * b >> 32);
+    }
+    return a;
+}
+
+static inline fg_words fg_mix_words(fg_words a, uint32_t first, uint32_t second) {
+    FG_EACH_WORD(lane) {
+        uint32_t x = (uint32_t)a.at[lane];
+        x = (x ^ x >> 16) * first;
+        x = (x ^ x >> 15) * second;
+        a.at[lane] = (int32_t)(x ^ x >> 16);
+    }
+    return a;
+}
+
+static inline fg_words fg_lower_sizes(fg_words a) {
+    FG_EACH_WORD(lane) {
+        a.at[lane] &= 0xFFFF;
+    }
+    return a;
+}
+
+static inline fg_words fg_upper_sizes(fg_words a) {
+    FG_EACH_WORD(lane) {
+        a.at[lane] = (int32_t)((uint32_t)a.at[lane] >> 16);
+    }
+    return a;
+}
+
+static inline fg_words fg_change_of(fg_words a, fg_words b) {
+    FG_EACH_WORD(lane) {
+        a.at[lane] = (a.at[lane] + b.at[lane]) >> 16;
+    }
+    return a;
+}
+
+static inline fg_halves fg_load_halves(const int16_t *from) {
+    return fg_load_first_halves(from, FG_HALF_LANES);
+}
+
+static inline void fg_store_halves(int16_t *to, fg_halves halves) {
+    fg_store_first_halves(to, halves, FG_HALF_LANES);
+}
+
+static inline fg_halves fg_subtract_pairs_from(fg_halves a, fg_word_pair b, int32_t limit) {
+    FG_EACH_HALF(lane) {
+        const int32_t less = (lane % 2 == 0 ? b.even : b.odd).at[lane / 2];
+        const int32_t made = a.at[lane] - less;
+        a.at[lane] = (int16_t)(made > limit ? limit : made < -limit ? -limit : made);
+    }
+    return a;
+}
+
+static inline void fg_store_rounded_upper_bytes(int8_t *to, fg_halves a) {
+    FG_EACH_HALF(lane) {
+        to[lane] = (int8_t)((a.at[lane] + 128) >> 8);
+    }
+}
+
 #endif

@@ -79,7 +79,15 @@ static void spread_row(const block *of, int32_t row) {
 static FG_NOINLINE int8_t *turn_rows(const int8_t *weights, int32_t count, int32_t distance,
                                      int32_t lanes, int32_t line, int8_t *to) {
     const fg_halves distances = fg_half_steps(line);
-    if (lanes == TILE) {
+    if ((TILE - 1) * line > UINT16_MAX) {
+        for (; count > 0; --count) {
+            for (int32_t lane = 0; lane < lanes; ++lane) {
+                to[lane * line] = weights[lane];
+            }
+            weights += distance;
+            ++to;
+        }
+    } else if (lanes == TILE) {
         for (; count > 0; --count) {
             fg_scatter_halves_as_bytes(to++, distances, fg_load_as_halves(weights));
             weights += distance;
