@@ -45,15 +45,23 @@ static FG_NOINLINE void begin_strip(strip *of, const int8_t *weights, const int3
     fg_store_words(of->shift, fg_load_first_as_words(scale->shift + of->channel, count));
     fg_fill_bytes(of->filters, 0, of->chunks * CHUNK_BYTES);
     const fg_words distances = fg_word_steps(FG_BYTE_LANES);
+    const int32_t row = window->kernel_w * channels;
+    int8_t *to = of->filters;
+    int32_t room = FG_BYTE_LANES; /* in the vectors of this chunk */
     weights += of->channel;
-    for (int32_t ky = 0; ky < window->kernel_h; ++ky) {
-        int32_t tap = ky;
-        for (int32_t kx = window->kernel_w; kx > 0; --kx) {
-            int8_t *to = of->filters + (tap / FG_BYTE_LANES) * CHUNK_BYTES + tap % FG_BYTE_LANES;
-            fg_scatter_as_bytes(to, distances, fg_load_first_as_words(weights, count));
-            weights += channels;
-            tap += window->kernel_h;
+    for (int32_t kx = window->kernel_w; kx > 0; --kx) {
+        const int8_t *from = weights;
+        for (int32_t ky = window->kernel_h; ky > 0; --ky) {
+            const fg_words some =
+                count == LANES ? fg_load_as_words(from) : fg_load_first_as_words(from, count);
+            fg_scatter_as_bytes(to++, distances, some);
+            from += row;
+            if (--room == 0) {
+                to += CHUNK_BYTES - FG_BYTE_LANES;
+                room = FG_BYTE_LANES;
+            }
         }
+        weights += channels;
     }
 }
 
@@ -215,7 +223,7 @@ void fg_depthwise_planes(const fg_depthwise_conv2d_params *params, const int8_t 
     const int32_t taps = window->kernel_h * window->kernel_w;
     strip of;
     of.params = params;
-    of.finish = fg_finish_of(&params->scale, &params->output);
+    of.finish = fg_finish_of(&params->scale, &params->output, params->in_channels);
     of.columns = (window->out_w - 1) * window->stride_w + window->kernel_w;
     of.chunks = (taps + FG_BYTE_LANES - 1) / FG_BYTE_LANES;
     of.room = (FG_BYTE_LANES * taps - of.chunks * CHUNK_BYTES) / LANES;

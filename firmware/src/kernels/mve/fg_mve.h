@@ -6,6 +6,7 @@
  * them that compilers do not find by themselves; without the instructions, plain C does the same.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -35,6 +36,25 @@ static FG_INLINE fg_bytes fg_load_first(const int8_t *from, int32_t count) {
 /* 16 bytes, the first `skipped` of them as zeros; none of these is read. */
 static FG_INLINE fg_bytes fg_load_after(const int8_t *from, int32_t skipped) {
     return vldrbq_z_s8(from, (mve_pred16_t)~vctp8q((uint32_t)skipped));
+}
+
+static FG_INLINE bool fg_all_negative(const int8_t *values, int32_t count) {
+    int8_t most = -1;
+    for (; count > 0; count -= FG_BYTE_LANES) {
+        const mve_pred16_t some = vctp8q((uint32_t)count);
+        most = vmaxvq_p_s8(most, vldrbq_z_s8(values, some), some);
+        values += FG_BYTE_LANES;
+    }
+    return most < 0;
+}
+
+/* sum + all bytes from `from` on. */
+static FG_INLINE int32_t fg_add_bytes(int32_t sum, const int8_t *from, int32_t count) {
+    for (; count > 0; count -= FG_BYTE_LANES) {
+        sum = vaddvaq_s8(sum, vldrbq_z_s8(from, vctp8q((uint32_t)count)));
+        from += FG_BYTE_LANES;
+    }
+    return sum;
 }
 
 static FG_INLINE fg_words fg_load_words(const int32_t *from) {

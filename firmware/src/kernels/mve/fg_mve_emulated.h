@@ -36,6 +36,22 @@ static inline fg_bytes fg_load_after(const int8_t *from, int32_t skipped) {
     return loaded;
 }
 
+static inline bool fg_all_negative(const int8_t *values, int32_t count) {
+    for (int32_t index = 0; index < count; ++index) {
+        if (values[index] >= 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static inline int32_t fg_add_bytes(int32_t sum, const int8_t *from, int32_t count) {
+    for (int32_t index = 0; index < count; ++index) {
+        sum += from[index];
+    }
+    return sum;
+}
+
 static inline fg_words fg_load_first_words(const int32_t *from, int32_t count) {
     fg_words loaded = {{0}};
     memcpy(loaded.at, from, (size_t)count * sizeof *from);

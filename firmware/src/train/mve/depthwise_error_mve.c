@@ -24,6 +24,7 @@ typedef struct strip {
     fg_plane_layout layout;
     int16_t *planes;
     int16_t *filters; /* [chunks][LANES][8], zeros at the end */
+    fg_words factor;  /* of the errors */
 } strip;
 
 static int32_t weight_at(const strip *of, int32_t tap, int32_t lane) {
@@ -34,18 +35,8 @@ static int32_t weight_at(const strip *of, int32_t tap, int32_t lane) {
                              : of->weights->frozen[tap * frozen + channel - trained];
 }
 
-/* The weights of all lanes at a tap. */
-static FG_INLINE fg_words weights_at(const strip *of, int32_t tap) {
-    const int32_t trained = of->layer->trained;
-    const int32_t frozen = of->layer->out_channels - trained;
-    if (of->channel >= trained) {
-        const int8_t *from = of->weights->frozen + tap * frozen + of->channel - trained;
-        return fg_load_first_as_words(from, of->count);
-    }
-    if (of->channel + of->count <= trained) {
-        const int8_t *from = of->weights->trained + tap * trained + of->channel;
-        return fg_load_first_as_words(from, of->count);
-    }
+/* The weights of all lanes at a tap, where some lanes train and others do not. */
+static FG_NOINLINE fg_words weights_at(const strip *of, int32_t tap) {
     int32_t some[LANES] = {0, 0, 0, 0};
     for (int32_t lane = 0; lane < of->count; ++lane) {
         some[lane] = weight_at(of, tap, lane);
@@ -53,22 +44,42 @@ static FG_INLINE fg_words weights_at(const strip *of, int32_t tap) {
     return fg_load_words(some);
 }
 
-static FG_NOINLINE void begin_strip(const strip *of) {
-    const fg_window *const window = &of->layer->window;
+/* Turns the filters of the lanes by half a turn; sets what fill_row() needs. */
+static FG_NOINLINE void begin_strip(strip *of) {
+    const fg_backward *const layer = of->layer;
+    const fg_window *const window = &layer->window;
     const int32_t bytes = of->layout.chunks * LANES * FG_HALF_LANES * (int32_t)sizeof(int16_t);
     const fg_words distances = fg_word_steps(FG_HALF_LANES * (int32_t)sizeof(int16_t));
+    const int32_t trained = layer->trained;
+    const bool learns = of->channel < trained;
+    const bool mixed = learns && of->channel + of->count > trained;
+    const int32_t channels = learns ? trained : layer->out_channels - trained;
+    const int8_t *first = learns ? of->weights->trained + of->channel
+                                 : of->weights->frozen + of->channel - trained;
+    const int32_t row = window->kernel_w * channels;
+    int16_t *to = of->filters;
+    int32_t room = FG_HALF_LANES; /* in the vectors of this chunk */
     fg_fill_bytes((int8_t *)of->filters, 0, bytes);
-    int32_t place = 0; /* among a plane's halves */
     for (int32_t kx = window->kernel_w - 1; kx >= 0; --kx) {
-        int32_t tap = window->kernel_h * window->kernel_w - window->kernel_w + kx;
+        int32_t tap = (window->kernel_h - 1) * window->kernel_w + kx;
+        const int8_t *from = first + tap * channels;
         for (int32_t ky = window->kernel_h; ky > 0; --ky) {
-            int16_t *to =
-                of->filters + place / FG_HALF_LANES * LANES * FG_HALF_LANES + place % FG_HALF_LANES;
-            fg_scatter_as_halves(to, distances, weights_at(of, tap));
+            const fg_words some =
+                mixed ? weights_at(of, tap) : fg_load_first_as_words(from, of->count);
+            fg_scatter_as_halves(to++, distances, some);
+            from -= row;
             tap -= window->kernel_w;
-            ++place;
+            if (--room == 0) {
+                to += (LANES - 1) * FG_HALF_LANES;
+                room = FG_HALF_LANES;
+            }
         }
     }
+    int32_t factors[LANES] = {0, 0, 0, 0};
+    for (int32_t lane = 0; lane < of->count; ++lane) {
+        factors[lane] = layer->ratio.value[(of->channel + lane) * layer->ratio.step];
+    }
+    of->factor = fg_load_words(factors);
 }
 
 static FG_INLINE void put_zeros(int16_t *to, int32_t step, fg_words distances, int32_t count) {
@@ -100,11 +111,7 @@ static FG_NOINLINE void fill_row(const strip *of, int32_t y, int16_t *to) {
     if (!any) {
         return;
     }
-    int32_t factors[LANES] = {0, 0, 0, 0};
-    for (int32_t lane = 0; lane < of->count; ++lane) {
-        factors[lane] = ratio->value[(of->channel + lane) * ratio->step];
-    }
-    const fg_words factor = fg_load_words(factors);
+    const fg_words factor = of->factor;
     const int32_t shift = -ratio->shift;
     const int32_t channels = layer->out_channels;
     const int8_t *error = of->errors + row * window->out_w * channels + of->channel;
