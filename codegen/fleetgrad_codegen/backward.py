@@ -222,17 +222,25 @@ class LossStep(_HeadStep):
         gradient = body.address(self.memory.gradient, "int16_t")
         output = body.value(graph.outputs[0], "const int8_t")
         count = self.site.output.size
-        labelled = self.head.loss is Loss.SOFTMAX_CROSS_ENTROPY
         body.comment(f"{self.name}: {self.head.loss.value}")
-        if labelled:
-            loss = f"fg_loss_cross_entropy({head}, target->label, {acc}, {gradient})"
+        body.line(f"metrics->loss = {self._call(head, f'{acc}, {gradient}')};")
+        if self.head.classes and count == 1:
+            body.line(f"metrics->predicted = *{output} >= 0 ? 1U : 0U;")  # 1/2 is 0
         else:
-            zero = self.head.output_zero_point
-            loss = f"fg_loss_squared_error({head}, target->values, {zero}, {acc}, {gradient})"
-        body.line(f"metrics->loss = {loss};")
-        body.line(f"metrics->predicted = fg_argmax({output}, {count}U);")
-        correct = "metrics->predicted == target->label" if labelled else "false"
+            body.line(f"metrics->predicted = fg_argmax({output}, {count}U);")
+        correct = "metrics->predicted == target->label" if self.head.classes else "false"
         body.line(f"metrics->correct = {correct};")
+
+    def _call(self, head: str, sums: str) -> str:
+        if self.head.loss is Loss.SOFTMAX_CROSS_ENTROPY:
+            return f"fg_loss_cross_entropy({head}, target->label, {sums})"
+        if self.head.loss is Loss.BINARY_CROSS_ENTROPY:
+            values = "NULL" if self.head.classes else "target->values"
+            return f"fg_loss_binary_cross_entropy({head}, target->label, {values}, {sums})"
+        if self.head.logistic:
+            return f"fg_loss_squared_error_of_chances({head}, target->values, {sums})"
+        zero = self.head.output_zero_point
+        return f"fg_loss_squared_error({head}, target->values, {zero}, {sums})"
 
 
 class KeepStep(_HeadStep):
@@ -380,13 +388,13 @@ class HeadTraining:
 
     @property
     def classes(self) -> int:
-        """Outputs, for cross-entropy."""
-        return self._head.outputs if self.loss is Loss.SOFTMAX_CROSS_ENTROPY else 0
+        """As many as there are labels."""
+        return self._head.classes
 
     @property
     def target_bytes(self) -> int:
-        """One int8 per output of the model, for squared error."""
-        return self._head.loss_outputs if self.loss is Loss.SQUARED_ERROR else 0
+        """One int8 per output of the model, where targets are vectors."""
+        return self._head.target_bytes
 
     @property
     def backward_macs(self) -> int:
@@ -400,8 +408,8 @@ class HeadTraining:
 
     @property
     def reads(self) -> frozenset[int]:
-        """Nothing: what training needs of the forward pass lies in regions of its own."""
-        return frozenset()
+        """What the layer reads, as its own step does not work in place."""
+        return frozenset(self._site.op.inputs[:1])
 
     def replacements(self, values: Mapping[int, Region]) -> Mapping[int, Step]:
         """The head's own step."""

@@ -25,6 +25,7 @@ from fleetgrad_codegen.ops.boundary import split_boundary
 from fleetgrad_codegen.persistent import persistent_bytes
 from fleetgrad_codegen.plan import Budget, MemoryPlan, check_budget, place
 from fleetgrad_codegen.program import Loss, Program, Training
+from fleetgrad_codegen.recompute import recompute
 
 
 class Scheme(Protocol):
@@ -93,6 +94,7 @@ def generate(
     scheme: Scheme | None = None,
     loss: Loss = Loss.NONE,
     batch: int = 1,
+    recomputing: bool = False,
     board_budget: Budget | None = None,
 ) -> Bundle:
     """Generates everything for one model.
@@ -103,6 +105,7 @@ def generate(
         scheme: What trains; None for inference only.
         loss: What training minimises; ``Loss.NONE`` without a scheme.
         batch: Most samples between two updates.
+        recomputing: Whether cheap activations are computed again where that lowers the peak.
         board_budget: Memory that the board has left for the model; None for no limit.
 
     Returns:
@@ -111,7 +114,9 @@ def generate(
     Raises:
         CodegenError: The model, the scheme or the budget does not allow it.
     """
-    deployed, source, program = prepare(model, name, scheme=scheme, loss=loss, batch=batch)
+    deployed, source, program = prepare(
+        model, name, scheme=scheme, loss=loss, batch=batch, recomputing=recomputing
+    )
     plan, text = plan_program(program)
     if board_budget is not None:
         check_budget(plan, board_budget)
@@ -136,6 +141,7 @@ def prepare(
     scheme: Scheme | None = None,
     loss: Loss = Loss.NONE,
     batch: int = 1,
+    recomputing: bool = False,
 ) -> tuple[bytes, Graph, Program]:
     """The first half of `generate`: what is to be done, before memory is planned.
 
@@ -151,7 +157,7 @@ def prepare(
     _check_ends(graph)
     training = None if scheme is None else scheme.prepare(graph, loss, batch)
     program = build_program(graph if training is None else training.graph, training)
-    return deployed, source, program
+    return deployed, source, recompute(program) if recomputing else program
 
 
 def plan_program(program: Program) -> tuple[MemoryPlan, ModelSource]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.ir import Graph, Op
 from fleetgrad_codegen.ops import REGISTRY
+from fleetgrad_codegen.ops.base import Operator
 from fleetgrad_codegen.persistent import place_variables
 from fleetgrad_codegen.plan import Region
 from fleetgrad_codegen.program import Entry, Program, Step, Training
@@ -43,18 +44,17 @@ def assign_regions(graph: Graph, preserved: Collection[int] = ()) -> Mapping[int
         preserved: Tensors that something behind the forward pass reads.
 
     Returns:
-        A region per tensor index; constants have none.
+        A region per tensor index; constants have none. Tensors that share memory have regions of
+        one name, each of its own size.
     """
     group = {index: index for index in graph.inputs}
     for position, op in enumerate(graph.ops):
         for index in op.outputs:
             group[index] = _leader(graph, position, op, group, preserved)
-    sizes: dict[int, int] = {}
-    for index, leader in group.items():
-        sizes[leader] = max(sizes.get(leader, 0), graph.tensors[index].nbytes)
-    names = _unique_names(graph, sizes)
-    regions = {leader: Region(names[leader], nbytes) for leader, nbytes in sizes.items()}
-    return {index: regions[leader] for index, leader in group.items()}
+    names = _unique_names(graph, set(group.values()))
+    return {
+        index: Region(names[leader], graph.tensors[index].nbytes) for index, leader in group.items()
+    }
 
 
 def _leader(
@@ -67,9 +67,9 @@ def _leader(
         return group[op.inputs[0]]
     still_read = {index for later in graph.ops[position + 1 :] for index in later.inputs}
     still_read |= {*preserved, *graph.outputs}
-    for place in operator.in_place:
+    for place in operator.reuses(graph, op):
         index = op.inputs[place]
-        if index not in group or graph.tensors[index].nbytes != graph.tensors[output].nbytes:
+        if index not in group:
             continue
         sharing = {other for other, leader in group.items() if leader == group[index]}
         if not sharing & still_read:
@@ -112,7 +112,7 @@ class OperatorStep(Step):
         """The step for the operator at a position of ``graph.ops``."""
         op = graph.ops[position]
         used = [values[index] for index in (*op.inputs, *op.outputs) if index in values]
-        scratch = REGISTRY[op.kind].scratch(graph, op)
+        scratch = scratch_of(REGISTRY[op.kind], graph, op, values)
         regions = tuple(dict.fromkeys(used if scratch is None else (*used, scratch)))
         return cls(graph, op, step_name(graph, position), regions)
 
@@ -125,6 +125,15 @@ class OperatorStep(Step):
         """Writes the operator's own code."""
         comment_operator(self.graph, self.op, self.name, body)
         REGISTRY[self.op.kind].emit(self.graph, self.op, body)
+
+
+def scratch_of(
+    operator: Operator, graph: Graph, op: Op, values: Mapping[int, Region]
+) -> Region | None:
+    """Working memory of an operator, where its tensors lie as ``values`` says."""
+    made = values[op.outputs[0]].name
+    in_place = any(index in values and values[index].name == made for index in op.inputs)
+    return operator.scratch_in_place(graph, op) if in_place else operator.scratch(graph, op)
 
 
 def step_name(graph: Graph, position: int) -> str:

@@ -40,6 +40,7 @@ class Loss(StrEnum):
     NONE = "none"
     SOFTMAX_CROSS_ENTROPY = "softmax_cross_entropy"
     SQUARED_ERROR = "squared_error"
+    BINARY_CROSS_ENTROPY = "binary_cross_entropy"
 
 
 class SegmentKind(StrEnum):
@@ -105,6 +106,10 @@ class Step(ABC):
     @abstractmethod
     def regions(self) -> tuple[Region, ...]:
         """All arena memory it reads or writes; shared regions are equal, hence have one name."""
+
+    def alone(self) -> "Step":
+        """What makes the step's result, without what it leaves for later besides."""
+        return self
 
     @abstractmethod
     def emit(self, body: Body) -> None:
@@ -180,6 +185,7 @@ class Program:
         values: The region of every tensor computed at run time.
         training: None for a model that only infers.
         variables: What outlives a run.
+        recomputed: Tensors that are computed again after the forward pass; see `recompute`.
     """
 
     graph: Graph
@@ -187,6 +193,7 @@ class Program:
     values: Mapping[int, Region]
     training: Training | None = None
     variables: tuple[Variable, ...] = ()
+    recomputed: tuple[int, ...] = ()
 
     @property
     def segments(self) -> tuple[Segment, ...]:

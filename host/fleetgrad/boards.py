@@ -11,7 +11,7 @@ from fleetgrad.errors import BoardError
 
 FILE_NAME = "board.toml"
 CHIP_FILES = ("link.ld", "board.h")
-FAMILIES = ("arm-none-eabi", "host")
+FAMILIES = ("arm-none-eabi", "riscv64-unknown-elf", "xtensa-lx106-elf", "host")
 
 _T = TypeVar("_T", str, int)
 
@@ -21,7 +21,7 @@ class CompilerSpec:
     """How to compile for a board.
 
     Attributes:
-        family: ``arm-none-eabi`` or ``host``.
+        family: Prefix of the cross compiler's programs, or ``host``.
         flags: For the compiler, after the flags that every build has.
         link_flags: For the linker's call of the compiler.
         exception_frame_bytes: What the core pushes on the stack when an interrupt comes; 0 where
@@ -41,6 +41,7 @@ class QemuSpec:
     Attributes:
         program: Its executable.
         machine: Its name of the board.
+        options: What else it must be told.
         timer_hz: Rate of the clock that the bench firmware reads.
         job_address: Where the bench firmware finds its job.
         job_bytes: How large a job may be.
@@ -48,6 +49,7 @@ class QemuSpec:
 
     program: str
     machine: str
+    options: tuple[str, ...]
     timer_hz: int
     job_address: int
     job_bytes: int
@@ -165,8 +167,10 @@ class _Table:
             raise self.fail(key, f"{value} is out of range", "0 to 2^32-1")
         return value
 
-    def words(self, key: str) -> tuple[str, ...]:
+    def words(self, key: str, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
         self._known.append(key)
+        if default is not None and key not in self._values:
+            return default
         value = self._values.pop(key, None)
         if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
             raise self.fail(key, "missing or of the wrong type", "a list of strings")
@@ -239,6 +243,7 @@ def _read(path: Path) -> Board:
         else QemuSpec(
             program=qemu.take("program", str),
             machine=qemu.take("machine", str),
+            options=qemu.words("options", ()),
             timer_hz=qemu.size("timer_hz"),
             job_address=qemu.size("job_address"),
             job_bytes=qemu.size("job_bytes"),

@@ -6,7 +6,7 @@ The manifest is the only thing that code generation tells the host.
 
 import json
 from dataclasses import dataclass
-from math import prod
+from math import log, prod
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,7 @@ class Bundle:
         input: What a sample must become.
         output: What the model gives.
         classes: Outputs, or classes of the head.
-        loss: ``softmax_cross_entropy``, ``squared_error`` or ``none``.
+        loss: ``softmax_cross_entropy``, ``binary_cross_entropy``, ``squared_error`` or ``none``.
         target_kind: ``label`` or ``vector``.
         target_bytes: Bytes of one target.
         batch: Most rows of one training step.
@@ -107,6 +107,21 @@ class Bundle:
     initial_params: bytes
     manifest: bytes
     model: bytes
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether samples have a class, which is right or wrong."""
+        return self.target_kind == "label"
+
+    @property
+    def loss_unit(self) -> float:
+        """1024 of a device's loss units: a bit in nats, or a squared step in real units."""
+        return log(2) if self.loss.endswith("cross_entropy") else self.output.scale**2
+
+    @property
+    def reported_loss_unit(self) -> float:
+        """The same for the mean losses in an update, which count squared errors in quarters."""
+        return self.loss_unit * (256 if self.loss == "squared_error" else 1)
 
     @property
     def param_bytes(self) -> int:

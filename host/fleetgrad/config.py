@@ -15,12 +15,12 @@ from typing import Any
 
 from fleetgrad import settings
 from fleetgrad.errors import ConfigError
-from fleetgrad.settings import Choice, FileName, NonEmpty, Range
+from fleetgrad.settings import Choice, FileName, NonEmpty, Range, TopicLevel
 
 FILE_NAME = "fleetgrad.toml"
 
-LOSSES = ("auto", "softmax_cross_entropy", "squared_error")
-FLEETS = ("qemu", "native", "virtual", "serial")
+LOSSES = ("auto", "softmax_cross_entropy", "binary_cross_entropy", "squared_error")
+FLEETS = ("qemu", "native", "virtual", "serial", "mqtt")
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ class SchemeConfig:
     headroom: float = field(default=4.0, metadata={"check": Range(1.0, 16.0)})
     classes: int = field(default=0, metadata={"check": Range(0, 65535)})  # 0: the model's own head
     loss: str = field(default="auto", metadata={"check": Choice(LOSSES)})
+    recompute: bool = False  # cheap activations on the way back, where that lowers the arena
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,11 @@ class FleetConfig:
     devices: int = field(default=0, metadata={"check": Range(0, 2**20)})
     ports: tuple[str, ...] = ()  # of "serial": names, URLs, wildcards; empty: every USB port
     baud: int = field(default=115200, metadata={"check": Range(300, 12_000_000)})
+    broker: str = ""  # of "mqtt": mqtt://[USER@]HOST[:PORT], or mqtts://
+    name: str = field(default="fleet", metadata={"check": TopicLevel()})  # in every topic
+    ca: Path = Path()  # certificates, for mqtts
+    cert: Path = Path()
+    key: Path = Path()
 
 
 @dataclass(frozen=True)
@@ -161,6 +167,10 @@ _INCIDENTAL = frozenset(
         ("fleet", "board"),
         ("fleet", "ports"),
         ("fleet", "baud"),
+        ("fleet", "broker"),
+        ("fleet", "ca"),
+        ("fleet", "cert"),
+        ("fleet", "key"),
         ("run", "dir"),
     }
 )

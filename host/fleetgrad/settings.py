@@ -53,6 +53,16 @@ class FileName:
 
 
 @dataclass(frozen=True)
+class TopicLevel:
+    """A text that may be one level of an MQTT topic."""
+
+    def __call__(self, value: Any) -> str:
+        """What was expected when ``value`` cannot be one, else empty."""
+        good = 0 < len(value.encode()) <= 64 and not set(value) & set("/+#\0")
+        return "" if good else "1 to 64 bytes without / + #"
+
+
+@dataclass(frozen=True)
 class NonEmpty:
     """A path that must be given."""
 
@@ -175,13 +185,21 @@ def _convert(raw: Any, kind: Any, key: str, where: str, base: Path) -> Any:
         return raw
     if kind is str and isinstance(raw, str):
         return raw
+    if kind is bool and isinstance(raw, bool):
+        return raw
     if kind is Path and isinstance(raw, str):
         return _path(raw, key, where, base)
     if kind == tuple[str, ...]:
         items = raw if isinstance(raw, list) else [raw]
         if all(isinstance(item, str | int) and not isinstance(item, bool) for item in items):
             return tuple(str(item) for item in items)
-    names = {float: "a number", int: "an integer", str: "text", Path: "a path, as text"}
+    names = {
+        float: "a number",
+        int: "an integer",
+        str: "text",
+        bool: "true or false",
+        Path: "a path, as text",
+    }
     raise ConfigError(
         f"{key} is {raw!r}, of the wrong type",
         where=where,

@@ -46,7 +46,15 @@ def test_no_source_for_this_machine_gives_a_warning(compiler: str) -> None:
     if program is None:
         pytest.skip(f"{compiler} is not installed")
     port = FIRMWARE / "port"
-    check([program], [], [port / "native", port / "virtual", FIRMWARE / "app/node"])
+    hosted = ("native", "stream_line", "virtual")
+    check([program], [], [*(port / part for part in hosted), FIRMWARE / "app/node"])
+
+
+def test_no_source_for_a_broker_gives_a_warning() -> None:
+    compiler = find_compiler("host").command
+    if not Path("/usr/include/mosquitto.h").exists():
+        pytest.skip("no libmosquitto: apt install libmosquitto-dev")
+    check(compiler, [], [FIRMWARE / "port" / part for part in ("native", "mqtt_line")])
 
 
 @pytest.mark.parametrize("board", CHIPS, ids=lambda board: board.id)

@@ -4,28 +4,25 @@
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from fleetgrad.boards import Board
 from fleetgrad.toolchain import Image, build_image
-from fleetgrad.toolchain.emulator import qemu_command
 from fleetgrad.wire.messages import (
-    SCHEMA_HASH,
     Chunk,
     Error,
     ErrorCode,
     Hello,
-    HelloRequest,
     Phase,
     Status,
     StatusRequest,
 )
+from support.emulated import Machine
 from support.fake_model import (
     CRASH,
     DEVICE,
@@ -40,7 +37,7 @@ from support.fake_model import (
     expected_update,
 )
 from support.node_host import SESSION, round_open
-from support.socket_line import Line, run_round
+from support.socket_line import run_round
 
 pytestmark = pytest.mark.emulated
 
@@ -52,67 +49,16 @@ def firmware(mps2: Board, tmp_path_factory: pytest.TempPathFactory) -> Image:
     return build_image(FAKE_BUNDLE, mps2, "node", tmp_path_factory.mktemp("firmware"))
 
 
-class Machine:
-    """One running board."""
-
-    def __init__(self, process: subprocess.Popen[bytes], line: Line) -> None:
-        self.process = process
-        self.line = line
-
-    def cpu_seconds(self) -> float:
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return sum(int(field) for field in fields[11:13]) / os.sysconf("SC_CLK_TCK")
-
-    def hello(self) -> Hello:
-        message = self.line.next()
-        assert isinstance(message, Hello)
-        return message
-
-    def greet(self) -> Hello:
-        self.line.send(HelloRequest(1, 1, 1024, SCHEMA_HASH))
-        return self.hello()
-
-
 Boot = Callable[..., Machine]
 
 
 @pytest.fixture
 def boot(mps2: Board, firmware: Image, tmp_path: Path) -> Iterator[Boot]:
-    """Starts boards and ends them with the test."""
-    machines: list[Machine] = []
-
-    def start(image: bytes | None, *, unix: bool = False, icount: int | None = None) -> Machine:
-        path = None
-        if image is not None:
-            path = tmp_path / f"image{len(machines)}.bin"
-            path.write_bytes(image)
-        if unix:
-            server = socket.socket(socket.AF_UNIX)
-            server.bind(str(tmp_path / "line"))
-            server.listen()
-            endpoint = f"unix:{tmp_path / 'line'}"
-        else:
-            server = socket.create_server(("127.0.0.1", 0))
-            endpoint = f"127.0.0.1:{server.getsockname()[1]}"
-        server.settimeout(20)
-        command = qemu_command(mps2, firmware.path, path, endpoint, icount)
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-        try:
-            connection, _ = server.accept()
-        except TimeoutError:
-            process.kill()
-            raise
-        finally:
-            server.close()
-        connection.settimeout(60)
-        machines.append(Machine(process, Line(connection)))
-        return machines[-1]
-
-    yield start
-    for machine in machines:
-        machine.line.connection.close()
-        machine.process.kill()
-        machine.process.wait()
+    """Starts a board and ends it with the test."""
+    with ExitStack() as machines:
+        yield lambda image, **how: machines.enter_context(
+            Machine(mps2, firmware.path, tmp_path, image, **how)
+        )
 
 
 @pytest.fixture

@@ -10,9 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fleetgrad import bundle as bundles
-from fleetgrad.federation.model import from_vector
-from fleetgrad.store import export, layout_of
 from fleetgrad_codegen.bundle import Bundle, generate
 from fleetgrad_codegen.gradient.network import LayerParameters, Network, State
 from fleetgrad_codegen.program import Loss
@@ -27,15 +24,17 @@ from fleetgrad_codegen.scheme import (
 )
 from fleetgrad_codegen.scheme.deep import layers_of
 from fleetgrad_codegen.training.fixed_point import LearningRate
-from fleetgrad_codegen.training.local import LocalPlan, batches
+from fleetgrad_codegen.training.local import LocalPlan
 from fleetgrad_codegen.training.update import BIAS_LIMIT, MASTER_LIMIT
 from fleetgrad_codegen.verify import reference_outputs
 from support.deep_models import DEEP
-from support.heads import autoencoder, pooled_convolution
+from support.heads import autoencoder, gate, gates, pooled_convolution
+from support.learning import exported, learn
 from support.native_model import Builder, NativeModel
 from support.oracle import Oracle
 
-CE, SE = Loss.SOFTMAX_CROSS_ENTROPY, Loss.SQUARED_ERROR
+CE, SE, BCE = Loss.SOFTMAX_CROSS_ENTROPY, Loss.SQUARED_ERROR, Loss.BINARY_CROSS_ENTROPY
+NOT_FOR_CLASSES = {"autoencoder", "pooled-convolution", "gate", "gates", "gates-squared"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,6 @@ class Shares(DeepScheme):
         return {place: 1.0 if place == site.position else 0.4 for place in layers_of(site)}
 
 
-DEVICE = 0x1234_5678_9ABC
 SCHEMES: dict[str, DeepScheme] = {
     "bias": Bias(),
     "bias-new-head": Bias(last=LastLayer(classes=3)),
@@ -61,13 +59,14 @@ SCHEMES: dict[str, DeepScheme] = {
 }
 MODELS = {name: (make, CE) for name, make in DEEP.items()}
 MODELS |= {"pooled-convolution": (pooled_convolution, CE), "autoencoder": (autoencoder, SE)}
+MODELS |= {"gate": (gate, BCE), "gates": (gates, BCE), "gates-squared": (gates, SE)}
 CASES = [
     (model, scheme)
     for model in MODELS
     for scheme in SCHEMES
     if not (scheme == "full-last-two" and model == "pooled-convolution")
     and not (scheme == "shares" and model not in {"separable", "spectral"})
-    and not (scheme == "bias-new-head" and model in {"autoencoder", "pooled-convolution"})
+    and not (scheme == "bias-new-head" and model in NOT_FOR_CLASSES)
 ]
 
 Trained = dict[tuple[str, str], tuple[Bundle, NativeModel]]
@@ -91,53 +90,17 @@ def litert() -> Iterator[Oracle]:
     oracle.close()
 
 
-def learn(
-    bundle: Bundle,
-    device: NativeModel,
-    scheme: DeepScheme,
-    x: np.ndarray,
-    targets: np.ndarray,
-    *,
-    plan: LocalPlan,
-) -> None:
-    """Trains both, and compares every loss and every parameter."""
-    loss = bundle.program.training.loss
-    network = deep_training(scheme, bundle.files["model.tflite"], "m", loss).network
-    wanted = network.train(network.initial(), x, targets, plan=plan, device_id=DEVICE)
-    device.params[:] = np.frombuffer(bundle.files["params.bin"], np.uint8)
-    device.refresh()
-    losses = []
-    for (index,), key in batches(plan, DEVICE, len(x)):
-        target = targets[index] if loss is SE else int(targets[index])
-        status, value, predicted, _ = device.accumulate(x[index], target, 0)
-        assert status == 0
-        assert predicted == device.output.argmax()
-        losses.append(value)
-        assert device.apply(1, plan.rate.mantissa, plan.rate.exponent, key) == 0
-    np.testing.assert_array_equal(losses, wanted.losses)
-    assert device.params.tobytes() == network.vector(wanted.parameters)
-    assert device.params.tobytes() != bundle.files["params.bin"]
-
-
-def exported(bundle: Bundle, params: bytes) -> bytes:
-    """What the host exports for a parameter vector."""
-    files = bundle.files
-    host = bundles.parse(files["manifest.json"], files["params.bin"], files["model.tflite"])
-    return export(host, from_vector(layout_of(host), params))
-
-
 @pytest.mark.parametrize("case", CASES, ids=" ".join)
 def test_a_round_equals_the_specification_and_exports_what_it_learned(
     trained: Trained, litert: Oracle, case: tuple[str, str]
 ) -> None:
     bundle, device = trained[case]
-    loss = MODELS[case[0]][1]
-    graph = bundle.program.graph
+    training, graph = bundle.program.training, bundle.program.graph
     dice = np.random.default_rng(9)
     shape = graph.tensors[graph.inputs[0]].shape
     x = dice.integers(-128, 128, (14, *shape[1:]), np.int8)
-    targets = dice.integers(0, graph.tensors[graph.outputs[0]].shape[-1], len(x))
-    if loss is SE:
+    targets = dice.integers(0, training.classes or 1, len(x))
+    if training.target_bytes:
         targets = dice.integers(-128, 128, (len(x), device.struct.target_bytes), np.int8)
     plan = LocalPlan(LearningRate.of(0.02), epochs=9, seed=3)
     learn(bundle, device, SCHEMES[case[1]], x, targets, plan=plan)

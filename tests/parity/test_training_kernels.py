@@ -38,14 +38,19 @@ def library(
 
 @st.composite
 def heads(draw: st.DrawFn) -> Head:
-    loss = draw(st.sampled_from([Loss.SOFTMAX_CROSS_ENTROPY, Loss.SQUARED_ERROR]))
+    loss = draw(st.sampled_from([loss for loss in Loss if loss is not Loss.NONE]))
+    logistic = loss is Loss.BINARY_CROSS_ENTROPY or (
+        loss is Loss.SQUARED_ERROR and draw(st.booleans())
+    )
     positions = draw(st.sampled_from([1, 1, 2, 5]))
-    outputs = draw(st.integers(2, 11))
+    outputs = draw(st.integers(1 if loss is Loss.BINARY_CROSS_ENTROPY else 2, 11))
     pooled = positions > 1 and (loss is Loss.SOFTMAX_CROSS_ENTROPY or draw(st.booleans()))
     per_channel = draw(st.booleans())
     scales = st.floats(1e-6, 3.0)
     return make_head(
-        HeadShape(draw(st.integers(1, 37)), outputs, positions, draw(st.booleans()), pooled),
+        HeadShape(
+            draw(st.integers(1, 37)), outputs, positions, draw(st.booleans()), pooled, logistic
+        ),
         loss,
         input_scale=draw(st.floats(1e-5, 10.0)),
         input_zero_point=draw(st.integers(-128, 127)),
@@ -73,8 +78,8 @@ def run_both(
             x = dice.integers(-128, 128, (head.positions, head.inputs))
             if sparse:
                 x[dice.random(x.shape) < 0.7] = head.input_zero_point
-            target: int | np.ndarray = int(dice.integers(head.outputs))
-            if head.loss is Loss.SQUARED_ERROR:
+            target: int | np.ndarray = int(dice.integers(max(head.classes, 1)))
+            if head.target_bytes:
                 target = dice.integers(-128, 128, head.loss_outputs)
             centred, acc = head.accumulate(x[None], shadow_of(masters), bias)
             loss, gradient = loss_and_gradient(head, np.array([target]), acc)

@@ -101,6 +101,33 @@ def autoencoder(rng: np.random.Generator) -> bytes:
     return made.build((source,), (current,))
 
 
+def gate(rng: np.random.Generator, outputs: int = 1) -> bytes:
+    """Two fully connected layers, and the chance of each of some answers."""
+    made = ModelBuilder()
+    current = source = made.tensor((1, 9), 0.02, 4)
+    for inputs, count, scale, zero in ((9, 6, 0.03, -128), (6, outputs, 0.04, 4)):
+        in_scale = 0.02 if inputs == 9 else 0.03
+        data = rng.integers(-127, 128, (count, inputs), np.int8)
+        weights = made.tensor((count, inputs), 0.01, data=data)
+        bias = made.tensor(
+            (count,), in_scale * 0.01, dtype="int32", data=rng.integers(-300, 300, count, np.int32)
+        )
+        after = made.tensor((1, count), scale, zero)
+        made.op(
+            "FULLY_CONNECTED", (current, weights, bias), (after,),
+            fusedActivationFunction=RELU if inputs == 9 else 0,
+        )  # fmt: skip
+        current = after
+    output = made.tensor((1, outputs), 1 / 256, -128)
+    made.op("LOGISTIC", (current,), (output,))
+    return made.build((source,), (output,))
+
+
+def gates(rng: np.random.Generator) -> bytes:
+    """The same with nine outputs, as an autoencoder has them."""
+    return gate(rng, 9)
+
+
 def recurrent(rng: np.random.Generator) -> bytes:
     """An LSTM, whose state must not leak from sample to sample, in front of the head."""
     made = ModelBuilder()
@@ -130,6 +157,9 @@ HEADS: dict[str, tuple[Callable[[np.random.Generator], bytes], Loss]] = {
     "dense-convolution": (dense_convolution, Loss.SQUARED_ERROR),
     "autoencoder": (autoencoder, Loss.SQUARED_ERROR),
     "recurrent": (recurrent, Loss.SOFTMAX_CROSS_ENTROPY),
+    "gate": (gate, Loss.BINARY_CROSS_ENTROPY),
+    "gates": (gates, Loss.BINARY_CROSS_ENTROPY),
+    "gates-squared": (gates, Loss.SQUARED_ERROR),
 }
 """By name: what makes the model, and a loss that fits it."""
 

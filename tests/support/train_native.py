@@ -101,6 +101,8 @@ class NativeHead:
         self.library = library
         library.fg_loss_cross_entropy.restype = ctypes.c_uint32
         library.fg_loss_squared_error.restype = ctypes.c_uint32
+        library.fg_loss_binary_cross_entropy.restype = ctypes.c_uint32
+        library.fg_loss_squared_error_of_chances.restype = ctypes.c_uint32
         self.head = head
         self.tables = [_scales(s) for s in (head.fine, head.rate, head.bias_rate)]
         self.struct = HeadStruct(
@@ -140,17 +142,21 @@ class NativeHead:
             _pointer(self.centred[row]),
             _pointer(self.acc),
         )
-        gradient = _pointer(self.gradient[row])
-        if self.head.loss is Loss.SOFTMAX_CROSS_ENTROPY:
+        head, sums = ctypes.byref(self.struct), (_pointer(self.acc), _pointer(self.gradient[row]))
+        label, values = ctypes.c_uint32(0), None
+        if self.head.classes:
             label = ctypes.c_uint32(int(target))
-            return self.library.fg_loss_cross_entropy(
-                ctypes.byref(self.struct), label, _pointer(self.acc), gradient
-            )
-        values = np.ascontiguousarray(target, np.int8)
+        else:
+            made = np.ascontiguousarray(target, np.int8)
+            values = _pointer(made)
+        if self.head.loss is Loss.SOFTMAX_CROSS_ENTROPY:
+            return self.library.fg_loss_cross_entropy(head, label, *sums)
+        if self.head.loss is Loss.BINARY_CROSS_ENTROPY:
+            return self.library.fg_loss_binary_cross_entropy(head, label, values, *sums)
+        if self.head.logistic:
+            return self.library.fg_loss_squared_error_of_chances(head, values, *sums)
         zero = ctypes.c_int32(self.head.output_zero_point)
-        return self.library.fg_loss_squared_error(
-            ctypes.byref(self.struct), _pointer(values), zero, _pointer(self.acc), gradient
-        )
+        return self.library.fg_loss_squared_error(head, values, zero, *sums)
 
     def update(self, samples: int, rate: LearningRate, key: int) -> int:
         """One step; returns the status."""

@@ -12,6 +12,7 @@ from fleetgrad_codegen.frontend.patch import buffer_location
 from fleetgrad_codegen.ir import Graph, Tensor
 from fleetgrad_codegen.plan import MemoryPlan
 from fleetgrad_codegen.program import Loss, Program, Segment, SegmentKind
+from fleetgrad_codegen.recompute import recompute_macs
 
 FORMAT = 1
 UPDATE_HEADER_BYTES = 22
@@ -37,7 +38,8 @@ def build_manifest(
     (given,), (taken,) = source.inputs, graph.inputs
     (made,), (wanted,) = graph.outputs, source.outputs
     output = _tensor(graph.tensors[made], source.tensors[wanted])
-    output["classes"] = graph.tensors[made].shape[-1] if graph.tensors[made].shape else 1
+    last = graph.tensors[made].shape[-1] if graph.tensors[made].shape else 1
+    output["classes"] = last if training is None or not training.classes else training.classes
     return {
         "format": FORMAT,
         "abi": ABI,
@@ -63,6 +65,7 @@ def build_manifest(
         "cost": {
             "forward_macs": forward_macs(program),
             "backward_macs": 0 if training is None else training.backward_macs,
+            "recompute_macs": recompute_macs(program),
         },
     }
 

@@ -14,8 +14,8 @@ from fleetgrad_codegen.gradient.tape import Back, Mask, Merge, Tape, plain_rule,
 from fleetgrad_codegen.ir import Array, Graph, Op
 from fleetgrad_codegen.ops.activation import Activation
 from fleetgrad_codegen.ops.softmax import SoftmaxOptions
-from fleetgrad_codegen.program import Loss
 from fleetgrad_codegen.training.float_forward import LIMITS, Floats, dequantised, float_values
+from fleetgrad_codegen.training.float_loss import loss_slope, predictions
 from fleetgrad_codegen.training.head import Head
 from fleetgrad_codegen.training.local import LocalPlan, batches
 
@@ -75,7 +75,8 @@ class FloatNetwork:
         """Share of samples whose label is predicted; NaN without samples."""
         if not len(labels):
             return float("nan")
-        return float((self.outputs(state, samples).argmax(axis=1) == labels).mean())
+        made = predictions(self._head.loss, self.outputs(state, samples))
+        return float((made == labels).mean())
 
     def gradients(
         self, state: FloatState, sample: Array, target: Array
@@ -144,13 +145,10 @@ class FloatNetwork:
     def _slope(self, rows: Floats, target: Array) -> Array:
         """Gradient of the loss by the last layer's outputs, of one sample."""
         head, seen = self._head, self._seen(rows)[0].astype(np.float64)
-        if head.loss is Loss.SOFTMAX_CROSS_ENTROPY:
-            powers = np.exp(self._beta * (seen - seen.max()))
-            slope = powers / powers.sum()
-            slope[int(target)] -= 1
-            slope *= self._beta
-        else:
-            slope = 2 * (seen - self._real_target(target)) / seen.size
+        wanted = np.asarray(target) if head.classes else self._real_target(target)
+        (slope,) = loss_slope(
+            head.loss, seen[None], wanted[None], beta=self._beta, logistic=head.logistic
+        )
         if head.pooled:
             slope = np.tile(slope / head.positions, head.positions)
         made: Array = slope.reshape(head.positions, head.outputs)
@@ -158,7 +156,10 @@ class FloatNetwork:
 
     def _real_target(self, target: Array) -> Array:
         output = self._graph.tensors[self._graph.outputs[0]]
-        return dequantised(output, np.asarray(target)).reshape(-1)
+        real = dequantised(output, np.asarray(target)).reshape(-1)
+        if self._head.logistic:  # no chance is larger than 255/256, which means 1
+            real = np.where(np.asarray(target).reshape(-1) == 127, np.float32(1), real)
+        return real
 
     def _passed(
         self, node: Back, op: Op, errors: Array, values: Mapping[int, Floats], state: FloatState

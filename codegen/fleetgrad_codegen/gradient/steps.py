@@ -288,8 +288,8 @@ class TapeSteps:
             trained = layer if op.outputs[0] != head else None
             mask, route = masks.get(op.outputs[0]), routes.get(position)
             if trained is not None or mask is not None or route is not None:
-                plain = OperatorStep.of(graph, position, self._values)
-                steps[position] = ForwardStep(graph, position, plain, trained, mask, route)
+                parts = OperatorStep.of(graph, position, self._values), self._values
+                steps[position] = ForwardStep(graph, position, *parts, trained, mask, route)
         return steps
 
 

@@ -12,9 +12,10 @@ from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.forward import short_name
 from fleetgrad_codegen.gradient.arrange import Places
 from fleetgrad_codegen.gradient.float_network import FloatNetwork
+from fleetgrad_codegen.gradient.float_runs import FloatRuns
 from fleetgrad_codegen.gradient.network import Network
 from fleetgrad_codegen.gradient.steps import BackwardStep, TapeSteps, is_head_update
-from fleetgrad_codegen.gradient.tape import Tape, record_tape, weighted_rule
+from fleetgrad_codegen.gradient.tape import Back, Tape, record_tape, weighted_rule
 from fleetgrad_codegen.gradient.weighted import Layer, quantization
 from fleetgrad_codegen.ir import Graph
 from fleetgrad_codegen.plan import Region
@@ -79,6 +80,11 @@ class DeepTraining:
         return FloatNetwork(self._site.graph, self._site.position, self._head, self._tape)
 
     @property
+    def float_runs(self) -> FloatRuns:
+        """The same for many trainings side by side; cross-entropy only."""
+        return FloatRuns(self._site.graph, self._site.position, self._head, self._tape)
+
+    @property
     def tape(self) -> Tape:
         """The way back."""
         return self._tape
@@ -100,13 +106,13 @@ class DeepTraining:
 
     @property
     def classes(self) -> int:
-        """Outputs, for cross-entropy."""
-        return self._head.outputs if self.loss is Loss.SOFTMAX_CROSS_ENTROPY else 0
+        """As many as there are labels."""
+        return self._head.classes
 
     @property
     def target_bytes(self) -> int:
-        """One int8 per output of the model, for squared error."""
-        return self._head.loss_outputs if self.loss is Loss.SQUARED_ERROR else 0
+        """One int8 per output of the model, where targets are vectors."""
+        return self._head.target_bytes
 
     @property
     def backward_macs(self) -> int:
@@ -122,8 +128,10 @@ class DeepTraining:
 
     @property
     def reads(self) -> frozenset[int]:
-        """What the way back reads."""
-        return self._tape.keeps
+        """What the way back reads, or a step of the forward pass behind its operator."""
+        noted = (n.position for n in self._tape.nodes if isinstance(n, Back) and n.routes)
+        places = (self._site.position, *noted)
+        return self._tape.keeps | {self.graph.ops[place].inputs[0] for place in places}
 
     def replacements(self, values: Mapping[int, Region]) -> Mapping[int, Step]:
         """Layers that train, operators that leave a mask or routes, and the head."""

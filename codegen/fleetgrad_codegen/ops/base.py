@@ -22,7 +22,7 @@ class Operator(ABC):
         options_type: Its ``BuiltinOptions`` code there; 0 when it has no options to read.
         arity: Fewest and most inputs.
         is_view: The output is the first input's bytes under another shape: nothing is computed.
-        in_place: Positions of inputs whose memory the output may take over when it is free.
+        in_place: Positions of inputs whose memory an output of the same size may take over.
         state: Positions of inputs that are variables: read, and written for the next run.
     """
 
@@ -83,6 +83,18 @@ class Operator(ABC):
     def scratch(self, graph: Graph, op: Op) -> Region | None:  # noqa: ARG002
         """Working memory that the emitted code needs while it runs, or None."""
         return None
+
+    def reuses(self, graph: Graph, op: Op) -> tuple[int, ...]:
+        """Positions of inputs whose memory the output may take over when it is free.
+
+        Emitted code asks ``body.is_in_place`` whether it has. Sizes may differ.
+        """
+        nbytes = self._output(graph, op).nbytes
+        return tuple(i for i in self.in_place if self._input(graph, op, i).nbytes == nbytes)
+
+    def scratch_in_place(self, graph: Graph, op: Op) -> Region | None:
+        """The same as ``scratch`` where the output has taken over an input's memory."""
+        return self.scratch(graph, op)
 
     @abstractmethod
     def emit(self, graph: Graph, op: Op, body: Body) -> None:

@@ -25,12 +25,21 @@ from fleetgrad_codegen.plan.buffers import Region
 
 @dataclass(frozen=True, slots=True)
 class ConvolutionOptions:
-    """Options of a convolution; pairs are (height, width)."""
+    """Options of a convolution; pairs are (height, width).
+
+    Attributes:
+        padding: How windows treat the border.
+        stride: Step between two outputs.
+        dilation: Step between two taps.
+        activation: Fused activation.
+        border: Padding besides, (before, after) along each dimension: that of a PAD in front.
+    """
 
     padding: Padding
     stride: tuple[int, int]
     dilation: tuple[int, int]
     activation: Activation
+    border: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
 
 
 _FAR_SHIFT = -20
@@ -55,7 +64,10 @@ class Convolution(WeightedOperator):
         options = self.options(op)
         source, weights = self._input(graph, op, 0).shape, self._input(graph, op, 1).shape
         steps = zip(source[1:3], weights[1:3], options.stride, options.dilation, strict=True)
-        rows, columns = (Axis(*step, options.padding) for step in steps)
+        rows, columns = (
+            Axis(*step, options.padding, border)
+            for step, border in zip(steps, options.border, strict=True)
+        )
         return rows, columns
 
     @abstractmethod
@@ -126,6 +138,12 @@ class Convolution(WeightedOperator):
         nbytes = self._scratch_bytes(graph, op)
         return Region(f"op{op.index} scratch", nbytes) if nbytes else None
 
+    def _saves_memory(self, graph: Graph, op: Op) -> bool:
+        """Whether what a kernel copies to work in place is less than an output of its own."""
+        apart, within = self.scratch(graph, op), self.scratch_in_place(graph, op)
+        needed = 0 if within is None else within.nbytes
+        return needed < self._output(graph, op).nbytes + (0 if apart is None else apart.nbytes)
+
     @abstractmethod
     def _channel_fields(self, graph: Graph, op: Op) -> dict[str, int]:
         """What the kernel's parameters say about channels."""
@@ -181,15 +199,35 @@ class Convolution(WeightedOperator):
         self._emit_call(graph, op, body, self.kernel, self.params(graph, op, body))
 
     def _emit_call(self, graph: Graph, op: Op, body: Body, kernel: str, params: str) -> None:
-        scratch = self.scratch(graph, op)
-        body.call(
-            kernel,
-            params,
-            *self._emit_weights(graph, op, body),
-            self._pointer(graph, op, 0, body),
-            "NULL" if scratch is None else body.address(scratch, "int8_t"),
-            body.value(op.outputs[0], "int8_t"),
-        )
+        weights, bias = self._emit_weights(graph, op, body)
+        self.call_kernel(graph, op, body, (kernel, params, weights, bias))
+
+    def call_kernel(
+        self,
+        graph: Graph,
+        op: Op,
+        body: Body,
+        given: tuple[str, str, str, str],
+        made: str | None = None,
+    ) -> None:
+        """Writes the call of a kernel, in place where the output has its input's memory.
+
+        Args:
+            graph: The graph the operator belongs to.
+            op: The operator.
+            body: Takes the call.
+            given: The kernel's name, and expressions of parameters, weights and bias.
+            made: Expression of where the output goes; by default its own memory.
+        """
+        kernel, *constants = given
+        in_place = body.is_in_place(op)
+        region = self.scratch_in_place(graph, op) if in_place else self.scratch(graph, op)
+        scratch = "NULL" if region is None else body.address(region, "int8_t")
+        made = made or body.value(op.outputs[0], "int8_t")
+        if in_place:
+            body.call(f"{kernel}_in_place", *constants, scratch, made)
+        else:
+            body.call(kernel, *constants, self._pointer(graph, op, 0, body), scratch, made)
 
 
 def matrix_scratch_bytes(rows: Axis, columns: Axis, depth: int) -> int:

@@ -69,6 +69,10 @@ class Pooling(Operator):
         self._check_window(graph, op, rows, columns)
         self._check_shape(graph, op, (1, rows.output, columns.output, source.shape[3]))
 
+    def reuses(self, graph: Graph, op: Op) -> tuple[int, ...]:
+        """Windows follow their outputs, unless they begin before them; see `Operator.reuses`."""
+        return () if any(axis.before for axis in self.axes(graph, op)) else (0,)
+
     @abstractmethod
     def _pool(self, values: Array, rows: Axis, columns: Axis) -> Array:
         """Pools int64 [h, w, c] to int64 [h', w', c]."""

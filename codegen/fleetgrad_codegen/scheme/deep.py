@@ -19,6 +19,8 @@ from fleetgrad_codegen.program import Loss
 from fleetgrad_codegen.scheme.last_layer import LastLayer, check_site, head_of
 from fleetgrad_codegen.scheme.site import HeadSite, find_head
 
+MOST_SEGMENTS = 128
+"""Trained tensors that devices take; mirrors ``FG_NODE_SEGMENTS_MAX``."""
 BIASES_ONLY = 0.0
 WHOLE = 1.0
 
@@ -103,6 +105,7 @@ class DeepScheme(ABC):
         ratios = self.ratios(site)
         _check_ratios(site, ratios)
         chosen = {place: _channels(graph, place, ratio) for place, ratio in ratios.items()}
+        _check_segments(site, chosen)
         arranged = arrange(graph, chosen)
         site = find_head(arranged.graph)
         return DeepTraining(
@@ -181,6 +184,23 @@ def _channels(graph: Graph, position: int, ratio: float) -> int:
     """A share of a layer's output channels: to nearest, at least one."""
     channels = weighted_rule(graph, position).channels(graph, graph.ops[position])
     return max(1, int(ratio * channels + 0.5)) if ratio else 0
+
+
+def _check_segments(site: HeadSite, chosen: Mapping[int, int]) -> None:
+    """Every layer that trains has a segment for its bias, and one for weights that train."""
+    segments = len(chosen) + sum(channels > 0 for channels in chosen.values())
+    if segments <= MOST_SEGMENTS:
+        return
+    room, fitting = MOST_SEGMENTS, 0
+    for place in sorted(chosen, reverse=True):
+        room -= 1 + (chosen[place] > 0)
+        fitting += room >= 0
+    raise SchemeError(
+        f"{segments} tensors are to train",
+        site.graph.name,
+        f"at most {MOST_SEGMENTS}",
+        f"scheme.layers = {fitting}, or the scheme bias, which has one tensor per layer",
+    )
 
 
 def _check_ratios(site: HeadSite, ratios: Mapping[int, float]) -> None:

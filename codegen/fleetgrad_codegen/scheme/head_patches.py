@@ -14,6 +14,7 @@ from fleetgrad_codegen.training.rng import mix32_array
 from fleetgrad_codegen.training.update import BIAS_LIMIT
 
 LARGEST_WEIGHT = 127
+_LAST = ("SOFTMAX", "LOGISTIC")
 _SEEDED_WEIGHT = 4
 """Largest first weight of a seeded new head, in units of the int8 weight."""
 _PLAIN_HEADROOM = 4.0
@@ -52,6 +53,10 @@ def widen(site: HeadSite, headroom: float) -> list[TensorPatch]:
     patches = _layer(site, scales, weights, moved.reshape(bias.shape).astype(np.int32))
     if site.softmax is not None and headroom > 1:
         patches.extend(_behind(site, site.outputs, _logit_quantization(site, headroom)))
+    elif site.logistic and headroom > 1:
+        logits = quantization_of(site.logits)
+        wider = float(np.float32(logits.scale[0] * max(1.0, 0.75 * headroom)))
+        patches.extend(_behind(site, site.outputs, Quantization((wider,), logits.zero_point)))
     return patches
 
 
@@ -92,7 +97,7 @@ def _behind(site: HeadSite, outputs: int, logits: Quantization) -> list[TensorPa
     requantise = True
     for op in (site.op, *site.after):
         tensor = site.graph.tensors[op.outputs[0]]
-        requantise = requantise and op.kind != "SOFTMAX" and tensor.quantization is not None
+        requantise = requantise and op.kind not in _LAST and tensor.quantization is not None
         shape = (*tensor.shape[:-1], outputs)
         patches.append(_patch(tensor, shape, logits if requantise else None))
         if op.kind == "RESHAPE" and len(op.inputs) > 1 and op.inputs[1] != ABSENT:

@@ -71,6 +71,13 @@ class LastLayer:
         """
         graph = read_model(model, name)
         site = find_head(graph)
+        if self.classes is not None and site.logistic:
+            raise SchemeError(
+                "a new layer for classes in a model that ends in LOGISTIC",
+                graph.where(site.op),
+                "a model that ends in SOFTMAX or in logits",
+                "leave scheme.classes out, and train with binary_cross_entropy",
+            )
         if self.classes is not None or site.softmax is not None:
             _check_classes(site)
         if self.classes is None:
@@ -133,6 +140,7 @@ def head_of(site: HeadSite, loss: Loss) -> Head:
             site.positions,
             site.activation is Activation.RELU,
             site.pooled,
+            site.logistic,
         ),
         loss,
         input_scale=source.scale[0],
@@ -183,7 +191,20 @@ def _check_classes(site: HeadSite) -> None:
 def _check_loss(site: HeadSite, loss: Loss) -> None:
     where = site.graph.where(site.op)
     if loss is Loss.NONE:
-        raise SchemeError("training needs a loss", "loss", "softmax_cross_entropy or squared_error")
+        losses = " or ".join(loss.value for loss in Loss if loss is not Loss.NONE)
+        raise SchemeError("training needs a loss", "loss", losses)
+    if loss is Loss.BINARY_CROSS_ENTROPY:
+        if not site.logistic:
+            raise SchemeError(
+                "binary cross-entropy on a model that does not end in LOGISTIC",
+                where,
+                "softmax_cross_entropy for classes, squared_error for values",
+            )
+        return
+    if loss is Loss.SOFTMAX_CROSS_ENTROPY and site.logistic:
+        raise SchemeError(
+            "softmax cross-entropy on a model that ends in LOGISTIC", where, "binary_cross_entropy"
+        )
     if loss is Loss.SQUARED_ERROR:
         if site.softmax is not None:
             raise SchemeError(

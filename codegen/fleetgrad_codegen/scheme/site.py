@@ -16,8 +16,8 @@ from fleetgrad_codegen.ops.softmax import SoftmaxOptions
 
 TRAINABLE = ("FULLY_CONNECTED", "CONV_2D")
 _EXPECTED = (
-    "FULLY_CONNECTED or 1x1 CONV_2D, followed only by RESHAPE, SOFTMAX, DEQUANTIZE, LOG_SOFTMAX or "
-    "a global AVERAGE_POOL_2D or MEAN"
+    "FULLY_CONNECTED or 1x1 CONV_2D, followed only by RESHAPE, SOFTMAX, LOGISTIC, DEQUANTIZE, "
+    "LOG_SOFTMAX or a global AVERAGE_POOL_2D or MEAN"
 )
 
 
@@ -31,6 +31,7 @@ class HeadSite:
         positions: Rows of the layer: 1, or the spatial size of a convolution.
         pooled: Whether the mean over positions follows.
         softmax: Options of the final SOFTMAX, or None.
+        logistic: Whether a final LOGISTIC follows.
     """
 
     graph: Graph
@@ -38,6 +39,7 @@ class HeadSite:
     positions: int
     pooled: bool
     softmax: SoftmaxOptions | None
+    logistic: bool = False
 
     @property
     def op(self) -> Op:
@@ -108,7 +110,7 @@ def find_head(graph: Graph) -> HeadSite:
     Raises:
         SchemeError: The last operator that computes something is not a trainable layer.
     """
-    pooled, softmax = False, None
+    pooled, softmax, logistic = False, None, False
     current = graph.outputs[0]
     for position in range(len(graph.ops) - 1, -1, -1):
         op = graph.ops[position]
@@ -116,8 +118,13 @@ def find_head(graph: Graph) -> HeadSite:
             break
         if op.kind in TRAINABLE:
             positions = _positions(graph, op)
-            return HeadSite(graph, position, positions, pooled and positions > 1, softmax)
-        if op.kind == "SOFTMAX" and softmax is None and not pooled:
+            pooled = pooled and positions > 1
+            return HeadSite(graph, position, positions, pooled, softmax, logistic)
+        if op.kind == "LOGISTIC" and not logistic and softmax is None and not pooled:
+            logistic = quantization_of(graph.tensors[op.outputs[0]]).zero_point[0] == -128
+            if not logistic:
+                break
+        elif op.kind == "SOFTMAX" and softmax is None and not logistic and not pooled:
             assert isinstance(op.options, SoftmaxOptions)
             softmax = op.options
             _check_softmax(graph, op, softmax)

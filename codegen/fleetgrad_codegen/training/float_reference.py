@@ -15,6 +15,7 @@ from fleetgrad_codegen.ir import Array
 from fleetgrad_codegen.ops.activation import Activation
 from fleetgrad_codegen.program import Loss
 from fleetgrad_codegen.training.float_forward import Floats, dequantised, float_forward
+from fleetgrad_codegen.training.float_loss import loss_slope, predictions
 from fleetgrad_codegen.training.local import LocalPlan, batches
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class FloatHead:
         pooled: Whether the mean over positions follows.
         beta: Factor on the logits.
         loss: What is minimised.
+        logistic: Whether a LOGISTIC follows.
     """
 
     weights: Floats
@@ -42,6 +44,7 @@ class FloatHead:
     pooled: bool
     beta: float
     loss: Loss
+    logistic: bool = False
 
     @classmethod
     def of(cls, site: "HeadSite", loss: Loss) -> "FloatHead":
@@ -57,6 +60,7 @@ class FloatHead:
             site.pooled,
             site.softmax.beta if site.softmax else 1.0,
             loss,
+            site.logistic,
         )
 
     def outputs(self, features: Floats) -> tuple[Floats, Floats]:
@@ -75,10 +79,9 @@ class FloatHead:
         return (rows.mean(axis=1, keepdims=True) if self.pooled else rows), rows
 
     def predict(self, features: Floats) -> Array:
-        """Index of the largest output of each sample."""
+        """The label of each sample."""
         seen, _ = self.outputs(features)
-        best: Array = seen.reshape(len(seen), -1).argmax(axis=1)
-        return best
+        return predictions(self.loss, seen.reshape(len(seen), -1))
 
     def accuracy(self, features: Floats, labels: Array) -> float:
         """Share of samples whose label is predicted; NaN without samples."""
@@ -93,15 +96,10 @@ class FloatHead:
             rate: Learning rate.
         """
         seen, rows = self.outputs(features)
-        if self.loss is Loss.SOFTMAX_CROSS_ENTROPY:
-            logits = self.beta * seen[:, 0]
-            powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-            slope = powers / powers.sum(axis=1, keepdims=True)
-            slope[np.arange(len(slope)), targets] -= 1
-            slope = (self.beta * slope)[:, None]
-        else:
-            wanted = np.asarray(targets, np.float32).reshape(seen.shape)
-            slope = 2 * (seen - wanted) / (seen.shape[1] * seen.shape[2])
+        flat_seen = seen.reshape(len(seen), -1)
+        slope: Array = loss_slope(
+            self.loss, flat_seen, targets, beta=self.beta, logistic=self.logistic
+        ).reshape(seen.shape)
         if self.pooled:
             slope = np.broadcast_to(slope / self.positions, rows.shape)
         if self.relu:

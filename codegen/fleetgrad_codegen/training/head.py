@@ -43,6 +43,7 @@ class Head:
         bias_rate: Gradient to biases, per unit of learning rate; likewise.
         layer: For the random numbers, counted from 0.
         slope: Real gradient that a gradient of 2**15 stands for.
+        logistic: Whether the model's output is the logistic function of what the loss sees.
     """
 
     inputs: int
@@ -58,11 +59,24 @@ class Head:
     bias_rate: tuple[Scale, ...]
     layer: int = 0
     slope: float = 1.0
+    logistic: bool = False
 
     @property
     def loss_outputs(self) -> int:
         """Outputs of the model that the loss sees."""
         return self.outputs if self.pooled else self.outputs * self.positions
+
+    @property
+    def classes(self) -> int:
+        """Labels are below it; 0 where targets are vectors."""
+        if self.loss is Loss.SOFTMAX_CROSS_ENTROPY:
+            return self.outputs
+        return 2 if self.loss is Loss.BINARY_CROSS_ENTROPY and self.loss_outputs == 1 else 0
+
+    @property
+    def target_bytes(self) -> int:
+        """Of a target vector, one int8 per output of the model; 0 where targets are labels."""
+        return 0 if self.classes else self.loss_outputs
 
     def accumulate(self, x: Ints, weights: Ints, bias: Ints) -> tuple[Ints, Ints]:
         """Centred inputs and accumulators of some samples.
@@ -91,6 +105,7 @@ class HeadShape:
     positions: int = 1
     relu: bool = False
     pooled: bool = False
+    logistic: bool = False
 
 
 def make_head(
@@ -124,6 +139,10 @@ def make_head(
     if loss is Loss.SOFTMAX_CROSS_ENTROPY:
         unit = beta * math.log2(math.e) * LOGIT_UNITS
         slope = beta * share
+    elif shape.logistic:
+        unit = math.log2(math.e) * LOGIT_UNITS
+        # Of squared error the gradient is 2 / values * error * p (1 - p), with p (1 - p) in 1/4.
+        slope = share / values / (1 if loss is Loss.BINARY_CROSS_ENTROPY else 2)
     else:
         unit = ERROR_UNITS / output_scale
         # d(mean of squares) = 2 error / values; a gradient of 2**15 is 2**15 / 128 units.
@@ -142,4 +161,5 @@ def make_head(
         rate=tuple(scale_of(slope * input_scale * MASTER_UNITS / s) for s in weight_scales),
         bias_rate=tuple(scale_of(slope / acc) for acc in accs),
         slope=slope,
+        logistic=shape.logistic,
     )

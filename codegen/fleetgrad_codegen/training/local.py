@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from fleetgrad_codegen.errors import DataError
-from fleetgrad_codegen.program import Loss
 from fleetgrad_codegen.training import rng
 from fleetgrad_codegen.training.fixed_point import Ints, LearningRate
 from fleetgrad_codegen.training.head import Head
@@ -137,12 +136,12 @@ def check_labels(head: Head, targets: Ints) -> None:
     Raises:
         DataError: One is not.
     """
-    if head.loss is not Loss.SOFTMAX_CROSS_ENTROPY or not len(targets):
+    if not head.classes or not len(targets):
         return
     low, high = int(np.min(targets)), int(np.max(targets))
-    if low < 0 or high >= head.outputs:
+    if low < 0 or high >= head.classes:
         raise DataError(
             f"labels from {low} to {high}",
-            expected=f"0 to {head.outputs - 1}",
+            expected=f"0 to {head.classes - 1}",
             hint="set scheme.classes to give the model a layer for more classes",
         )

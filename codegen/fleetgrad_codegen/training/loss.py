@@ -17,9 +17,13 @@ LOG_TABLE = tuple(int(LOGIT_UNITS * np.log2(1 + j / 16) + 0.5) for j in range(17
 
 
 def loss_and_gradient(head: Head, targets: Ints, acc: Ints) -> tuple[Ints, Ints]:
-    """The head's own loss; see `cross_entropy` and `squared_error`."""
+    """The head's own loss: one of the functions below."""
     if head.loss is Loss.SOFTMAX_CROSS_ENTROPY:
         return cross_entropy(head, targets, acc)
+    if head.loss is Loss.BINARY_CROSS_ENTROPY:
+        return binary_cross_entropy(head, targets, acc)
+    if head.logistic:
+        return squared_error_of_chances(head, targets, acc)
     return squared_error(head, targets, acc)
 
 
@@ -109,3 +113,73 @@ def squared_error(head: Head, targets: Ints, acc: Ints) -> tuple[Ints, Ints]:
     values = head.loss_outputs
     squares = (error * error).sum(axis=(1, 2))
     return (squares + 8 * values) // (16 * values), passes * error
+
+
+def chances(fine: Ints) -> tuple[Ints, Ints]:
+    """The logistic function of logits in 1/1024 of a power of two.
+
+    Returns:
+        Chances in 2**-15, and how improbable the other answer makes the likelier one: bits of
+        1 + 2**-|logit|, in 1/1024.
+    """
+    small = power_of_two(np.abs(fine))
+    total = (1 << 16) + small
+    share = np.where(fine >= 0, 1 << 16, small)
+    return ((share << GRADIENT_BITS) + (total >> 1)) // total, log_of(total) - 16 * LOGIT_UNITS
+
+
+def wanted_chances(head: Head, targets: Ints) -> Ints:
+    """Targets in 2**-15: of labels 0 and 1, or of int8 vectors, whose 127 counts as 1."""
+    values = np.asarray(targets, np.int64)
+    if head.classes:
+        return values << GRADIENT_BITS
+    steps = values + 128
+    chance: Ints = np.where(steps == 255, 256, steps) << (GRADIENT_BITS - 8)
+    return chance
+
+
+def binary_cross_entropy(head: Head, targets: Ints, acc: Ints) -> tuple[Ints, Ints]:
+    """Binary cross-entropy of each output.
+
+    Args:
+        head: The layer, before a LOGISTIC.
+        targets: Labels 0 or 1, [samples], for one output; else int8 vectors in the model output's
+            quantisation, [samples, ...] with ``head.loss_outputs`` each.
+        acc: Accumulators, int64 [samples, positions, outputs].
+
+    Returns:
+        Means over the outputs in 1/1024 bit, int64 [samples], and gradients in 2**-15, of the shape
+        of ``acc``.
+    """
+    fine, passes = fine_outputs(head, acc)
+    chance, bits = chances(fine)
+    wanted = wanted_chances(head, targets).reshape(fine.shape)
+    # What the distance costs: all of it for the wrong answer, nothing for the right one.
+    missed = np.where(fine >= 0, (1 << GRADIENT_BITS) - wanted, wanted)
+    cost = bits + ((np.abs(fine) * missed + (1 << (GRADIENT_BITS - 1))) >> GRADIENT_BITS)
+    values = head.loss_outputs
+    slope = np.minimum(chance - wanted, INT16_MAX)
+    return (cost.sum(axis=(1, 2)) + (values >> 1)) // values, passes * slope
+
+
+def squared_error_of_chances(head: Head, targets: Ints, acc: Ints) -> tuple[Ints, Ints]:
+    """Squared error behind a LOGISTIC.
+
+    Args:
+        head: The layer, before the LOGISTIC.
+        targets: int8 values in the model output's quantisation, as for `binary_cross_entropy`.
+        acc: Accumulators, int64 [samples, positions, outputs].
+
+    Returns:
+        Means over the outputs in 1/1024 of the squared unit, int64 [samples], and gradients by the
+        logits in 2**-15, of the shape of ``acc``.
+    """
+    fine, passes = fine_outputs(head, acc)
+    chance, _ = chances(fine)
+    # The output's unit is 1/256: an error in 2**-15 is one in 1/128 of it.
+    error = chance - wanted_chances(head, targets).reshape(fine.shape)
+    steepness = (chance * ((1 << GRADIENT_BITS) - chance)) >> GRADIENT_BITS
+    values = head.loss_outputs
+    squares = (error * error).sum(axis=(1, 2))
+    slope = np.minimum((error * steepness + (1 << 12)) >> 13, INT16_MAX)
+    return (squares + 8 * values) // (16 * values), passes * slope

@@ -32,8 +32,6 @@ enum { JOB_WORDS = 12, TRAILER_WORDS = 8, STEP_WORDS = 3 };
 #define CALIBRATION_ROUNDS 1000U
 
 #define STACK_PAINT 0xA5A5A5A5U
-/* Left unpainted below the painter's own frame. */
-#define STACK_MARGIN_WORDS 16U
 
 #define AT_LEAST_ONE(bytes) ((bytes) > 0U ? (bytes) : 1U)
 
@@ -173,8 +171,8 @@ static uint32_t overhead(void) {
 }
 
 static void paint_stack(void) {
-    uint32_t *frame = __builtin_frame_address(0);
-    for (uint32_t *word = fg_stack_bottom; word < frame - STACK_MARGIN_WORDS; word++) {
+    const uintptr_t top = core_stack_pointer();
+    for (uint32_t *word = fg_stack_bottom; (uintptr_t)word < top; word++) {
         *word = STACK_PAINT;
     }
 }

@@ -458,8 +458,8 @@ typedef struct fg_msg_update_header {
     uint16_t eval_samples;
     /* on the held-out samples, with the parameters as received */
     uint16_t eval_correct;
-    /* mean on the held-out samples, 1/1024 bit (squared error: 1/1024 of the squared output
-     * unit), saturating */
+    /* mean on the held-out samples, 1/1024 bit (squared error: 1/4 of the squared output unit),
+     * saturating */
     uint16_t eval_loss;
     /* mean over all visits to training samples in this round, likewise */
     uint16_t train_loss;

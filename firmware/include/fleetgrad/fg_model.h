@@ -28,7 +28,8 @@ extern "C" {
 typedef enum fg_loss {
     FG_LOSS_NONE = 0, /* inference only */
     FG_LOSS_SOFTMAX_CROSS_ENTROPY = 1,
-    FG_LOSS_SQUARED_ERROR = 2
+    FG_LOSS_SQUARED_ERROR = 2,
+    FG_LOSS_BINARY_CROSS_ENTROPY = 3
 } fg_loss;
 
 typedef enum fg_segment_kind {
@@ -61,8 +62,9 @@ typedef struct fg_target {
 typedef struct fg_metrics {
     uint32_t loss; /* cross-entropy: 1/1024 bit; squared error: mean over outputs, 1/1024 (LSB of
                       the output)^2 */
-    uint32_t predicted; /* index of the first maximum of the model's output */
-    bool correct;       /* predicted == label; false for squared error */
+    uint32_t predicted; /* index of the first maximum of the model's output; of a single chance,
+                           whether it is 1/2 or more */
+    bool correct;       /* predicted == label; false where targets are vectors */
 } fg_metrics;
 
 /* One SGD step. The learning rate is lr_mantissa * 2^(lr_exponent - 15), 2^14 <= lr_mantissa <
@@ -84,7 +86,7 @@ typedef struct fg_model {
     uint32_t input_bytes;
     uint32_t output_offset; /* of the output tensor in the arena */
     uint32_t output_bytes;
-    uint32_t target_bytes; /* squared error: bytes of fg_target.values; else 0 */
+    uint32_t target_bytes; /* bytes of fg_target.values; 0 where targets are labels */
     uint32_t batch;        /* most rows that accumulate() may collect before apply() */
     fg_loss loss;
     uint32_t segment_count;

@@ -29,7 +29,7 @@ extern "C" {
 
 /* Trained tensors of one model: the exponents of an update are kept while it is being sent. */
 #ifndef FG_NODE_SEGMENTS_MAX
-#define FG_NODE_SEGMENTS_MAX 64U
+#define FG_NODE_SEGMENTS_MAX 128U
 #endif
 
 /* `base` holds the global parameters that this round started from (param_bytes); the update is

@@ -67,6 +67,18 @@ uint32_t fg_loss_cross_entropy(const fg_head *head, uint32_t label, int32_t *acc
 uint32_t fg_loss_squared_error(const fg_head *head, const int8_t *target, int32_t zero_point,
                                int32_t *acc, int16_t *gradient);
 
+/* Binary cross-entropy of one sample before a LOGISTIC: the mean over the outputs, in 1/1024 bit.
+ * What should come out is target[p][o] (target[o] when pooled) in the quantisation of the model's
+ * output, 127 standing for 1; without a target the label, 0 or 1, of the only output. Overwrites
+ * acc; writes gradient[p][o] in 2^-15. */
+uint32_t fg_loss_binary_cross_entropy(const fg_head *head, uint32_t label, const int8_t *target,
+                                      int32_t *acc, int16_t *gradient);
+
+/* Squared error behind a LOGISTIC, likewise: the mean in 1/1024 of the squared unit of the output.
+ */
+uint32_t fg_loss_squared_error_of_chances(const fg_head *head, const int8_t *target, int32_t *acc,
+                                          int16_t *gradient);
+
 /* Index of the first maximum of count > 0 values: the predicted class. */
 uint32_t fg_argmax(const int8_t *values, uint32_t count);
 

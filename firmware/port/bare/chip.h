@@ -18,8 +18,9 @@ void chip_core_start(void);
  * caller's last look and the sleep. */
 void chip_core_sleep(void);
 
-void chip_core_mask(void);
-void chip_core_unmask(void);
+/* Interrupts off, and as they were before. */
+uint32_t chip_core_mask(void);
+void chip_core_unmask(uint32_t before);
 
 _Noreturn void chip_core_restart(void);
 

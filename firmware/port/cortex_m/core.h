@@ -8,7 +8,14 @@
 
 /* Two instructions in every round, for rounds > 0. */
 static inline void core_spin(uint32_t rounds) {
-    __asm volatile("1: subs %0, #1\n bne 1b" : "+l"(rounds) : : "cc");
+    __asm volatile(".syntax unified\n1: subs %0, #1\n bne 1b" : "+l"(rounds) : : "cc");
+}
+
+/* Nothing below it is in use. */
+static inline uintptr_t core_stack_pointer(void) {
+    uintptr_t top;
+    __asm volatile("mov %0, sp" : "=r"(top));
+    return top;
 }
 
 /* One call of the debugger or emulator. */

@@ -25,8 +25,7 @@ static fg_status check_samples(const fg_model *model, const fg_image *image) {
     if (image->sample_bytes != model->input_bytes) {
         return FG_ERR_MODEL;
     }
-    const bool vectors = model->loss == FG_LOSS_SQUARED_ERROR;
-    if (vectors) {
+    if (model->target_bytes != 0U) {
         const uint32_t bytes =
             image->target_kind == FG_TARGET_INPUT ? image->sample_bytes : image->target_bytes;
         return image->target_kind != FG_TARGET_LABEL && bytes == model->target_bytes ? FG_OK
@@ -35,10 +34,12 @@ static fg_status check_samples(const fg_model *model, const fg_image *image) {
     if (image->target_kind != FG_TARGET_LABEL) {
         return model->loss == FG_LOSS_NONE ? FG_OK : FG_ERR_MODEL;
     }
+    const bool binary = model->loss == FG_LOSS_BINARY_CROSS_ENTROPY;
+    const uint32_t classes = binary ? 2U : model->output_bytes;
     const fg_samples *parts[2] = {&image->train, &image->eval};
     for (uint32_t p = 0U; p < 2U; p++) {
         for (uint32_t i = 0U; i < parts[p]->count; i++) {
-            if (fg_image_label(image, parts[p], i) >= model->output_bytes) {
+            if (fg_image_label(image, parts[p], i) >= classes) {
                 return FG_ERR_MODEL;
             }
         }

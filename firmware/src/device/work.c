@@ -124,6 +124,12 @@ static uint16_t mean(uint64_t sum, uint32_t count) {
     return sum < count ? (uint16_t)quotient : (uint16_t)UINT16_MAX;
 }
 
+/* Squared errors reach 2^16 squared units: of them, a quarter is enough. */
+static uint16_t mean_loss(const fg_node *node, uint64_t sum, uint32_t count) {
+    const bool squares = node->config.model->loss == FG_LOSS_SQUARED_ERROR;
+    return mean(squares ? (sum + 128U) >> 8 : sum, count);
+}
+
 fg_msg_update_header fg_work_summary(const fg_node *node) {
     const fg_work_state *work = &node->work;
     const uint32_t samples = node->image.train.count;
@@ -134,8 +140,8 @@ fg_msg_update_header fg_work_summary(const fg_node *node) {
         .samples = saturate(work->visits < samples ? work->visits : samples),
         .eval_samples = saturate(work->evaluated),
         .eval_correct = saturate(work->correct),
-        .eval_loss = mean(work->eval_loss, work->evaluated),
-        .train_loss = mean(work->train_loss, work->visits),
+        .eval_loss = mean_loss(node, work->eval_loss, work->evaluated),
+        .train_loss = mean_loss(node, work->train_loss, work->visits),
     };
     return summary;
 }

@@ -4,13 +4,13 @@
 #include "learn.h"
 #include "masters.h"
 
-#if FG_DSP && !FG_MVE
+#if FG_DSP
 #include "dsp/learn_dsp.h"
 #endif
 
 void fg_learn_weights(const fg_learning *learning, int32_t channel, int32_t first, int32_t count,
                       const int32_t *sums, int32_t step, int16_t *masters, int8_t *shadow) {
-#if FG_DSP && !FG_MVE
+#if FG_DSP
     if (step == 1 && fg_learn_quickly(learning, channel, first, count, sums, masters, shadow)) {
         return;
     }

@@ -3,6 +3,12 @@
 
 #include "train_math.h"
 
+uint32_t fg_loss_mean_square(uint64_t squares, uint32_t values) {
+    /* 128^2 squared units to 1/1024 of one, and the mean: / (16 * values). */
+    const uint64_t mean = (squares + 8U * (uint64_t)values) / (16U * (uint64_t)values);
+    return (uint32_t)mean;
+}
+
 uint32_t fg_loss_squared_error(const fg_head *head, const int8_t *target, int32_t zero_point,
                                int32_t *acc, int16_t *gradient) {
     const uint32_t values = fg_loss_outputs(head);
@@ -19,7 +25,5 @@ uint32_t fg_loss_squared_error(const fg_head *head, const int8_t *target, int32_
             gradient[n] = (int16_t)(gradient[n] * error);
         }
     }
-    /* 128^2 squared units to 1/1024 of one, and the mean: / (16 * values). */
-    const uint64_t mean = (squares + 8U * (uint64_t)values) / (16U * (uint64_t)values);
-    return (uint32_t)mean;
+    return fg_loss_mean_square(squares, values);
 }

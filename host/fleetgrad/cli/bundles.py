@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from fleetgrad.boards import Board
-from fleetgrad.config import Config, SchemeConfig
+from fleetgrad.config import LOSSES, Config, SchemeConfig
 from fleetgrad.errors import ConfigError
 from fleetgrad_codegen.bundle import Bundle, Scheme, generate
 from fleetgrad_codegen.frontend.tflite import read_model
@@ -103,6 +103,18 @@ def with_scheme(config: Config, scheme: str) -> Config:
     return replace(config, scheme=chosen)
 
 
+loss_option = click.option(
+    "--loss", type=click.Choice(LOSSES), help="Instead of scheme.loss; auto asks the model."
+)
+
+
+def with_loss(config: Config, loss: str | None) -> Config:
+    """The same config with another loss; None changes nothing."""
+    if loss is None:
+        return config
+    return replace(config, scheme=replace(config.scheme, loss=loss))
+
+
 def scheme_of(config: Config) -> Scheme | None:
     """The configured scheme; None for a model that only infers.
 
@@ -130,14 +142,18 @@ def budget_of(board: Board) -> Budget:
 def loss_of(config: Config, model: bytes) -> Loss:
     """The configured loss; `auto` looks at what the model ends in.
 
-    A model that ends in SOFTMAX, or gets a new head for classes, learns by cross-entropy; any other
-    learns to give the right values, by squared error.
+    A model that ends in SOFTMAX, or gets a new head for classes, learns by cross-entropy, one that
+    ends in LOGISTIC by binary cross-entropy; any other learns to give the right values, by squared
+    error.
     """
     if config.scheme.loss != "auto":
         return Loss(config.scheme.loss)
-    if config.scheme.classes or find_head(read_model(model, config.model_name)).softmax:
+    if config.scheme.classes:
         return Loss.SOFTMAX_CROSS_ENTROPY
-    return Loss.SQUARED_ERROR
+    site = find_head(read_model(model, config.model_name))
+    if site.softmax:
+        return Loss.SOFTMAX_CROSS_ENTROPY
+    return Loss.BINARY_CROSS_ENTROPY if site.logistic else Loss.SQUARED_ERROR
 
 
 def make_bundle(config: Config, board: Board | None, scheme: str | None = None) -> Bundle:
@@ -166,5 +182,6 @@ def make_bundle(config: Config, board: Board | None, scheme: str | None = None) 
             scheme=chosen,
             loss=Loss.NONE if chosen is None else loss_of(config, content),
             batch=config.train.batch,
+            recomputing=config.scheme.recompute,
             board_budget=None if board is None else budget_of(board),
         )

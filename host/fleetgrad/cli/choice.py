@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fleetgrad import paths
-from fleetgrad.boards import load_board
+from fleetgrad.boards import Board, load_board
 from fleetgrad.config import Config
 from fleetgrad.errors import FleetgradError, ToolError
-from fleetgrad.toolchain.compilers import find_cross, find_host
+from fleetgrad.toolchain.compilers import find_compiler, find_host
+from fleetgrad.toolchain.emulator import PACKAGES
 
 from .fleets import KINDS
 
@@ -45,8 +46,9 @@ def choose_fleet(config: Config, asked: str | None) -> Choice:
     if asked is not None:
         return Choice(asked, KINDS[asked].words, "that was asked for")
     try:
-        program = emulator_of(config)
-        compiler = find_cross()
+        board = load_board(paths.boards(), config.fleet.board)
+        program = emulator_of(board)
+        compiler = find_compiler(board.compiler.family)
     except ToolError as missing:
         native = find_host()
         why = f"there is {missing.what[:1].lower()}{missing.what[1:]} ({missing.hint})"
@@ -57,16 +59,16 @@ def choose_fleet(config: Config, asked: str | None) -> Choice:
     )
 
 
-def emulator_of(config: Config) -> str:
-    """The program that emulates the configured board.
+def emulator_of(board: Board) -> str:
+    """The program that emulates a board.
 
     Raises:
         ToolError: It is missing.
         FleetgradError: The board has no emulator.
     """
-    board = load_board(paths.boards(), config.fleet.board)
     if board.qemu is None:
         raise FleetgradError(f"{board.id} has no emulator")
-    if shutil.which(board.qemu.program) is None:
-        raise ToolError(f"no {board.qemu.program}", hint=f"apt install {board.qemu.program}")
-    return board.qemu.program
+    program = board.qemu.program
+    if shutil.which(program) is None:
+        raise ToolError(f"no {program}", hint=f"apt install {PACKAGES[program]}")
+    return program

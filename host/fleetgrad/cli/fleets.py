@@ -10,9 +10,17 @@ from typing import Final
 
 from fleetgrad import paths
 from fleetgrad.boards import Board, load_board
-from fleetgrad.config import Config
+from fleetgrad.config import Config, FleetConfig
 from fleetgrad.errors import ConfigError
-from fleetgrad.fleet import Fleet, NativeFleet, QemuFleet, SerialFleet, VirtualFleet
+from fleetgrad.fleet import (
+    Fleet,
+    MqttFleet,
+    NativeFleet,
+    QemuFleet,
+    SerialFleet,
+    VirtualFleet,
+)
+from fleetgrad.link import Certificates, parse_broker
 from fleetgrad.store import refuse_if_in_use
 from fleetgrad.toolchain import Image
 
@@ -49,7 +57,7 @@ KINDS: Final = {
 
 
 # Devices that are there already, with firmware and data of their own.
-FIELD_KINDS: Final = {"serial": "boards on serial ports"}
+FIELD_KINDS: Final = {"serial": "boards on serial ports", "mqtt": "devices behind a broker"}
 
 
 def prepare_field(config: Config, out: Path, tell: Callable[[str], None]) -> tuple[Path, Fleet]:
@@ -67,8 +75,19 @@ def prepare_field(config: Config, out: Path, tell: Callable[[str], None]) -> tup
     board = load_board(paths.boards(), config.fleet.board)
     folder = out / "bundle"
     make_bundle(config, board).write(folder)
-    fleet = config.fleet
-    return folder, SerialFleet(fleet.ports, fleet.baud, fleet.devices, tell)
+    return folder, _field_fleet(config.fleet, tell)
+
+
+def _field_fleet(settings: FleetConfig, tell: Callable[[str], None]) -> Fleet:
+    if settings.kind == "serial":
+        return SerialFleet(settings.ports, settings.baud, settings.devices, tell)
+    return MqttFleet(
+        parse_broker(settings.broker),
+        Certificates(settings.ca, settings.cert, settings.key),
+        settings.name,
+        settings.devices,
+        tell,
+    )
 
 
 def prepare_fleet(config: Config, out: Path) -> tuple[Build, Board, Fleet]:

@@ -28,7 +28,7 @@ def float_fedavg(config: Config, bundle: Bundle, data: Sequence[DeviceData]) -> 
 
     Args:
         config: The run.
-        bundle: Its model, as deployed; cross-entropy, so that accuracy means something.
+        bundle: Its model, as deployed; with labels, so that accuracy means something.
         data: Every device's samples.
     """
     plan = LocalPlan(
@@ -54,9 +54,9 @@ def _head_fedavg(
     bundle: Bundle, data: Sequence[DeviceData], *, plan: LocalPlan, rounds: int
 ) -> list[float]:
     """Accuracy before the first and after each round, where the last layer trains."""
-    site, _ = device_head(bundle.model, bundle.name, Loss.SOFTMAX_CROSS_ENTROPY)
+    site, _ = device_head(bundle.model, bundle.name, Loss(bundle.loss))
     devices = [_device(site, bundle, one) for one in data if not one.empty]
-    head = FloatHead.of(site, Loss.SOFTMAX_CROSS_ENTROPY)
+    head = FloatHead.of(site, Loss(bundle.loss))
     _, history = federated_average(head, devices, plan=plan, rounds=rounds)
     return [entry.accuracy for entry in history]
 
@@ -70,7 +70,7 @@ def _deep_fedavg(
     rounds: int,
 ) -> list[float]:
     """The same where more than the last layer trains."""
-    loss = Loss.SOFTMAX_CROSS_ENTROPY
+    loss = Loss(bundle.loss)
     network = deep_training(scheme, bundle.model, bundle.name, loss).float_network
     shape = bundle.input.shape[1:]
     fleet = [

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -116,14 +115,9 @@ class Trainer(ABC):
         """Sample indices and random key of every update."""
         return batches(self.plan, self.device.device, len(self.device.train_x))
 
-    @property
-    def has_labels(self) -> bool:
-        """Whether samples have a right answer."""
-        return self.bundle.loss == Loss.SOFTMAX_CROSS_ENTROPY
-
     def targets(self, raw: npt.NDArray[np.uint8], samples: npt.NDArray[np.int8]) -> Any:
         """Labels, or int8 vectors: the sample itself where the data image has none."""
-        if self.has_labels:
+        if self.bundle.has_labels:
             return raw.astype(np.int64) @ (256 ** np.arange(raw.shape[1]))
         return raw.view(np.int8) if raw.shape[1] else samples
 
@@ -149,17 +143,20 @@ class Trainer(ABC):
 
     def _per_epoch(self, losses: tuple[float, ...]) -> tuple[float, ...]:
         epochs = max(1, min(self.plan.epochs, len(losses)))
-        unit = math.log(2) if self.has_labels else self.bundle.output.scale**2
         parts = np.array_split(np.asarray(losses), epochs)
-        return tuple(float(part.mean()) / 1024 * unit for part in parts if len(part))
+        return tuple(
+            float(part.mean()) / 1024 * self.bundle.loss_unit for part in parts if len(part)
+        )
 
     def _accuracy(self, model: bytes) -> float | None:
-        if not self.has_labels or not len(self.device.eval_x):
+        if not self.bundle.has_labels or not len(self.device.eval_x):
             return None
         whole = Model.read(model, self.bundle.name)
         with open_backend(NATIVE, whole) as forward:
             outputs = forward(self.device.eval_x, lambda _: None).values
-        right = outputs.argmax(axis=1) == self.targets(self.device.eval_y, self.device.eval_x)
+        single = outputs.shape[1] == 1  # a chance: 0 is 1/2
+        predicted = (outputs[:, 0] >= 0) if single else outputs.argmax(axis=1)
+        right = predicted == self.targets(self.device.eval_y, self.device.eval_x)
         return float(right.mean())
 
 
@@ -241,7 +238,7 @@ class NativeTrainer(Trainer):
         losses: list[float] = []
         for count, (indices, key) in enumerate(self.batches(), 1):
             for row, index in enumerate(indices):
-                target = int(targets[index]) if self.has_labels else targets[index]
+                target = int(targets[index]) if self.bundle.has_labels else targets[index]
                 losses.append(model.accumulate(self.device.train_x[index], target, row).loss)
             rate = self.plan.rate
             model.apply(len(indices), lr_mantissa=rate.mantissa, lr_exponent=rate.exponent, key=key)
@@ -288,7 +285,7 @@ class BoardTrainer(Trainer):
             lr_exponent=self.plan.rate.exponent,
             round_key=rng.round_key(self.plan.seed, ROUND, self.device.device),
         )
-        wanted = targets[order].astype(np.uint32 if self.has_labels else np.int8)
+        wanted = targets[order].astype(np.uint32 if self.bundle.has_labels else np.int8)
         made = self._bench(self.device.train_x[order], wanted, job)
         return replace(made, losses=tuple(loss / self.plan.batch for loss in made.losses))
 

@@ -41,11 +41,12 @@ def memory_of(bundle: Bundle) -> Memory:
             MemoryBlock(
                 name=placement.buffer.name,
                 offset=placement.offset,
-                size=placement.buffer.size,
-                first=placement.buffer.first,
-                last=placement.buffer.last,
+                size=size,
+                first=first,
+                last=last,
             )
             for placement in layout.placements
+            for first, last, size in placement.buffer.spans
         ),
     )
 
@@ -64,8 +65,9 @@ def figures_of(bundle: Bundle, scheme: str, problem: BudgetError | None) -> dict
         "flash_bytes": memory.weights_flash_bytes,
         "forward_macs": cost["forward_macs"],
         "backward_macs": cost["backward_macs"],
+        "recompute_macs": cost["recompute_macs"],
         "instructions_estimate": INSTRUCTIONS_PER_MAC
-        * (cost["forward_macs"] + cost["backward_macs"]),
+        * (cost["forward_macs"] + cost["backward_macs"] + cost["recompute_macs"]),
         "fits": problem is None,
         "problem": "" if problem is None else str(problem),
     }
@@ -97,7 +99,7 @@ def table_of(rows: list[dict[str, Any]], board: Board) -> Table:
             f"{row['params_ram_bytes']:,} B",
             f"{row['ram_bytes']:,} B",
             f"{row['flash_bytes']:,} B",
-            f"{row['forward_macs']:,} + {row['backward_macs']:,}",
+            macs_of(row),
             f"~{row['instructions_estimate']:,}",
             fits,
         )
@@ -107,9 +109,18 @@ def table_of(rows: list[dict[str, Any]], board: Board) -> Table:
     return table
 
 
+def macs_of(row: dict[str, Any]) -> str:
+    """Forward and backward, and what is computed again."""
+    again = f" + {row['recompute_macs']:,} again" if row["recompute_macs"] else ""
+    return f"{row['forward_macs']:,} + {row['backward_macs']:,}{again}"
+
+
 @click.command()
 @click.option("--board", "board_id", help="The board; by default the configured one.")
 @click.option("--scheme", type=SchemeName(), help="Only this scheme.")
+@click.option(
+    "--recompute", is_flag=True, help="Computes cheap activations again instead of keeping them."
+)
 @click.option("--batch", type=click.IntRange(1), help="Samples per update.")
 @click.option("--html", "page", type=click.Path(path_type=Path), help="Writes the memory map.")
 @verb
@@ -121,6 +132,7 @@ def command(
     board_id: str | None,
     scheme: str | None,
     batch: int | None,
+    recompute: bool,
     page: Path | None,
 ) -> None:
     """Shows RAM, flash and MACs per scheme against the board's budget.
@@ -130,6 +142,8 @@ def command(
     board = load_board(paths.boards(), board_id or config.fleet.board)
     if batch is not None:
         config = with_batch(config, batch)
+    if recompute:
+        config = replace(config, scheme=replace(config.scheme, recompute=True))
     chosen = scheme or config.scheme.name
     bundles = {name: make_bundle(config, None, name) for name in dict.fromkeys((chosen, "none"))}
     problems = {name: check(bundle, board) for name, bundle in bundles.items()}

@@ -14,7 +14,7 @@ from fleetgrad.report import device_table, round_table
 from fleetgrad.results import RunResult
 from fleetgrad.run import execute
 
-from .bundles import SchemeName, with_scheme
+from .bundles import SchemeName, loss_option, with_loss, with_scheme
 from .fleets import FIELD_KINDS, KINDS, prepare_field, prepare_fleet
 from .project import configured
 from .ui import Ui, verb
@@ -28,15 +28,28 @@ from .watch import Watcher
     type=click.Choice([*KINDS, *FIELD_KINDS]),
     help="Instead of fleet.kind.",
 )
+@click.option("--broker", metavar="URL", help="Instead of fleet.broker.")
 @click.option("--scheme", type=SchemeName(trains=True), help="Instead of scheme.name.")
+@loss_option
 @verb
 @configured
-def command(ui: Ui, config: Config, kind: str | None, scheme: str | None) -> None:
+def command(
+    ui: Ui,
+    config: Config,
+    *,
+    kind: str | None,
+    broker: str | None,
+    scheme: str | None,
+    loss: str | None,
+) -> None:
     """Runs federated rounds; the same command after an interruption goes on with the run."""
     if kind is not None:
         config = replace(config, fleet=replace(config.fleet, kind=kind))
+    if broker is not None:
+        config = replace(config, fleet=replace(config.fleet, broker=broker))
     if scheme is not None:
         config = with_scheme(config, scheme)
+    config = with_loss(config, loss)
     out = config.run.dir / "build"
     folder: Path
     fleet: Fleet

@@ -13,7 +13,7 @@ from fleetgrad.config import Config
 from fleetgrad.errors import UsageError
 from fleetgrad.report.units import count, percent
 
-from .bundles import SchemeName, make_bundle, with_scheme
+from .bundles import SchemeName, loss_option, make_bundle, with_loss, with_scheme
 from .files import refuse_to_overwrite, write_bytes
 from .local import TRAINERS, Learned, trainer_of
 from .project import configured_for_a_model
@@ -23,6 +23,7 @@ from .ui import Ui, verb
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path), help="An .npz with x, y and user.")
 @click.option("--scheme", type=SchemeName(trains=True), help="Instead of scheme.name.")
+@loss_option
 @click.option("--backend", default="native", show_default=True,
               help=f"{', '.join(TRAINERS)} or an emulated board's id.")  # fmt: skip
 @click.option("--user", help="Whose samples; by default the data set's first user.")
@@ -35,6 +36,7 @@ def command(
     *,
     data: Path | None,
     scheme: str | None,
+    loss: str | None,
     backend: str,
     user: str | None,
     output: Path | None,
@@ -47,6 +49,7 @@ def command(
         config = replace(config, data=replace(config.data, path=data.absolute()))
     if scheme is not None:
         config = with_scheme(config, scheme)
+    config = with_loss(config, loss)
     if config.scheme.name == "none":
         raise UsageError("nothing trains", "scheme.name", "a scheme other than none")
     refuse_to_overwrite(output, config.model.path, config.data.path)

@@ -13,7 +13,7 @@ from fleetgrad.device.events import (
     Spoiled,
     Unable,
 )
-from fleetgrad.device.greeting import Greeting, Identity
+from fleetgrad.device.greeting import Greeting, Identity, identify
 from fleetgrad.device.session import DeviceSession, Patience
 from fleetgrad.device.update import Update, read_update
 
@@ -33,5 +33,6 @@ __all__ = [
     "Spoiled",
     "Unable",
     "Update",
+    "identify",
     "read_update",
 ]

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fleetgrad.wire.errors import MessageError
-from fleetgrad.wire.framing import DELIMITER, FrameDecoder, Noise, encode_message
+from fleetgrad.wire.framing import DELIMITER, Frame, FrameDecoder, Noise, encode_message
 from fleetgrad.wire.messages import PAYLOAD_MAX, SCHEMA_HASH, WIRE_VERSION, Hello, HelloRequest
 
 _REPEAT_S = 1.0
@@ -36,6 +36,30 @@ class Identity:
     eval_samples: int
     holds_round: int
     boots: int
+
+
+def identify(data: bytes) -> Identity | None:
+    """Who says HELLO in these bytes; None where nobody does."""
+    found = [item for item in FrameDecoder().feed(data) if isinstance(item, Frame)]
+    for frame in found:
+        try:
+            message = frame.message()
+        except MessageError:
+            continue
+        if isinstance(message, Hello):
+            return _identity(message)
+    return None
+
+
+def _identity(hello: Hello) -> Identity:
+    return Identity(
+        device=hello.device_id,
+        model_digest=hello.model_digest,
+        train_samples=hello.train_samples,
+        eval_samples=hello.eval_samples,
+        holds_round=hello.round,
+        boots=hello.boot_count,
+    )
 
 
 class Greeting:
@@ -68,14 +92,7 @@ class Greeting:
             except MessageError:
                 continue
             if isinstance(message, Hello):
-                return Identity(
-                    device=message.device_id,
-                    model_digest=message.model_digest,
-                    train_samples=message.train_samples,
-                    eval_samples=message.eval_samples,
-                    holds_round=message.round,
-                    boots=message.boot_count,
-                )
+                return _identity(message)
         return None
 
     def take(self, now: float) -> bytes:

@@ -26,7 +26,7 @@ class Update:
         samples: Training samples seen at least once: the weight in the mean.
         eval_samples: Held-out samples evaluated with the parameters as received.
         eval_correct: How many of them were right.
-        eval_loss: Mean loss on them, in 1/1024 of the device's unit, saturating at 65535.
+        eval_loss: Mean loss on them, in 1/1024 bit or 1/4 squared step, saturating at 65535.
         train_loss: Mean loss over the round's steps, likewise.
         exponents: One for every segment.
         deltas: The segments' int8 deltas one after the other; empty after an evaluation.

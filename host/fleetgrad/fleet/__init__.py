@@ -2,6 +2,7 @@
 """Where devices come from: emulators, native processes, this very process."""
 
 from fleetgrad.fleet.base import Endpoint, FieldFleet, Fleet, Member, Placement
+from fleetgrad.fleet.mqtt import MqttFleet
 from fleetgrad.fleet.native import NativeFleet
 from fleetgrad.fleet.panel import Panel, Sighting
 from fleetgrad.fleet.qemu import QemuFleet
@@ -13,6 +14,7 @@ __all__ = [
     "FieldFleet",
     "Fleet",
     "Member",
+    "MqttFleet",
     "NativeFleet",
     "Panel",
     "Placement",

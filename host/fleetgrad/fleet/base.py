@@ -58,12 +58,14 @@ class Endpoint:
         link: The way to it; the fleet closes it in ``stop``.
         url: Where it is, for people.
         pid: Its process, None when it has none of its own.
+        max_payload: The longest payload that the way to it takes; None: as long as any.
     """
 
     device: int
     link: Link
     url: str
     pid: int | None
+    max_payload: int | None = None
 
 
 class Fleet(Protocol):

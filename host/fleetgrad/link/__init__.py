@@ -2,9 +2,22 @@
 """Links move bytes to and from one device, and know nothing of what the bytes mean."""
 
 from fleetgrad.link.base import Link
+from fleetgrad.link.mqtt import BrokerAddress, Certificates, MqttClient, parse_broker
 from fleetgrad.link.pair import socket_pair
 from fleetgrad.link.serial import SerialPort, matching
 from fleetgrad.link.stream import SocketLink
 from fleetgrad.link.tcp import Listener, connect
 
-__all__ = ["Link", "Listener", "SerialPort", "SocketLink", "connect", "matching", "socket_pair"]
+__all__ = [
+    "BrokerAddress",
+    "Certificates",
+    "Link",
+    "Listener",
+    "MqttClient",
+    "SerialPort",
+    "SocketLink",
+    "connect",
+    "matching",
+    "parse_broker",
+    "socket_pair",
+]

@@ -19,6 +19,7 @@ from fleetgrad.run.prepare import Inputs, enter, gather, meet, restore
 from fleetgrad.run.recorder import Recorder
 from fleetgrad.run.summary import summarise
 from fleetgrad.store import RunRow, Store, layout_of
+from fleetgrad.wire.messages import PAYLOAD_MAX
 
 
 def _open_store(directory: Path) -> Store:
@@ -142,6 +143,7 @@ def _start(
                 services.session_id(),
                 now,
                 services.patience,
+                endpoint.max_payload or PAYLOAD_MAX,
             ),
         )
         for endpoint in endpoints

@@ -3,7 +3,6 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -253,7 +252,6 @@ def _add_run(
     bundle = inputs.bundle
     key = bundle.digest.hex()
     base = _base(store, transaction, inputs, key)
-    labels = bundle.loss == "softmax_cross_entropy"
     run = RunRow(
         run_id=run_id,
         fingerprint=inputs.fingerprint,
@@ -261,9 +259,8 @@ def _add_run(
         base=base,
         fleet=fleet,
         rounds=inputs.config.rounds.count,
-        labels=labels,
-        # 1024 device units: one bit, as nats; or one squared step of the output, in its real units.
-        loss_unit=math.log(2) if labels else bundle.output.scale**2,
+        labels=bundle.has_labels,
+        loss_unit=bundle.reported_loss_unit,
         state="open",
         starts=0,
         config=json.dumps(inputs.config.to_dict(), sort_keys=True),

@@ -13,8 +13,45 @@ from fleetgrad.errors import ToolError
 # Asking a compiler for its version takes milliseconds; one that hangs is not worth waiting for.
 _PROBE_TIMEOUT_S = 20.0
 
-CROSS_HINT = "apt install gcc-arm-none-eabi libnewlib-arm-none-eabi"
 HOST_HINT = "apt install gcc libc6-dev, or pip install ziglang; CC names another compiler"
+
+
+HOST = "host"
+
+
+@dataclass(frozen=True)
+class CrossFamily:
+    """GCC for one kind of core.
+
+    Attributes:
+        cores: For people.
+        library: A file that comes with its C library.
+        packages: Debian's, compiler and C library.
+    """
+
+    cores: str
+    library: str
+    packages: tuple[str, ...]
+
+    @property
+    def hint(self) -> str:
+        """How to get it."""
+        return f"apt install {' '.join(self.packages)}"
+
+
+CORTEX_M = "arm-none-eabi"
+CROSS_FAMILIES = {
+    CORTEX_M: CrossFamily(
+        "Cortex-M", "nano.specs", ("gcc-arm-none-eabi", "libnewlib-arm-none-eabi")
+    ),
+    "riscv64-unknown-elf": CrossFamily(
+        "RISC-V", "picolibc.specs", ("gcc-riscv64-unknown-elf", "picolibc-riscv64-unknown-elf")
+    ),
+    "xtensa-lx106-elf": CrossFamily(
+        "Xtensa", "libc.a", ("gcc-xtensa-lx106", "picolibc-xtensa-lx106-elf")
+    ),
+}
+"""By the prefix of their programs."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +60,7 @@ class Compiler:
 
     Attributes:
         command: How to call it.
-        family: ``arm-none-eabi`` or ``host``.
+        family: A key of ``CROSS_FAMILIES``, or ``host``.
         identity: What it says of its version: part of the key of every cached object.
         kind: ``gcc``, ``clang`` or ``zig``.
     """
@@ -43,35 +80,39 @@ def find_compiler(family: str) -> Compiler:
     """The compiler for a board's family.
 
     Args:
-        family: ``arm-none-eabi`` or ``host``.
+        family: A key of ``CROSS_FAMILIES``, or ``host``.
 
     Raises:
         ToolError: When there is none, or the one found does not run.
     """
-    return find_cross() if family == "arm-none-eabi" else find_host()
+    return find_host() if family == HOST else find_cross(family)
 
 
-def find_cross() -> Compiler:
-    """GCC for Cortex-M.
+def find_cross(family: str) -> Compiler:
+    """GCC for a family of boards.
+
+    Args:
+        family: A key of ``CROSS_FAMILIES``.
 
     Raises:
         ToolError: When it is missing, does not run, or lacks its C library.
     """
-    program = shutil.which("arm-none-eabi-gcc")
+    known = CROSS_FAMILIES[family]
+    program = shutil.which(f"{family}-gcc")
     if program is None:
         raise ToolError(
-            "no C compiler for Cortex-M boards",
-            expected="arm-none-eabi-gcc in PATH",
-            hint=CROSS_HINT,
+            f"no C compiler for {known.cores} boards",
+            expected=f"{family}-gcc in PATH",
+            hint=known.hint,
         )
-    compiler = _probe((program,), "arm-none-eabi", CROSS_HINT)
-    specs = _output((program, "-print-file-name=nano.specs"), CROSS_HINT).strip()
-    if specs == "nano.specs":  # printed as it is when it is nowhere
+    compiler = _probe((program,), family, known.hint)
+    library = _output((program, f"-print-file-name={known.library}"), known.hint).strip()
+    if library == known.library:  # printed as it is when it is nowhere
         raise ToolError(
-            "the compiler for Cortex-M boards has no C library",
+            f"the compiler for {known.cores} boards has no C library",
             where=program,
-            expected="newlib with nano.specs",
-            hint=CROSS_HINT,
+            expected=f"one with {known.library}",
+            hint=known.hint,
         )
     return compiler
 
@@ -89,13 +130,13 @@ def find_host() -> Compiler:
             raise ToolError(
                 f"CC names {named[0]!r}, which is not in PATH", where="CC", hint=HOST_HINT
             )
-        return _probe((program, *named[1:]), "host", HOST_HINT)
+        return _probe((program, *named[1:]), HOST, HOST_HINT)
     for name in ("cc", "gcc", "clang"):
         program = shutil.which(name)
         if program is not None:
-            return _probe((program,), "host", HOST_HINT)
+            return _probe((program,), HOST, HOST_HINT)
     if importlib.util.find_spec("ziglang") is not None:
-        return _probe((sys.executable, "-m", "ziglang", "cc"), "host", HOST_HINT)
+        return _probe((sys.executable, "-m", "ziglang", "cc"), HOST, HOST_HINT)
     raise ToolError(
         "no C compiler for this machine",
         expected="cc, gcc, clang or the Python package ziglang",

@@ -7,7 +7,12 @@ from pathlib import Path
 from fleetgrad.boards import Board, QemuSpec
 from fleetgrad.errors import BoardError, ToolError
 
-QEMU_HINT = "apt install qemu-system-arm; or --fleet native, which needs no emulator"
+PACKAGES = {
+    "qemu-system-arm": "qemu-system-arm",
+    "qemu-system-riscv32": "qemu-system-misc",
+    "qemu-system-xtensa": "qemu-system-misc",
+}
+"""Debian's package for each emulator."""
 
 # Every instruction takes 2^ICOUNT_SHIFT ns of virtual time, the most there is: 1024 ns are 25.6
 # ticks of the 25 MHz timer, so that rounding to whole ticks never hides an instruction.
@@ -116,7 +121,10 @@ def find_emulator(board: Board) -> Path:
     program = shutil.which(spec.program)
     if program is None:
         raise ToolError(
-            f"no emulator for {board.id}", expected=f"{spec.program} in PATH", hint=QEMU_HINT
+            f"no emulator for {board.id}",
+            expected=f"{spec.program} in PATH",
+            hint=f"apt install {PACKAGES[spec.program]};"
+            " or --fleet native, which needs no emulator",
         )
     return Path(program)
 
@@ -124,7 +132,7 @@ def find_emulator(board: Board) -> Path:
 def _base(board: Board, spec: QemuSpec, elf: Path) -> list[str]:
     program = str(find_emulator(board))
     quiet = ["-nodefaults", "-nic", "none", "-display", "none", "-monitor", "none"]
-    return [program, "-machine", spec.machine, *quiet, "-kernel", str(elf)]
+    return [program, "-machine", spec.machine, *spec.options, *quiet, "-kernel", str(elf)]
 
 
 def _loader(file: Path, address: int) -> str:

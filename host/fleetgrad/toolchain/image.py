@@ -171,6 +171,13 @@ def _units(bundle_dir: Path, board: Board, app: str, *, sanitize: bool) -> tuple
     return units, firmware_hash
 
 
+def _bench_extra(board: Board, app: str) -> int:
+    """The bench has no data image: more room for weights, unless its job lies there."""
+    job = board.qemu.job_address if board.qemu else 0
+    image = range(board.image_address, board.image_address + board.image_bytes)
+    return len(image) if app == "bench" and job not in image else 0
+
+
 def _port_folders(board: Board, app: str) -> tuple[Path, ...]:
     names = ("virtual",) if app == "library" else board.port
     return tuple(paths.firmware() / "port" / name for name in names)
@@ -193,9 +200,8 @@ def _link(
     if sanitize:
         command += SANITIZE_FLAGS
     if not board.hosted:
-        flash = board.image_address + board.image_bytes if app == "bench" else board.flash_bytes
         sizes = {
-            "FG_FLASH_BYTES": flash,  # the bench has no data image: more room for weights
+            "FG_FLASH_BYTES": board.flash_bytes + _bench_extra(board, app),
             "FG_RAM_BYTES": board.ram_bytes,
             "FG_STACK_BYTES": (stack_bytes + 7) // 8 * 8,
             "FG_IMAGE_ADDRESS": board.image_address,

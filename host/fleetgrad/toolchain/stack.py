@@ -15,19 +15,32 @@ from fleetgrad.errors import ToolError
 
 INDIRECT = "__indirect_call"
 
-# Functions of the C and compiler libraries, which come without call graphs. All of newlib's and
-# libgcc's leaf functions that a Cortex-M build links push at most a few registers.
+# Functions of the C and compiler libraries, which come without call graphs: the most that any
+# core's version takes, its own calls included. Read from the disassembly of newlib's and picolibc's
+# small versions and of GCC 12's libgcc.
 LIBRARY_FRAMES = {
     "memcpy": 32,
     "memmove": 32,
     "memset": 32,
     "__aeabi_memcpy": 32,
     "__aeabi_memset": 32,
-    "__aeabi_uldivmod": 64,
-    "__aeabi_ldivmod": 64,
+    "__aeabi_uidiv": 16,
+    "__aeabi_uidivmod": 16,
+    "__aeabi_idiv": 16,
+    "__aeabi_idivmod": 16,
+    "__aeabi_uldivmod": 128,
+    "__aeabi_ldivmod": 128,
+    "__aeabi_lmul": 32,
     "__aeabi_lasr": 8,
     "__aeabi_llsl": 8,
     "__aeabi_llsr": 8,
+    "__clzsi2": 8,
+    "__clzdi2": 16,
+    "__ashldi3": 0,
+    "__ashrdi3": 0,
+    "__lshrdi3": 0,
+    "__divdi3": 0,
+    "__udivdi3": 0,
 }
 
 _NODE = re.compile(r'node: \{ title: "([^"]+)" label: "([^"]*)"')

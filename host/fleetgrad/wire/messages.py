@@ -505,8 +505,8 @@ class UpdateHeader:
         samples: u16; training samples seen at least once: the weight n_k in FedAvg, saturating
         eval_samples: u16; held-out samples evaluated, saturating
         eval_correct: u16; on the held-out samples, with the parameters as received
-        eval_loss: u16; mean on the held-out samples, 1/1024 bit (squared error: 1/1024 of the
-            squared output unit), saturating
+        eval_loss: u16; mean on the held-out samples, 1/1024 bit (squared error: 1/4 of the squared
+            output unit), saturating
         train_loss: u16; mean over all visits to training samples in this round, likewise
     """
 

@@ -15,16 +15,24 @@ from fleetgrad_codegen.ops.boundary import split_boundary
 from fleetgrad_codegen.program import Loss
 from fleetgrad_codegen.scheme import Full, deep_training
 from support.deep_models import DEEP
-from support.heads import autoencoder, pooled_convolution
+from support.heads import autoencoder, gate, gates, pooled_convolution
 
-CE, SE = Loss.SOFTMAX_CROSS_ENTROPY, Loss.SQUARED_ERROR
+CE, SE, BCE = Loss.SOFTMAX_CROSS_ENTROPY, Loss.SQUARED_ERROR, Loss.BINARY_CROSS_ENTROPY
 MODELS = {name: (make, CE) for name, make in DEEP.items()}
 MODELS |= {"pooled-convolution": (pooled_convolution, CE), "autoencoder": (autoencoder, SE)}
+MODELS |= {"gate": (gate, BCE), "gates": (gates, BCE), "gates-squared": (gates, SE)}
 STEP = 2e-3
 
 
-def _loss(network: FloatNetwork, state: FloatState, x: np.ndarray, target: np.ndarray) -> float:
+def _loss(
+    network: FloatNetwork, state: FloatState, x: np.ndarray, target: np.ndarray, *, kind: str
+) -> float:
     seen = network.outputs(state, x[None])[0].astype(np.float64)
+    chance = 1 / (1 + np.exp(-seen))
+    if kind in {"gate", "gates", "gates-squared"}:
+        if kind == "gates-squared":
+            return float(((chance - target) ** 2).mean())
+        return float(-(target * np.log(chance) + (1 - target) * np.log(1 - chance)).mean())
     if np.ndim(target):
         return float(((seen - target) ** 2).mean())
     return float(np.log(np.exp(seen - seen.max()).sum()) + seen.max() - seen[int(target)])
@@ -42,11 +50,13 @@ def test_gradients_agree_with_differences(name: str) -> None:
     x = dice.integers(-128, 128, shape).astype(np.int8)
     output = graph.tensors[graph.outputs[0]]
     target: np.ndarray = network.outputs(state, x[None])[0].argmin()  # a mistake: it has a slope
+    if name == "gate":
+        target = np.int64(network.outputs(state, x[None])[0, 0] < 0)
     real = target
-    if loss is SE:
+    if name != "gate" and loss in {SE, BCE}:
         target = dice.integers(-128, 128, output.shape[1:]).astype(np.int8)
         found = output.quantization
-        real = (target - found.zero_point[0]) * np.float64(found.scale[0])
+        real = (target.astype(np.int64) - found.zero_point[0]) * np.float64(found.scale[0])
     gradients = network.gradients(state, x, target)
     agree = []
     for position, layer in state.items():
@@ -61,7 +71,7 @@ def test_gradients_agree_with_differences(name: str) -> None:
                 moved[channel, tap] += sign * STEP
                 weights = rule.own_layout(moved, layer.weights.shape)
                 other = {**state, position: replace(layer, weights=weights)}
-                ends.append(_loss(network, other, x, real))
+                ends.append(_loss(network, other, x, real, kind=name))
             agree.append((gradients[position][0][channel, tap], (ends[0] - ends[1]) / STEP / 2))
     computed, measured = np.array(agree).T
     size = np.abs(measured).max()

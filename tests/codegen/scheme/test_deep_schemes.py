@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,6 +27,7 @@ from support.deep_models import DEEP, NONE, RELU6, Network
 
 CE = Loss.SOFTMAX_CROSS_ENTROPY
 SHA = "0" * 64
+FIRMWARE = Path(__file__).resolve().parents[3] / "firmware/include/fleetgrad"
 
 
 def model(name: str = "separable") -> bytes:
@@ -191,6 +194,27 @@ def test_batches_are_refused() -> None:
 def test_ratio_out_of_range(ratio: float) -> None:
     with pytest.raises(SchemeError, match="ratio"):
         Sparse(ratio=ratio)
+
+
+def tower(layers: int) -> bytes:
+    net = Network(np.random.default_rng(3))
+    x = image = net.image(2, 2)
+    for _ in range(layers - 1):
+        x = net.conv(x, 2, window=1)
+    return net.softmax(net.dense(net.flat(x), 3, NONE), image)
+
+
+def test_as_many_tensors_train_as_devices_take() -> None:
+    most = re.search(r"SEGMENTS_MAX (\d+)U", (FIRMWARE / "fg_node.h").read_text())
+    assert most is not None
+    layers = int(most[1]) // 2
+    segments = generate(tower(layers), "t", scheme=Full(), loss=CE).program.segments
+    assert len(segments) == int(most[1])
+    with pytest.raises(SchemeError, match=f"{2 * layers + 4} tensors") as caught:
+        generate(tower(layers + 2), "t", scheme=Full(), loss=CE)
+    assert f"scheme.layers = {layers}," in caught.value.hint
+    assert generate(tower(layers + 2), "t", scheme=Full(layers=layers), loss=CE).program.segments
+    assert generate(tower(layers + 2), "t", scheme=Bias(), loss=CE).program.segments
 
 
 def test_more_layers_than_there_are() -> None:

@@ -17,15 +17,21 @@ INPUT_SCALE, WEIGHT_SCALES, OUTPUT_SCALE = 0.03, (0.011, 0.007, 0.02), 0.05
 INPUT_ZERO, OUTPUT_ZERO = -17, 9
 
 
-def _head(loss: Loss, *, positions: int, relu: bool, pooled: bool, beta: float = 1.0) -> Head:
+SE, BCE = Loss.SQUARED_ERROR, Loss.BINARY_CROSS_ENTROPY
+
+
+def _head(
+    loss: Loss, *, positions: int, relu: bool, pooled: bool, beta: float = 1.0,
+    logistic: bool = False, outputs: int = 3,
+) -> Head:  # fmt: skip
     return make_head(
-        HeadShape(6, 3, positions, relu, pooled),
+        HeadShape(6, outputs, positions, relu, pooled, logistic),
         loss,
         input_scale=INPUT_SCALE,
         input_zero_point=INPUT_ZERO,
-        weight_scales=WEIGHT_SCALES,
-        output_scale=OUTPUT_SCALE,
-        output_zero_point=OUTPUT_ZERO,
+        weight_scales=WEIGHT_SCALES[:outputs],
+        output_scale=1 / 256 if logistic else OUTPUT_SCALE,
+        output_zero_point=-128 if logistic else OUTPUT_ZERO,
         beta=beta,
     )
 
@@ -38,6 +44,11 @@ def _real_loss(
     if head.relu:
         rows = np.maximum(rows, 0)
     seen = rows.mean(axis=0, keepdims=True) if head.pooled else rows
+    if head.logistic:
+        chance, wanted = 1 / (1 + np.exp(-seen)), target.reshape(seen.shape)
+        if head.loss is Loss.SQUARED_ERROR:
+            return float(((chance - wanted) ** 2).mean())
+        return float(-(wanted * np.log(chance) + (1 - wanted) * np.log(1 - chance)).mean())
     if head.loss is Loss.SQUARED_ERROR:
         return float(((seen - target.reshape(seen.shape)) ** 2).mean())
     logits = beta * seen[0]
@@ -45,38 +56,52 @@ def _real_loss(
 
 
 CASES = [
-    (Loss.SOFTMAX_CROSS_ENTROPY, 1, False, False),
-    (Loss.SOFTMAX_CROSS_ENTROPY, 4, False, True),
-    (Loss.SOFTMAX_CROSS_ENTROPY, 4, True, True),
-    (Loss.SQUARED_ERROR, 1, False, False),
-    (Loss.SQUARED_ERROR, 4, False, False),
-    (Loss.SQUARED_ERROR, 4, True, False),
-    (Loss.SQUARED_ERROR, 4, True, True),
+    (Loss.SOFTMAX_CROSS_ENTROPY, 1, False, False, False),
+    (Loss.SOFTMAX_CROSS_ENTROPY, 4, False, True, False),
+    (Loss.SOFTMAX_CROSS_ENTROPY, 4, True, True, False),
+    (SE, 1, False, False, False),
+    (SE, 4, False, False, False),
+    (SE, 4, True, False, False),
+    (SE, 4, True, True, False),
+    (SE, 1, False, False, True),
+    (SE, 4, False, False, True),
+    (SE, 4, False, True, True),
+    (BCE, 1, False, False, True),
+    (BCE, 4, False, False, True),
+    (BCE, 4, True, True, True),
 ]
 
 
-@pytest.mark.parametrize(("loss", "positions", "relu", "pooled"), CASES)
+@pytest.mark.parametrize("case", CASES, ids=str)
 @pytest.mark.parametrize("seed", range(5))
 def test_the_update_is_the_numerical_gradient_of_the_real_loss(
-    loss: Loss, positions: int, relu: bool, pooled: bool, seed: int
+    case: tuple[Loss, int, bool, bool, bool], seed: int
 ) -> None:
+    loss, positions, relu, pooled, logistic = case
+    outputs = 1 if loss is BCE and positions == 1 and seed % 2 else 3
     beta = 1.5 if loss is Loss.SOFTMAX_CROSS_ENTROPY else 1.0
-    head = _head(loss, positions=positions, relu=relu, pooled=pooled, beta=beta)
+    head = _head(
+        loss, positions=positions, relu=relu, pooled=pooled, beta=beta, logistic=logistic,
+        outputs=outputs,
+    )  # fmt: skip
     dice = np.random.default_rng(seed)
     x = dice.integers(-128, 128, (1, positions, 6))
-    weights, bias = dice.integers(-60, 60, (3, 6)), dice.integers(-400, 400, 3)
-    target = dice.integers(0, 3, 1)
-    if loss is Loss.SQUARED_ERROR:
+    weights, bias = dice.integers(-60, 60, (outputs, 6)), dice.integers(-400, 400, outputs)
+    target = dice.integers(0, max(head.classes, 1), 1)
+    if head.target_bytes:
         target = dice.integers(-80, 100, (1, head.loss_outputs))
+        target.reshape(-1)[0] = 127 if logistic else 99
     centred, acc = head.accumulate(x, weights, bias)
     measured, gradient = loss_and_gradient(head, target, acc)
 
-    scales = np.array(WEIGHT_SCALES)
+    scales = np.array(WEIGHT_SCALES[:outputs])
     real = np.hstack((weights * scales[:, None], (bias * scales * INPUT_SCALE)[:, None]))
     real_x = (x[0] - INPUT_ZERO) * INPUT_SCALE
-    real_target = (
-        (target[0] - OUTPUT_ZERO) * OUTPUT_SCALE if loss is Loss.SQUARED_ERROR else target[0]
-    )
+    real_target = target[0]
+    if logistic and head.target_bytes:
+        real_target = np.where(target[0] == 127, 1.0, (target[0] + 128) / 256)
+    elif head.target_bytes:
+        real_target = (target[0] - OUTPUT_ZERO) * OUTPUT_SCALE
     numeric = np.zeros_like(real)
     for place in np.ndindex(real.shape):
         ends = []
@@ -96,12 +121,15 @@ def test_the_update_is_the_numerical_gradient_of_the_real_loss(
             (g.sum(axis=0) * bias_rate * scales * INPUT_SCALE)[:, None],
         )
     )
-    tolerance = 0.03 * np.abs(numeric).max() + 2e-3  # the power table has 16 steps per octave
+    # The power table has 16 steps per octave.
+    tolerance = 0.03 * np.abs(numeric).max() + (4e-4 if logistic else 2e-3)
     np.testing.assert_allclose(made, numeric, atol=tolerance)
 
     wanted = _real_loss(head, beta, real, real_x, real_target)
-    if loss is Loss.SQUARED_ERROR:
-        assert measured[0] / 1024 * OUTPUT_SCALE**2 == pytest.approx(wanted, rel=0.01, abs=1e-4)
+    if loss is SE:
+        unit = (1 / 256 if logistic else OUTPUT_SCALE) ** 2
+        near = pytest.approx(wanted, rel=0.03 if logistic else 0.01, abs=1e-4)
+        assert measured[0] / 1024 * unit == near
     else:
         assert measured[0] / 1024 * np.log(2) == pytest.approx(wanted, abs=0.02)
 
@@ -145,6 +173,18 @@ def test_extreme_accumulators_saturate(loss: Loss) -> None:
     (value,), gradient = loss_and_gradient(head, target, acc)
     assert 0 < value < 2**32
     assert np.abs(gradient).max() in {32767, 32768}
+
+
+@pytest.mark.parametrize("loss", [SE, BCE])
+def test_certain_chances(loss: Loss) -> None:
+    head = _head(loss, positions=1, relu=False, pooled=False, logistic=True)
+    acc = np.array([[[2**31 - 1, -(2**31) + 1, 0]]])
+    (value,), gradient = loss_and_gradient(head, np.array([[127, -128, 0]]), acc)
+    assert value == (0 if loss is SE else (1024 + 1) // 3)
+    assert not gradient.any()
+    (value,), gradient = loss_and_gradient(head, np.array([[-128, 127, 0]]), acc)
+    assert 0 < value < 2**32
+    assert gradient[0, 0].tolist() == ([32767, -32768, 0] if loss is BCE else [0, 0, 0])
 
 
 def test_tables_follow_powers_and_logarithms() -> None:

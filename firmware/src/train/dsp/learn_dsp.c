@@ -3,7 +3,7 @@
 
 #include "../../kernels/fg_target.h"
 
-#if FG_DSP && !FG_MVE
+#if FG_DSP
 
 static uint32_t largest_of(const int32_t *sums, int32_t count) {
     uint32_t all = 0;
@@ -47,6 +47,8 @@ bool fg_learn_quickly(const fg_learning *learning, int32_t channel, int32_t firs
     return true;
 }
 
+#if !FG_MVE
+
 /* The sums of a channel's errors would fit 16 bits over so many pixels. */
 #define MOST_PIXELS 256U
 
@@ -89,5 +91,7 @@ void fg_learn_biases(const fg_learning *learning, const int8_t *errors, uint32_t
         fg_learn_bias(learning, (int32_t)channel, sum, &bias[channel]);
     }
 }
+
+#endif
 
 #endif

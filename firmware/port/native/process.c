@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The node as a process of the host: the line is a TCP connection or standard input and output, the
- * flash is a file. Ends when the line does. */
+/* The node as a process of the host: the flash is a file, and the line another part's. Ends when
+ * the line does. */
 
 #define _POSIX_C_SOURCE 200809L
 
@@ -9,41 +9,30 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "fleetgrad/fg_image.h"
-
-/* Exit codes: the line is closed; wrong use or a file that cannot be read; the line broke. */
-enum { EXIT_CLOSED = 0, EXIT_USAGE = 2, EXIT_LINE = 1 };
+#include "line.h"
 
 /* One process is one board. */
 static struct {
-    const char *connect; /* HOST:PORT; NULL: stdin and stdout */
     const char *image_path;
     const char *boots_path;
-    int in;
-    int out;
-    bool refused;
     struct timespec start;
     const uint8_t *image;
     size_t image_bytes;
     uint32_t boot_count;
-} port = {.in = STDIN_FILENO, .out = STDOUT_FILENO};
+} port;
 
-_Noreturn static void die(int code, const char *what, const char *where) {
+_Noreturn void die(int code, const char *what, const char *where) {
     fprintf(stderr, "fleetgrad-node: %s: %s", where, what);
     fprintf(stderr, errno != 0 ? ": %s\n" : "\n", strerror(errno));
     exit(code);
@@ -102,56 +91,12 @@ static void count_boot(void) {
     port.boot_count = (uint32_t)(count + 1UL);
 }
 
-static void dial(void) {
-    char host[256];
-    const char *colon = strrchr(port.connect, ':');
-    const size_t length = colon == NULL ? sizeof host : (size_t)(colon - port.connect);
-    if (length == 0U || length >= sizeof host) {
-        die(EXIT_USAGE, "expected HOST:PORT", port.connect);
-    }
-    memcpy(host, port.connect, length);
-    host[length] = '\0';
-    const struct addrinfo wanted = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    struct addrinfo *found = NULL;
-    const int failure = getaddrinfo(host, colon + 1, &wanted, &found);
-    if (failure != 0) {
-        die(EXIT_LINE, gai_strerror(failure), port.connect);
-    }
-    int line = -1;
-    for (const struct addrinfo *a = found; a != NULL && line < 0; a = a->ai_next) {
-        line = socket(a->ai_family, a->ai_socktype, a->ai_protocol);
-        if (line >= 0 && connect(line, a->ai_addr, a->ai_addrlen) != 0) {
-            (void)close(line);
-            line = -1;
-        }
-    }
-    if (line < 0) {
-        die(EXIT_LINE, "cannot connect", port.connect);
-    }
-    freeaddrinfo(found);
-    const int on = 1; /* frames are short and answers are waited for */
-    (void)setsockopt(line, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    port.in = line;
-    port.out = line;
-}
-
-static void make_nonblocking(int file) {
-    const int flags = fcntl(file, F_GETFL);
-    if (flags < 0 || fcntl(file, F_SETFL, flags | O_NONBLOCK) != 0) {
-        die(EXIT_LINE, "cannot set the line up", "fcntl");
-    }
-}
-
 void fg_port_init(void) {
+    (void)clock_gettime(CLOCK_MONOTONIC, &port.start);
     (void)signal(SIGPIPE, SIG_IGN);
     open_image();
     count_boot();
-    if (port.connect != NULL) {
-        dial();
-    }
-    make_nonblocking(port.in);
-    make_nonblocking(port.out);
-    (void)clock_gettime(CLOCK_MONOTONIC, &port.start);
+    line_open();
 }
 
 uint32_t fg_port_millis(void) {
@@ -177,67 +122,43 @@ const uint8_t *fg_port_image(size_t *bytes) {
     return port.image;
 }
 
-static bool would_block(void) {
-    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
-}
-
 size_t fg_port_read(uint8_t *bytes, size_t capacity) {
-    const ssize_t count = read(port.in, bytes, capacity);
-    if (count > 0) {
-        return (size_t)count;
-    }
-    if (count == 0 || !would_block()) {
-        exit(count == 0 || errno == ECONNRESET ? EXIT_CLOSED : EXIT_LINE);
-    }
-    return 0U;
+    return line_read(bytes, capacity);
 }
 
 size_t fg_port_write(const uint8_t *bytes, size_t count) {
-    if (count == 0U) {
-        port.refused = false;
-        return 0U;
-    }
-    const ssize_t taken = write(port.out, bytes, count);
-    if (taken < 0 && !would_block()) {
-        exit(errno == EPIPE || errno == ECONNRESET ? EXIT_CLOSED : EXIT_LINE);
-    }
-    const size_t done = taken < 0 ? 0U : (size_t)taken;
-    port.refused = done < count;
-    return done;
+    return line_write(bytes, count);
 }
 
 void fg_port_wait(uint32_t milliseconds) {
-    struct pollfd lines[2] = {{.fd = port.in, .events = POLLIN, .revents = 0},
-                              {.fd = port.out, .events = POLLOUT, .revents = 0}};
-    const int timeout = milliseconds > 60000U ? 60000 : (int)milliseconds;
-    (void)poll(lines, port.refused ? 2U : 1U, timeout);
+    line_wait(milliseconds);
 }
 
 static void usage(FILE *stream) {
-    fputs("usage: fleetgrad-node [--connect HOST:PORT | --stdio] [--image FILE] [--boots FILE]\n"
-          "  --connect  the line is a TCP connection to this address\n"
-          "  --stdio    the line is standard input and output (the default)\n"
-          "  --image    the data image of this device\n"
-          "  --boots    keeps the boot counter from one start to the next\n",
+    fputs("usage: fleetgrad-node [OPTIONS]\n"
+          "  --image FILE        the data image of this device\n"
+          "  --boots FILE        keeps the boot counter from one start to the next\n",
           stream);
+    fputs(line_usage, stream);
 }
 
 int main(int argc, char **argv) {
-    for (int i = 1; i < argc; i++) {
+    for (int i = 1; i < argc;) {
         const char *name = argv[i];
         const bool last = i + 1 == argc;
+        const int taken = line_option(argc, argv, i);
         if (strcmp(name, "--help") == 0) {
             usage(stdout);
             return EXIT_CLOSED;
         }
-        if (strcmp(name, "--stdio") == 0) {
-            port.connect = NULL;
-        } else if (strcmp(name, "--connect") == 0 && !last) {
-            port.connect = argv[++i];
+        if (taken > 0) {
+            i += taken;
         } else if (strcmp(name, "--image") == 0 && !last) {
-            port.image_path = argv[++i];
+            port.image_path = argv[i + 1];
+            i += 2;
         } else if (strcmp(name, "--boots") == 0 && !last) {
-            port.boots_path = argv[++i];
+            port.boots_path = argv[i + 1];
+            i += 2;
         } else {
             usage(stderr);
             return EXIT_USAGE;

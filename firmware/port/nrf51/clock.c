@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* TIMER0 of Nordic's nRF51: the one of its timers that has 32 bits. */
+
+#include <stddef.h>
+
+#include "board.h"
+#include "chip.h"
+
+typedef struct nrf51_timer {
+    volatile uint32_t task_start;
+    volatile uint32_t task_stop;
+    volatile uint32_t task_count;
+    volatile uint32_t task_clear;
+    volatile uint32_t unused0[12];
+    volatile uint32_t task_capture[4]; /* 0x040 */
+    volatile uint32_t unused1[60];
+    volatile uint32_t event_compare[4]; /* 0x140 */
+    volatile uint32_t unused2[109];
+    volatile uint32_t interrupts_on;  /* 0x304 */
+    volatile uint32_t interrupts_off; /* 0x308 */
+    volatile uint32_t unused3[126];
+    volatile uint32_t mode;  /* 0x504 */
+    volatile uint32_t width; /* 0x508 */
+    volatile uint32_t unused4;
+    volatile uint32_t prescaler; /* 0x510 */
+    volatile uint32_t unused5[11];
+    volatile uint32_t capture[4]; /* 0x540 */
+} nrf51_timer;
+
+_Static_assert(offsetof(nrf51_timer, task_capture) == 0x040U, "as in the reference manual");
+_Static_assert(offsetof(nrf51_timer, event_compare) == 0x140U, "as in the reference manual");
+_Static_assert(offsetof(nrf51_timer, interrupts_on) == 0x304U, "as in the reference manual");
+_Static_assert(offsetof(nrf51_timer, mode) == 0x504U, "as in the reference manual");
+_Static_assert(offsetof(nrf51_timer, capture) == 0x540U, "as in the reference manual");
+
+#define WIDTH_32_BITS 3U
+/* In interrupts_on and _off. */
+#define COMPARE(which) (1U << (16U + (which)))
+
+/* Which of the four capture registers does what. */
+enum { ALARM = 0, NOW = 1, TURN = 2 };
+
+#define TIMER ((nrf51_timer *)BOARD_TIMER0)
+
+/* The 64-bit clock: what the 32-bit one showed last, and how often it has turned over. */
+static struct {
+    uint32_t last;
+    uint32_t turns;
+} clock;
+
+void chip_clock_start(void) {
+    TIMER->task_stop = 1U;
+    TIMER->mode = 0U;
+    TIMER->width = WIDTH_32_BITS;
+    TIMER->prescaler = 0U; /* BOARD_CLOCK_HZ as it is */
+    TIMER->capture[TURN] = 0U;
+    TIMER->interrupts_on = COMPARE(TURN);
+    TIMER->task_clear = 1U;
+    TIMER->task_start = 1U;
+}
+
+uint32_t chip_clock_now(void) {
+    TIMER->task_capture[NOW] = 1U;
+    return TIMER->capture[NOW];
+}
+
+/* Looked at in every turn: the interrupt does when nobody else does. */
+uint64_t chip_clock_ticks(void) {
+    const uint32_t before = chip_core_mask();
+    const uint32_t now = chip_clock_now();
+    if (now < clock.last) {
+        clock.turns++;
+    }
+    clock.last = now;
+    const uint64_t ticks = ((uint64_t)clock.turns << 32) | now;
+    chip_core_unmask(before);
+    return ticks;
+}
+
+void chip_clock_alarm(uint32_t ticks) {
+    TIMER->event_compare[ALARM] = 0U;
+    TIMER->capture[ALARM] = chip_clock_now() + ticks;
+    TIMER->interrupts_on = COMPARE(ALARM);
+}
+
+void chip_clock_alarm_off(void) {
+    TIMER->interrupts_off = COMPARE(ALARM);
+}
+
+void chip_clock_interrupt(void) {
+    TIMER->event_compare[ALARM] = 0U;
+    if (TIMER->event_compare[TURN] != 0U) {
+        TIMER->event_compare[TURN] = 0U;
+        (void)chip_clock_ticks();
+    }
+}

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A client of an MQTT broker, 5 or 3.1.1: topics and bytes, at least once (QoS 1)."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from fleetgrad.errors import ConfigError, LinkError
+
+PASSWORD_VARIABLE = "FG_MQTT_PASSWORD"
+
+_PORTS = {"mqtt": 1883, "mqtts": 8883}
+_ANSWER_S = 10.0
+_KEEPALIVE_S = 30
+_SESSION_S = 24 * 3600  # what comes while this side is away is kept so long
+_UNACKNOWLEDGED = 1000  # records under way at a time
+_UNSUPPORTED_VERSION = 132  # MQTT 5, table 2-6
+
+
+@dataclass(frozen=True)
+class BrokerAddress:
+    """Where a broker is, and who to be there.
+
+    Attributes:
+        host: Name or address.
+        port: TCP port.
+        tls: Whether it speaks TLS.
+        user: Empty for none.
+        password: Empty for none.
+    """
+
+    host: str
+    port: int
+    tls: bool
+    user: str = ""
+    password: str = ""
+
+    def __str__(self) -> str:
+        """The URL, without who to be."""
+        return f"{'mqtts' if self.tls else 'mqtt'}://{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """What TLS works with; empty paths for what is not used.
+
+    Attributes:
+        ca: Who may issue the broker's certificate; empty: those that this system trusts.
+        cert: This side's certificate.
+        key: Its key.
+    """
+
+    ca: Path = Path()
+    cert: Path = Path()
+    key: Path = Path()
+
+
+def parse_broker(url: str) -> BrokerAddress:
+    """Reads ``mqtt://[user[:password]@]host[:port]``, or the same with ``mqtts``.
+
+    The password may also be in the environment, in FG_MQTT_PASSWORD.
+
+    Raises:
+        ConfigError: It is no such URL.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.scheme not in _PORTS or not parts.hostname or parts.path.strip("/"):
+        raise ConfigError(
+            f"{url!r} is no broker", "fleet.broker", "mqtt://HOST[:PORT] or mqtts://HOST[:PORT]"
+        )
+    password = parts.password or os.environ.get(PASSWORD_VARIABLE, "")
+    return BrokerAddress(
+        parts.hostname,
+        port or _PORTS[parts.scheme],
+        parts.scheme == "mqtts",
+        unquote(parts.username or ""),
+        unquote(password),
+    )
+
+
+class MqttClient:
+    """One connection, which comes back by itself when it is lost.
+
+    Args:
+        address: Where.
+        certificates: For TLS.
+        client_id: Who; the broker keeps a session for it.
+        receive: Takes topic and bytes of every record, in a thread of this client.
+        tell: Is told of connections that come and go, likewise.
+
+    Raises:
+        LinkError: The broker cannot be reached or does not let us in.
+    """
+
+    def __init__(
+        self,
+        address: BrokerAddress,
+        certificates: Certificates,
+        client_id: str,
+        receive: Callable[[str, bytes], None],
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._address = address
+        self._tell = tell
+        self._receive = receive
+        self._topics: list[str] = []
+        self._answered = threading.Event()
+        self._refusal: ReasonCode | None = None
+        self._client = self._connect(certificates, client_id, MQTTProtocolVersion.MQTTv5)
+        if self._refusal is not None and self._refusal.value == _UNSUPPORTED_VERSION:
+            self._client = self._connect(certificates, client_id, MQTTProtocolVersion.MQTTv311)
+        if self._refusal is not None or not self._answered.is_set():
+            self.close()
+            raise self._refused()
+
+    def subscribe(self, topic: str) -> None:
+        """Wants the records of a topic, wildcards included, from now on."""
+        self._topics.append(topic)
+        self._client.subscribe(topic, qos=1)
+
+    def publish(self, topic: str, data: bytes, *, retain: bool = False) -> None:
+        """Sends a record; kept until the broker has it, over reconnections too."""
+        self._client.publish(topic, data, qos=1, retain=retain)
+
+    def close(self) -> None:
+        """Says goodbye; harmless when that was said."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _connect(
+        self, certificates: Certificates, client_id: str, version: MQTTProtocolVersion
+    ) -> paho.Client:
+        address = self._address
+        self._answered.clear()
+        self._refusal = None
+        modern = version == MQTTProtocolVersion.MQTTv5
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            clean_session=None if modern else False,
+            protocol=version,
+        )
+        client.max_inflight_messages_set(_UNACKNOWLEDGED)
+        client.reconnect_delay_set(1, 10)
+        if address.user:
+            client.username_pw_set(address.user, address.password or None)
+        if address.tls:
+            client.tls_set_context(_context(certificates))
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        options: dict[str, Any] = {}
+        if modern:
+            expiry = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            expiry.SessionExpiryInterval = _SESSION_S
+            options = {"clean_start": False, "properties": expiry}
+        try:
+            client.connect(address.host, address.port, _KEEPALIVE_S, **options)
+        except ssl.SSLCertVerificationError as error:
+            raise LinkError(
+                f"the broker's certificate does not verify: {error.verify_message}",
+                where=str(address),
+                hint="set fleet.ca to the certificate of whoever issued it",
+            ) from error
+        except ssl.SSLError as error:
+            raise LinkError(
+                f"TLS with the broker fails: {error.reason or error}",
+                where=str(address),
+                hint="check fleet.cert and fleet.key, and that the port is the one with TLS",
+            ) from error
+        except OSError as error:
+            raise LinkError(
+                f"the broker cannot be reached: {error.strerror or error}",
+                where=str(address),
+                hint="check fleet.broker, and that the broker runs",
+            ) from error
+        client.loop_start()
+        self._answered.wait(_ANSWER_S)
+        if self._refusal is not None:
+            client.loop_stop()
+        return client
+
+    def _refused(self) -> LinkError:
+        if self._refusal is None:
+            return LinkError(
+                f"the broker does not answer for {_ANSWER_S:.0f} s",
+                where=str(self._address),
+                hint="is it a broker, and does it speak TLS or not as the URL says?",
+            )
+        return LinkError(
+            f"the broker refuses us: {str(self._refusal).lower()}",
+            where=str(self._address),
+            hint=f"check the user in fleet.broker, and {PASSWORD_VARIABLE}",
+        )
+
+    def _on_connect(
+        self, client: paho.Client, _: object, __: object, code: ReasonCode, ___: object
+    ) -> None:
+        if code.is_failure:
+            self._refusal = code
+        else:
+            for topic in self._topics:  # a broker that lost its memory lost our wishes too
+                client.subscribe(topic, qos=1)
+            if self._answered.is_set():
+                self._tell("the broker is back")
+        self._answered.set()
+
+    def _on_disconnect(
+        self, _: paho.Client, __: object, ___: object, code: ReasonCode, ____: object
+    ) -> None:
+        if code.is_failure and self._refusal is None:
+            self._tell(f"the broker is away: {str(code).lower()}; what is said meanwhile is kept")
+
+    def _on_message(self, _: paho.Client, __: object, message: paho.MQTTMessage) -> None:
+        self._receive(message.topic, bytes(message.payload))
+
+
+def _context(certificates: Certificates) -> ssl.SSLContext:
+    empty = Path()
+    try:
+        where = None if certificates.ca == empty else str(certificates.ca)
+        context = ssl.create_default_context(cafile=where)
+        if certificates.cert != empty:
+            key = None if certificates.key == empty else str(certificates.key)
+            context.load_cert_chain(str(certificates.cert), key)
+    except (OSError, ssl.SSLError) as error:
+        named = [
+            str(p) for p in (certificates.ca, certificates.cert, certificates.key) if p != empty
+        ]
+        raise LinkError(
+            f"the certificates cannot be used: {error.strerror or error}",
+            where=", ".join(named),
+            expected="PEM files",
+        ) from error
+    return context
