@@ -125,10 +125,7 @@ static FG_INLINE void convolve_row(const strip *of, const int8_t *begin, int8_t 
     const fg_word_limits limits = fg_word_limits_of(&of->params->output);
     const int32_t channels = of->params->in_channels;
     const int32_t step = window->stride_w * window->kernel_h;
-    const int8_t *plane0 = begin;
-    const int8_t *plane1 = plane0 + of->pitch;
-    const int8_t *plane2 = plane1 + of->pitch;
-    const int8_t *plane3 = plane2 + of->pitch;
+    const int32_t pitch = of->pitch;
     const int8_t *filters = of->filters;
     const fg_bytes filter0 = fg_load_bytes(filters);
     const fg_bytes filter1 = fg_load_bytes(filters + FG_BYTE_LANES);
@@ -137,15 +134,13 @@ static FG_INLINE void convolve_row(const strip *of, const int8_t *begin, int8_t 
     for (int32_t column = window->out_w; column > 0; --column) {
         fg_words sums;
         if (one_chunk) {
-            sums = fg_dot_each(fg_load_bytes(plane0), filter0, fg_load_bytes(plane1), filter1,
-                               fg_load_bytes(plane2), filter2, fg_load_bytes(plane3), filter3);
+            sums = fg_dot_each(fg_load_bytes(begin), filter0, fg_load_bytes(begin + pitch), filter1,
+                               fg_load_bytes(begin + 2 * pitch), filter2,
+                               fg_load_bytes(begin + 3 * pitch), filter3);
         } else {
-            sums = fg_dot_each_long(plane0, plane1, plane2, plane3, filters, of->chunks);
+            sums = fg_dot_each_long(begin, pitch, filters, of->chunks);
         }
-        plane0 += step;
-        plane1 += step;
-        plane2 += step;
-        plane3 += step;
+        begin += step;
         sums = fg_add_words(sums, fg_load_words(of->bias));
         sums = fg_scale_each(sums, fg_load_words(of->value), fg_load_words(of->shift), finish);
         sums = fg_clamp_words(sums, &limits);

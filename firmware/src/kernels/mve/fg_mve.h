@@ -2,8 +2,9 @@
 #ifndef FG_MVE_H
 #define FG_MVE_H
 
-/* Vectors of 128 bits: 16 bytes, 8 halves or 4 words. One function per instruction, or per short sequence of
- * them that compilers do not find by themselves; without the instructions, plain C does the same.
+/* Vectors of 128 bits: 16 bytes, 8 halves or 4 words. One function per instruction, or per short
+ * sequence of them that compilers do not find by themselves; without the instructions, plain C does
+ * the same.
  */
 
 #include <stdbool.h>
@@ -177,10 +178,14 @@ static FG_INLINE fg_words fg_dot_each(fg_bytes x0, fg_bytes y0, fg_bytes x1, fg_
     return sums;
 }
 
-/* Four inner products of 16 * chunks bytes each, 1 chunk or more; the second factors lie chunk by
- * chunk, the four of them one after the other. */
-static FG_INLINE fg_words fg_dot_each_long(const int8_t *x0, const int8_t *x1, const int8_t *x2,
-                                           const int8_t *x3, const int8_t *y, int32_t chunks) {
+/* Four inner products of 16 * chunks bytes each, 1 chunk or more. The first factors are `pitch`
+ * bytes apart; the second ones lie chunk by chunk, the four of them one after the other. */
+static FG_INLINE fg_words fg_dot_each_long(const int8_t *x, int32_t pitch, const int8_t *y,
+                                           int32_t chunks) {
+    const int8_t *x0 = x;
+    const int8_t *x1;
+    const int8_t *x2;
+    const int8_t *x3;
     fg_words sums;
     fg_bytes value;
     fg_bytes factor;
@@ -188,7 +193,10 @@ static FG_INLINE fg_words fg_dot_each_long(const int8_t *x0, const int8_t *x1, c
     int32_t sum1 = 0;
     int32_t sum2 = 0;
     int32_t sum3 = 0;
-    __asm__("dls lr, %[chunks]\n"
+    __asm__("add %[x1], %[x0], %[pitch]\n\t"
+            "add %[x2], %[x1], %[pitch]\n\t"
+            "add %[x3], %[x2], %[pitch]\n\t"
+            "dls lr, %[chunks]\n"
             "1:\n\t"
             "vldrb.8 %q[value], [%[x0]], #16\n\t"
             "vldrb.8 %q[factor], [%[y]]\n\t"
@@ -208,8 +216,8 @@ static FG_INLINE fg_words fg_dot_each_long(const int8_t *x0, const int8_t *x1, c
             "vmov %q[sums][3], %q[sums][1], %[sum1], %[sum3]"
             : [sums] "=w"(sums), [factor] "=&w"(factor), [value] "=&w"(value), [sum0] "+Te"(sum0),
               [sum1] "+Te"(sum1), [sum2] "+Te"(sum2), [sum3] "+Te"(sum3), [x0] "+r"(x0),
-              [x1] "+r"(x1), [x2] "+r"(x2), [x3] "+r"(x3), [y] "+r"(y)
-            : [chunks] "r"(chunks)
+              [x1] "=&r"(x1), [x2] "=&r"(x2), [x3] "=&r"(x3), [y] "+r"(y)
+            : [chunks] "r"(chunks), [pitch] "r"(pitch)
             : "lr", "cc", "memory");
     return sums;
 }
@@ -410,8 +418,8 @@ static FG_INLINE fg_words fg_keep_between(fg_words a, fg_words seen, int32_t low
 
 /* Lanes of `a` whose bit, 0 .. 3, is set, else 0. */
 static FG_INLINE fg_words fg_keep_bits(fg_words a, uint32_t bits) {
-    const mve_pred16_t open = (mve_pred16_t)((bits & 1U) * 0xFU | (bits & 2U) * 0x78U |
-                                             (bits & 4U) * 0x3C0U | (bits & 8U) * 0x1E00U);
+    const uint32_t pairs = (bits | bits << 6) & 0x303U;
+    const mve_pred16_t open = (mve_pred16_t)(((pairs | pairs << 3) & 0x1111U) * 0xFU);
     return vpselq_s32(a, vdupq_n_s32(0), open);
 }
 
@@ -435,26 +443,26 @@ static FG_INLINE fg_words fg_dot_four_halves(const int8_t *const x[4], const int
     int32_t sum1 = 0;
     int32_t sum2 = 0;
     int32_t sum3 = 0;
-    __asm__("dlstp.16 lr, %[count]\n"
-            "1:\n\t"
-            "vldrh.16 %q[factor], [%[y]], #16\n\t"
-            "vldrb.s16 %q[value0], [%[x0]], #8\n\t"
-            "vldrb.s16 %q[value1], [%[x1]], #8\n\t"
-            "vmladava.s16 %[sum0], %q[value0], %q[factor]\n\t"
-            "vldrb.s16 %q[value0], [%[x2]], #8\n\t"
-            "vmladava.s16 %[sum1], %q[value1], %q[factor]\n\t"
-            "vldrb.s16 %q[value1], [%[x3]], #8\n\t"
-            "vmladava.s16 %[sum2], %q[value0], %q[factor]\n\t"
-            "vmladava.s16 %[sum3], %q[value1], %q[factor]\n\t"
-            "letp lr, 1b\n\t"
-            "vmov %q[sums][2], %q[sums][0], %[sum0], %[sum2]\n\t"
-            "vmov %q[sums][3], %q[sums][1], %[sum1], %[sum3]"
-            : [sums] "=w"(sums), [factor] "=&w"(factor), [value0] "=&w"(value0),
-              [value1] "=&w"(value1), [sum0] "+Te"(sum0), [sum1] "+Te"(sum1), [sum2] "+Te"(sum2),
-              [sum3] "+Te"(sum3), [x0] "+l"(x0), [x1] "+l"(x1), [x2] "+l"(x2), [x3] "+l"(x3),
-              [y] "+r"(y)
-            : [count] "r"(count)
-            : "lr", "memory");
+    __asm__(
+        "dlstp.16 lr, %[count]\n"
+        "1:\n\t"
+        "vldrh.16 %q[factor], [%[y]], #16\n\t"
+        "vldrb.s16 %q[value0], [%[x0]], #8\n\t"
+        "vldrb.s16 %q[value1], [%[x1]], #8\n\t"
+        "vmladava.s16 %[sum0], %q[value0], %q[factor]\n\t"
+        "vldrb.s16 %q[value0], [%[x2]], #8\n\t"
+        "vmladava.s16 %[sum1], %q[value1], %q[factor]\n\t"
+        "vldrb.s16 %q[value1], [%[x3]], #8\n\t"
+        "vmladava.s16 %[sum2], %q[value0], %q[factor]\n\t"
+        "vmladava.s16 %[sum3], %q[value1], %q[factor]\n\t"
+        "letp lr, 1b\n\t"
+        "vmov %q[sums][2], %q[sums][0], %[sum0], %[sum2]\n\t"
+        "vmov %q[sums][3], %q[sums][1], %[sum1], %[sum3]"
+        : [sums] "=w"(sums), [factor] "=&w"(factor), [value0] "=&w"(value0), [value1] "=&w"(value1),
+          [sum0] "+Te"(sum0), [sum1] "+Te"(sum1), [sum2] "+Te"(sum2), [sum3] "+Te"(sum3),
+          [x0] "+l"(x0), [x1] "+l"(x1), [x2] "+l"(x2), [x3] "+l"(x3), [y] "+r"(y)
+        : [count] "r"(count)
+        : "lr", "memory");
     return sums;
 }
 
@@ -467,11 +475,13 @@ static FG_INLINE void fg_scatter_as_halves(int16_t *to, fg_words distances, fg_w
     vstrhq_scatter_offset_s32(to, vreinterpretq_u32_s32(distances), words);
 }
 
-/* Four inner products of 8 * chunks halves each, 1 chunk or more; the second factors lie chunk by
- * chunk, the four of them one after the other. */
-static FG_INLINE fg_words fg_dot_each_halves(const int16_t *x0, const int16_t *x1,
-                                             const int16_t *x2, const int16_t *x3,
-                                             const int16_t *y, int32_t chunks) {
+/* Likewise of 8 * chunks halves each; `pitch` is in halves. */
+static FG_INLINE fg_words fg_dot_each_halves(const int16_t *x, int32_t pitch, const int16_t *y,
+                                             int32_t chunks) {
+    const int16_t *x0 = x;
+    const int16_t *x1;
+    const int16_t *x2;
+    const int16_t *x3;
     fg_words sums;
     fg_halves value;
     fg_halves factor;
@@ -479,7 +489,10 @@ static FG_INLINE fg_words fg_dot_each_halves(const int16_t *x0, const int16_t *x
     int32_t sum1 = 0;
     int32_t sum2 = 0;
     int32_t sum3 = 0;
-    __asm__("dls lr, %[chunks]\n"
+    __asm__("add %[x1], %[x0], %[pitch], lsl #1\n\t"
+            "add %[x2], %[x1], %[pitch], lsl #1\n\t"
+            "add %[x3], %[x2], %[pitch], lsl #1\n\t"
+            "dls lr, %[chunks]\n"
             "1:\n\t"
             "vldrh.16 %q[value], [%[x0]], #16\n\t"
             "vldrh.16 %q[factor], [%[y]]\n\t"
@@ -499,8 +512,8 @@ static FG_INLINE fg_words fg_dot_each_halves(const int16_t *x0, const int16_t *x
             "vmov %q[sums][3], %q[sums][1], %[sum1], %[sum3]"
             : [sums] "=w"(sums), [factor] "=&w"(factor), [value] "=&w"(value), [sum0] "+Te"(sum0),
               [sum1] "+Te"(sum1), [sum2] "+Te"(sum2), [sum3] "+Te"(sum3), [x0] "+r"(x0),
-              [x1] "+r"(x1), [x2] "+r"(x2), [x3] "+r"(x3), [y] "+r"(y)
-            : [chunks] "r"(chunks)
+              [x1] "=&r"(x1), [x2] "=&r"(x2), [x3] "=&r"(x3), [y] "+r"(y)
+            : [chunks] "r"(chunks), [pitch] "r"(pitch)
             : "lr", "cc", "memory");
     return sums;
 }

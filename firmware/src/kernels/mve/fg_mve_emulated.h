@@ -218,8 +218,12 @@ static inline fg_words fg_dot_each(fg_bytes x0, fg_bytes y0, fg_bytes x1, fg_byt
     return sums;
 }
 
-static inline fg_words fg_dot_each_long(const int8_t *x0, const int8_t *x1, const int8_t *x2,
-                                        const int8_t *x3, const int8_t *y, int32_t chunks) {
+static inline fg_words fg_dot_each_long(const int8_t *x, int32_t pitch, const int8_t *y,
+                                        int32_t chunks) {
+    const int8_t *const x0 = x;
+    const int8_t *const x1 = x + pitch;
+    const int8_t *const x2 = x + 2 * pitch;
+    const int8_t *const x3 = x + 3 * pitch;
     fg_words sums = {{0}};
     for (int32_t chunk = 0; chunk < chunks; ++chunk) {
         const int32_t at = chunk * FG_BYTE_LANES;
@@ -384,15 +388,14 @@ static inline void fg_scatter_as_halves(int16_t *to, fg_words distances, fg_word
     }
 }
 
-static inline fg_words fg_dot_each_halves(const int16_t *x0, const int16_t *x1, const int16_t *x2,
-                                          const int16_t *x3, const int16_t *y, int32_t chunks) {
-    const int16_t *const x[FG_WORD_LANES] = {x0, x1, x2, x3};
+static inline fg_words fg_dot_each_halves(const int16_t *x, int32_t pitch, const int16_t *y,
+                                          int32_t chunks) {
     fg_words sums = {{0}};
     for (int32_t index = 0; index < chunks * FG_HALF_LANES; ++index) {
         const int16_t *factors =
             y + index / FG_HALF_LANES * FG_WORD_LANES * FG_HALF_LANES + index % FG_HALF_LANES;
         FG_EACH_WORD(lane) {
-            const int32_t product = x[lane][index] * factors[lane * FG_HALF_LANES];
+            const int32_t product = x[lane * pitch + index] * factors[lane * FG_HALF_LANES];
             sums.at[lane] = (int32_t)((uint32_t)sums.at[lane] + (uint32_t)product);
         }
     }

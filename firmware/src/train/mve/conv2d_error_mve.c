@@ -129,8 +129,7 @@ static FG_NOINLINE void add_tap(const block *of, int32_t kx, int32_t channel, in
                                                low[2] + 4 * line, low[3] + 4 * line};
     const int32_t stride = of->window.stride_w;
     /* Pixel of the input, counted from the block's first one, that the first column sees. */
-    int32_t seen =
-        of->column * stride - of->window.pad_left + kx * of->window.dilation_w - of->x;
+    int32_t seen = of->column * stride - of->window.pad_left + kx * of->window.dilation_w - of->x;
     const int16_t *row = of->spread;
     for (int32_t left = of->columns; left > 0; --left) {
         if (seen >= 0 && seen < of->width) {

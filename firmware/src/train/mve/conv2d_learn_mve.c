@@ -19,7 +19,7 @@ typedef struct tile {
     const fg_backward *layer;
     const int8_t *errors;
     const int8_t *input;
-    int32_t pixels, line;   /* of the output; at a time, an even number */
+    int32_t pixels, line; /* of the output; at a time, an even number */
     int32_t output, outputs;
     int32_t tap, channel, channels; /* of the input */
     int32_t *sums;                  /* [TILE][TILE] */
@@ -69,8 +69,8 @@ static FG_NOINLINE void turn_errors(const tile *of, int32_t first, int32_t count
 /* What as many pixels see through a window of 1 x 1 that leaves none out. */
 static FG_NOINLINE void turn_same(const tile *of, int32_t first, int32_t count) {
     const int32_t step = of->layer->in_channels;
-    turn(of->input + first * step + of->channel, step, of->channels, count,
-         fg_half_steps(of->line), of->seen);
+    turn(of->input + first * step + of->channel, step, of->channels, count, fg_half_steps(of->line),
+         of->seen);
 }
 
 /* The same for any window; padding holds the zero point. */
@@ -149,8 +149,7 @@ static FG_NOINLINE void learn_tile(const tile *of, const fg_learning *learning,
     }
 }
 
-static void learn_outputs(tile *of, const fg_learning *learning, int16_t *masters,
-                          int8_t *shadow) {
+static void learn_outputs(tile *of, const fg_learning *learning, int16_t *masters, int8_t *shadow) {
     const fg_window *const window = &of->layer->window;
     const int32_t inputs = of->layer->in_channels;
     const bool same = window->kernel_h == 1 && window->kernel_w == 1 && window->stride_h == 1 &&

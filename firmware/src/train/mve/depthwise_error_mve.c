@@ -35,7 +35,7 @@ static int32_t weight_at(const strip *of, int32_t tap, int32_t lane) {
                              : of->weights->frozen[tap * frozen + channel - trained];
 }
 
-/* The weights of all lanes at a tap, where some lanes train and others do not. */
+/* The weights of all lanes at a tap, where some are not there or train unlike the others. */
 static FG_NOINLINE fg_words weights_at(const strip *of, int32_t tap) {
     int32_t some[LANES] = {0, 0, 0, 0};
     for (int32_t lane = 0; lane < of->count; ++lane) {
@@ -53,9 +53,10 @@ static FG_NOINLINE void begin_strip(strip *of) {
     const int32_t trained = layer->trained;
     const bool learns = of->channel < trained;
     const bool mixed = learns && of->channel + of->count > trained;
+    const bool whole = !mixed && of->count == LANES;
     const int32_t channels = learns ? trained : layer->out_channels - trained;
-    const int8_t *first = learns ? of->weights->trained + of->channel
-                                 : of->weights->frozen + of->channel - trained;
+    const int8_t *first =
+        learns ? of->weights->trained + of->channel : of->weights->frozen + of->channel - trained;
     const int32_t row = window->kernel_w * channels;
     int16_t *to = of->filters;
     int32_t room = FG_HALF_LANES; /* in the vectors of this chunk */
@@ -64,9 +65,11 @@ static FG_NOINLINE void begin_strip(strip *of) {
         int32_t tap = (window->kernel_h - 1) * window->kernel_w + kx;
         const int8_t *from = first + tap * channels;
         for (int32_t ky = window->kernel_h; ky > 0; --ky) {
-            const fg_words some =
-                mixed ? weights_at(of, tap) : fg_load_first_as_words(from, of->count);
-            fg_scatter_as_halves(to++, distances, some);
+            if (whole) {
+                fg_scatter_as_halves(to++, distances, fg_load_as_words(from));
+            } else {
+                fg_scatter_as_halves(to++, distances, weights_at(of, tap));
+            }
             from -= row;
             tap -= window->kernel_w;
             if (--room == 0) {
@@ -119,8 +122,7 @@ static FG_NOINLINE void fill_row(const strip *of, int32_t y, int16_t *to) {
     for (int32_t column = window->out_w; column > 0; --column) {
         const fg_words seen =
             of->count == LANES ? fg_load_as_words(error) : fg_load_first_as_words(error, of->count);
-        fg_scatter_as_halves(to, distances,
-                             fg_shift_word(fg_multiply_words(seen, factor), shift));
+        fg_scatter_as_halves(to, distances, fg_shift_word(fg_multiply_words(seen, factor), shift));
         error += channels;
         to += step * window->stride_w;
     }
@@ -130,19 +132,15 @@ static FG_INLINE void compute_pixels(const strip *of, const int16_t *begin, uint
                                      int32_t count, const fg_storing *storing, fg_peaks *peaks) {
     const int32_t step = of->layer->window.kernel_h;
     const uint32_t channels = (uint32_t)of->layer->in_channels;
-    const int16_t *plane0 = begin;
-    const int16_t *plane1 = plane0 + of->layout.pitch;
-    const int16_t *plane2 = plane1 + of->layout.pitch;
-    const int16_t *plane3 = plane2 + of->layout.pitch;
+    const int32_t pitch = of->layout.pitch;
+    const int32_t chunks = of->layout.chunks;
+    const int16_t *const filters = of->filters;
+    const fg_storing shared = *storing;
     fg_lane_peaks seen = fg_no_lane_peaks();
     for (int32_t x = of->layer->window.in_w; x > 0; --x) {
-        const fg_words sums =
-            fg_dot_each_halves(plane0, plane1, plane2, plane3, of->filters, of->layout.chunks);
-        fg_store_sums(storing, sums, index, count, &seen);
-        plane0 += step;
-        plane1 += step;
-        plane2 += step;
-        plane3 += step;
+        const fg_words sums = fg_dot_each_halves(begin, pitch, filters, chunks);
+        fg_store_sums(&shared, sums, index, count, &seen);
+        begin += step;
         index += channels;
     }
     fg_add_lane_peaks(peaks, &seen);

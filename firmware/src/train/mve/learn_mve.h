@@ -31,8 +31,8 @@ static inline fg_vector_pace fg_vector_pace_of(const fg_learning *learning, int3
     };
 }
 
-/* fg_learn_weights() of the eight weights from `first` on, an even one, unless some sum is too large
- * for this. */
+/* fg_learn_weights() of the eight weights from `first` on, an even one, unless some sum is too
+ * large for this. */
 static FG_INLINE bool fg_learn_eight(const fg_vector_pace *pace, int32_t first, const int32_t *sums,
                                      int16_t *masters, int8_t *shadow) {
     const fg_word_pair pairs = fg_load_word_pairs(sums);

@@ -16,7 +16,7 @@ typedef struct fg_storing {
 
 /* Sums of elements index .. index + count - 1, 4 or fewer, without those that nothing passes. */
 static FG_INLINE fg_words fg_pass_open(const fg_mask *mask, fg_words sums, uint32_t index,
-                                    int32_t count) {
+                                       int32_t count) {
     if (mask->values != NULL) {
         const int8_t *values = mask->values + index;
         const fg_words seen = count == FG_WORD_LANES ? fg_load_as_words(values)
