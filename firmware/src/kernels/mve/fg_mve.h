@@ -386,12 +386,21 @@ static FG_INLINE fg_words fg_or_words(fg_words a, fg_words b) {
     return vorrq_s32(a, b);
 }
 
+static FG_INLINE fg_words fg_and_words(fg_words a, fg_words b) {
+    return vandq_s32(a, b);
+}
+
 static FG_INLINE fg_words fg_xor_words(fg_words a, fg_words b) {
     return veorq_s32(a, b);
 }
 
 static FG_INLINE fg_words fg_min_word(fg_words a, int32_t b) {
     return vminq_s32(a, vdupq_n_s32(b));
+}
+
+/* The same of unsigned numbers. */
+static FG_INLINE fg_words fg_min_size(fg_words a, uint32_t b) {
+    return vreinterpretq_s32_u32(vminq_u32(vreinterpretq_u32_s32(a), vdupq_n_u32(b)));
 }
 
 /* |a|, as unsigned numbers. */
@@ -418,7 +427,7 @@ static FG_INLINE fg_words fg_keep_between(fg_words a, fg_words seen, int32_t low
 
 /* Lanes of `a` whose bit, 0 .. 3, is set, else 0. */
 static FG_INLINE fg_words fg_keep_bits(fg_words a, uint32_t bits) {
-    const uint32_t pairs = (bits | bits << 6) & 0x303U;
+    const uint32_t pairs = (bits & 3U) | (bits << 6 & 0x300U);
     const mve_pred16_t open = (mve_pred16_t)(((pairs | pairs << 3) & 0x1111U) * 0xFU);
     return vpselq_s32(a, vdupq_n_s32(0), open);
 }
@@ -538,6 +547,13 @@ static FG_INLINE uint32_t fg_largest_size(fg_words a, fg_words b) {
 static FG_INLINE fg_words fg_upper_mul_word(fg_words a, int32_t b) {
     return vmulhq_s32(a, vdupq_n_s32(b));
 }
+
+static FG_INLINE fg_words fg_upper_mul_words(fg_words a, fg_words b) {
+    return vmulhq_s32(a, b);
+}
+
+/* a / 2^shift, rounded down, for a constant shift, 1 .. 31. */
+#define fg_shift_right_words(words, shift) vshrq_n_s32(words, shift)
 
 /* fg_mix32() with its two factors. */
 static FG_INLINE fg_words fg_mix_words(fg_words a, uint32_t first, uint32_t second) {

@@ -311,6 +311,13 @@ static inline fg_words fg_or_words(fg_words a, fg_words b) {
     return a;
 }
 
+static inline fg_words fg_and_words(fg_words a, fg_words b) {
+    FG_EACH_WORD(lane) {
+        a.at[lane] &= b.at[lane];
+    }
+    return a;
+}
+
 static inline fg_words fg_xor_words(fg_words a, fg_words b) {
     FG_EACH_WORD(lane) {
         a.at[lane] ^= b.at[lane];
@@ -320,6 +327,13 @@ static inline fg_words fg_xor_words(fg_words a, fg_words b) {
 
 static inline fg_words fg_min_word(fg_words a, int32_t b) {
     return fg_min_words(a, fg_all_words(b));
+}
+
+static inline fg_words fg_min_size(fg_words a, uint32_t b) {
+    FG_EACH_WORD(lane) {
+        a.at[lane] = (uint32_t)a.at[lane] < b ? a.at[lane] : (int32_t)b;
+    }
+    return a;
 }
 
 static inline fg_words fg_size_words(fg_words a) {
@@ -426,6 +440,20 @@ static inline uint32_t fg_largest_size(fg_words a, fg_words b) {
 static inline fg_words fg_upper_mul_word(fg_words a, int32_t b) {
     FG_EACH_WORD(lane) {
         a.at[lane] = (int32_t)((int64_t)a.at[lane] * b >> 32);
+    }
+    return a;
+}
+
+static inline fg_words fg_upper_mul_words(fg_words a, fg_words b) {
+    FG_EACH_WORD(lane) {
+        a.at[lane] = (int32_t)((int64_t)a.at[lane] * b.at[lane] >> 32);
+    }
+    return a;
+}
+
+static inline fg_words fg_shift_right_words(fg_words a, int32_t shift) {
+    FG_EACH_WORD(lane) {
+        a.at[lane] >>= shift;
     }
     return a;
 }

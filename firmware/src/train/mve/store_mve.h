@@ -56,7 +56,7 @@ static FG_INLINE void fg_store_sums(const fg_storing *of, fg_words sums, uint32_
     const fg_words size = fg_size_words(passed);
     peaks->sums = fg_or_words(peaks->sums, size);
     if (of->made != NULL) {
-        const fg_words small = fg_min_word(fg_round_size_words(size, of->shift), 127);
+        const fg_words small = fg_min_size(fg_round_size_words(size, of->shift), 127U);
         peaks->kept = fg_or_words(peaks->kept, small);
         const fg_words sign = fg_negative_words(passed);
         const fg_words error = fg_subtract_words(fg_xor_words(small, sign), sign);
