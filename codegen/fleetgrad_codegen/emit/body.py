@@ -2,7 +2,8 @@
 """The C of one entry point while it is written, and the constants it needs."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import copy
 from typing import Protocol
 
@@ -51,8 +52,10 @@ class Body:
         self._trained = trained
         self._variables = variables
         self._lines: list[str] = []
+        self._locals: list[str] = []
         self._suffix = ""
         self._moved: Mapping[str, str] = {}
+        self._pages: Mapping[int, Region] = {}
 
     def part(self, suffix: str) -> "Body":
         """The same body for one of several parts of an operator: constants get a suffix."""
@@ -68,6 +71,12 @@ class Body:
         """
         made = copy(self)
         made._moved = {**self._moved, **names}
+        return made
+
+    def paged(self, pages: Mapping[int, Region]) -> "Body":
+        """The same body for a step that finds trained weights, by tensor, in the arena."""
+        made = copy(self)
+        made._pages = {**self._pages, **pages}
         return made
 
     @property
@@ -108,6 +117,8 @@ class Body:
         segment = self._trained[tensor]
         if segment.shadow_offset is None:
             return f"PARAMS(const int32_t, {segment.offset}U)"
+        if tensor in self._pages:
+            return self.address(self._pages[tensor], "const int8_t")
         return f"SHADOW(const int8_t, {segment.shadow_offset}U)"
 
     def params(self, tensor: int, ctype: str) -> str:
@@ -116,6 +127,8 @@ class Body:
 
     def shadow(self, tensor: int, ctype: str = "int8_t") -> str:
         """A pointer to the int8 shadow of trained weights, as ``ctype *``."""
+        if tensor in self._pages:
+            return self.address(self._pages[tensor], ctype)
         return f"SHADOW({ctype}, {self._trained[tensor].shadow_offset}U)"
 
     def table(self, name: str, array: Array) -> str:
@@ -151,3 +164,18 @@ class Body:
     def line(self, text: str) -> None:
         """Any other statement."""
         self._lines.append(text)
+
+    def local(self, ctype: str, name: str, value: str) -> str:
+        """Declares a variable within a `scope`; returns its name."""
+        self._locals.append(name + self._suffix)
+        self._lines.append(f"{ctype} {name}{self._suffix} = {value};")
+        return name + self._suffix
+
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        """Braces around what is written inside, where that declares variables."""
+        start, known = len(self._lines), len(self._locals)
+        yield
+        if len(self._locals) > known:
+            inside = [f"    {line}" for line in self._lines[start:]]
+            self._lines[start:] = ["{", *inside, "}"]
