@@ -49,6 +49,16 @@ static FG_INLINE bool fg_all_negative(const int8_t *values, int32_t count) {
     return most < 0;
 }
 
+/* The largest magnitude of `count` bytes. */
+static FG_INLINE uint32_t fg_largest_byte_size(const int8_t *values, int32_t count) {
+    uint8_t most = 0;
+    for (; count > 0; count -= FG_BYTE_LANES) {
+        most = vmaxavq_s8(most, vldrbq_z_s8(values, vctp8q((uint32_t)count)));
+        values += FG_BYTE_LANES;
+    }
+    return most;
+}
+
 /* sum + all bytes from `from` on. */
 static FG_INLINE int32_t fg_add_bytes(int32_t sum, const int8_t *from, int32_t count) {
     for (; count > 0; count -= FG_BYTE_LANES) {

@@ -45,6 +45,15 @@ static inline bool fg_all_negative(const int8_t *values, int32_t count) {
     return true;
 }
 
+static inline uint32_t fg_largest_byte_size(const int8_t *values, int32_t count) {
+    uint32_t most = 0;
+    for (int32_t index = 0; index < count; ++index) {
+        const uint32_t size = (uint32_t)(values[index] < 0 ? -values[index] : values[index]);
+        most = size > most ? size : most;
+    }
+    return most;
+}
+
 static inline int32_t fg_add_bytes(int32_t sum, const int8_t *from, int32_t count) {
     for (int32_t index = 0; index < count; ++index) {
         sum += from[index];

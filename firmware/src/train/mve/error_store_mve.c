@@ -37,4 +37,9 @@ void fg_error_store(const int32_t *sums, uint32_t count, const fg_mask *mask, ui
     fg_add_lane_peaks(peaks, &seen);
 }
 
+void fg_error_moved(fg_error *to, const fg_error *from, const int8_t *made, uint32_t count) {
+    to->exponent = from->exponent;
+    to->bits = fg_bit_length(fg_largest_byte_size(made, (int32_t)count));
+}
+
 #endif

@@ -25,7 +25,8 @@ static FG_NOINLINE bool learn_four(const fg_learning *learning, int32_t channel,
                                    int32_t *bias) {
     const fg_step *const step = learning->step;
     const fg_word_pair scale = scales_of(learning->rates, channel);
-    const int32_t exponent = 30 - FG_BIAS_BITS - step->lr_exponent - learning->exponent;
+    const int32_t exponent =
+        30 - FG_BIAS_BITS + learning->rates->growth - step->lr_exponent - learning->exponent;
     /* What there is to shift the 64-bit product by, less 32. */
     const fg_words shift = fg_subtract_words(fg_all_words(exponent - 32), scale.odd);
     const fg_words left = fg_max_words(fg_subtract_words(fg_all_words(1), shift), fg_all_words(0));

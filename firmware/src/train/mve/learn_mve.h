@@ -19,7 +19,7 @@ typedef struct fg_vector_pace {
 
 static inline fg_vector_pace fg_vector_pace_of(const fg_learning *learning, int32_t channel) {
     const fg_scale *const scale = &learning->rates->weight[channel * learning->rates->step];
-    const fg_pace rate = fg_pace_of(learning, scale, FG_WEIGHT_BITS);
+    const fg_pace rate = fg_pace_of(learning, scale, learning->rates->growth, FG_WEIGHT_BITS);
     const int32_t left = rate.shift < 33 ? 33 - rate.shift : 0;
     const int32_t right = rate.shift < 33 ? 1 : rate.shift - 32;
     return (fg_vector_pace){
