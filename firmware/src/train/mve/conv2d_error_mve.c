@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "../../kernels/fg_fixed_point.h"
-#include "../../kernels/mve/fg_mve.h"
 #include "../error_pass.h"
 #include "../scratch.h"
+#include "train_mve.h"
 
 #if FG_MVE
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "../../kernels/fg_fixed_point.h"
-#include "../../kernels/mve/fg_mve.h"
 #include "fleetgrad/fg_backward.h"
+#include "train_mve.h"
 
 #if FG_MVE
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "../../kernels/fg_fixed_point.h"
-#include "../../kernels/mve/fg_mve.h"
 #include "../learn.h"
 #include "../masters.h"
 #include "fleetgrad/fg_rng.h"
+#include "train_mve.h"
 
 #if FG_MVE
 

@@ -4,10 +4,10 @@
 
 /* Eight weights at a time, without 64-bit arithmetic. */
 
-#include "../../kernels/mve/fg_mve.h"
 #include "../learn.h"
 #include "../masters.h"
 #include "fleetgrad/fg_rng.h"
+#include "train_mve.h"
 
 /* The pace as a multiplication that keeps the upper word: sum * 2^left * mantissa / 2^32, rounded
  * once when it is shifted by `right`; what is below that word changes no result. */

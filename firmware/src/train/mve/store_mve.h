@@ -4,8 +4,8 @@
 
 /* Four neighbouring sums at a time: mask, measure, round. */
 
-#include "../../kernels/mve/fg_mve.h"
 #include "../error.h"
+#include "train_mve.h"
 
 /* What the elements of a tensor share. */
 typedef struct fg_storing {
