@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from fleetgrad_codegen.cost import buffers_of
 from fleetgrad_codegen.emit.body import Body
+from fleetgrad_codegen.forward import step_name
 from fleetgrad_codegen.ops import REGISTRY
 from fleetgrad_codegen.plan import Buffer, Region, live_at, lower_bound
 from fleetgrad_codegen.program import Entry, Program, Step
@@ -144,9 +145,9 @@ def _candidates(program: Program) -> Iterator[_Candidate]:
             for step, one in enumerate(program.steps)
             if region.name in {touched.name for touched in one.regions}
         ]
-        after = [step for step in touching if step >= len(graph.ops)]
+        after = [step for step in touching if step >= program.forward_steps]
         if after:
-            forward = max(step for step in touching if step < len(graph.ops))
+            forward = max(step for step in touching if step < program.forward_steps)
             yield _Candidate(tensor, position, region.name, forward, after[0], macs, region.nbytes)
 
 
@@ -159,7 +160,7 @@ def _with(program: Program, chosen: Sequence[_Candidate]) -> Program:
         steps += [_second_run(program, one, step.entries) for one in due]
         touched = {region.name for region in step.regions}
         moved = {name: new for name, new in again.items() if name in touched}
-        late = place >= len(program.graph.ops) and moved
+        late = place >= program.forward_steps and moved
         steps.append(MovedStep(step, step.name, step.entries, moved) if late else step)
     tensors = tuple(sorted(one.tensor for one in chosen))
     return replace(program, steps=tuple(steps), recomputed=tensors)
@@ -169,7 +170,8 @@ def _second_run(program: Program, one: _Candidate, entries: frozenset[Entry]) ->
     """The operator's step with memory of its own for all but its inputs."""
     op = program.graph.ops[one.position]
     read = {program.values[index].name for index in op.inputs if index in program.values}
-    step = program.steps[one.position].alone()
+    name = step_name(program.graph, one.position)
+    step = next(step for step in program.steps if step.name == name).alone()
     moved = {r.name: r.name + _AGAIN for r in step.regions if r.name not in read}
     return MovedStep(step, step.name + _AGAIN, entries, moved)
 

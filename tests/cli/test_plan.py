@@ -45,7 +45,7 @@ def test_board_too_small_is_a_failure_that_names_tensors(
     small = tmp_path / "boards" / "small"
     small.mkdir(parents=True)
     board = (real / "board.toml").read_text()
-    board = board.replace('id = "mps2_an386"', 'id = "small"').replace("0x400000 ", "0x2000 ")
+    board = board.replace('id = "mps2_an386"', 'id = "small"').replace("0x400000 ", "0x1000 ")
     (small / "board.toml").write_text(board)
     for name in ("link.ld", "board.h"):
         (small / name).write_text((real / name).read_text())

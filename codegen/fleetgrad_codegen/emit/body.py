@@ -2,7 +2,8 @@
 """The C of one entry point while it is written, and the constants it needs."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import copy
 from typing import Protocol
 
@@ -51,6 +52,7 @@ class Body:
         self._trained = trained
         self._variables = variables
         self._lines: list[str] = []
+        self._locals: list[str] = []
         self._suffix = ""
         self._moved: Mapping[str, str] = {}
 
@@ -151,3 +153,18 @@ class Body:
     def line(self, text: str) -> None:
         """Any other statement."""
         self._lines.append(text)
+
+    def local(self, ctype: str, name: str, value: str) -> str:
+        """Declares a variable within a `scope`; returns its name."""
+        self._locals.append(name + self._suffix)
+        self._lines.append(f"{ctype} {name}{self._suffix} = {value};")
+        return name + self._suffix
+
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        """Braces around what is written inside, where that declares variables."""
+        start, known = len(self._lines), len(self._locals)
+        yield
+        if len(self._locals) > known:
+            inside = [f"    {line}" for line in self._lines[start:]]
+            self._lines[start:] = ["{", *inside, "}"]

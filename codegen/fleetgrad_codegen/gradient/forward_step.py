@@ -14,11 +14,12 @@ from fleetgrad_codegen.gradient.part import part_of
 from fleetgrad_codegen.gradient.tape import Mask, plain_rule, weighted_rule
 from fleetgrad_codegen.gradient.weighted import Layer, WeightedRule
 from fleetgrad_codegen.ir import Graph, Op
-from fleetgrad_codegen.ops import REGISTRY
+from fleetgrad_codegen.ops import REGISTRY, growth
 from fleetgrad_codegen.ops.base import Operator
 from fleetgrad_codegen.ops.convolution import Convolution
 from fleetgrad_codegen.ops.depthwise_conv_2d import DepthwiseConv2D, PlainDepthwiseConv2D
 from fleetgrad_codegen.ops.fully_connected import FullyConnected
+from fleetgrad_codegen.ops.weighted import WeightedOperator
 from fleetgrad_codegen.plan import Region
 from fleetgrad_codegen.program import Entry, Step
 
@@ -59,9 +60,19 @@ class ForwardStep(Step):
     def regions(self) -> tuple[Region, ...]:
         """The operator's, the folded bias, mask and routes."""
         bits = None if self.mask is None else self.mask.bits
-        extra = (self._scratch, self._folded, self._first, self._joined, bits, self.routes)
-        own = scratch_of(REGISTRY[self._op.kind], self.graph, self._op, self.values)
-        used = [region for region in self.plain.regions if self.layer is None or region != own]
+        extra = (
+            self._scratch,
+            self._folded,
+            self._scale,
+            self._first,
+            self._joined,
+            bits,
+            self.routes,
+        )
+        found = REGISTRY[self._op.kind]
+        scratch = scratch_of(found, self.graph, self._op, self.values)
+        own = (scratch, *found.growth_regions(self.graph, self._op))
+        used = [region for region in self.plain.regions if self.layer is None or region not in own]
         return tuple(dict.fromkeys((*used, *(r for r in extra if r is not None))))
 
     @property
@@ -75,6 +86,13 @@ class ForwardStep(Step):
         if self.layer is None:
             return None
         return scratch_of(self._operator, self.graph, self._op, self.values)
+
+    @property
+    def _scale(self) -> Region | None:
+        operator = self._operator
+        if self.layer is None or not isinstance(operator, WeightedOperator):
+            return None
+        return operator.grown_scale(self.graph, self._op)
 
     @property
     def _op(self) -> Op:
@@ -126,17 +144,18 @@ class ForwardStep(Step):
             self.plain.emit(body)
         else:
             comment_operator(graph, op, self.name, body)
-            self._emit_trained(body, self.layer)
+            with body.scope():
+                self._emit_trained(body, self.layer)
         if self.routes is not None:
             plain_rule(graph, self.position).emit_route(graph, op, body, self.routes)
         if self.mask is not None and self.mask.bits is not None:
+            mask = self.mask
             body.include(BACKWARD)
             body.call(
                 "fg_mask_keep",
                 body.value(self.mask.tensor, "const int8_t"),
                 f"{graph.tensors[self.mask.tensor].size}U",
-                self.mask.low,
-                self.mask.high,
+                *growth.clamp_ends(graph, mask.tensor, mask.activation, body),
                 body.address(self.mask.bits, "uint8_t"),
             )
 

@@ -21,6 +21,7 @@ from fleetgrad_codegen.gradient.tape import (
 )
 from fleetgrad_codegen.gradient.weighted import Layer, rates_initialiser
 from fleetgrad_codegen.ir import Op
+from fleetgrad_codegen.ops import growth
 from fleetgrad_codegen.plan import Region
 from fleetgrad_codegen.program import Entry, Step
 
@@ -62,7 +63,8 @@ class BackwardStep(Step):
     def emit(self, body: Body) -> None:
         """See `Step.emit`."""
         body.comment(self.label)
-        self.write(body)
+        with body.scope():
+            self.write(body)
 
 
 class TapeSteps:
@@ -208,9 +210,14 @@ class TapeSteps:
         def write(body: Body) -> None:
             weights, bias = op.inputs[1:3]
             trains = sums is not None
+            constants = rule.struct(graph, op, layer, body)
+            if grown := growth.exponent(graph.tensors[op.inputs[0]]):
+                now = body.local("fg_backward", f"back{op.index}_now", f"*{constants}")
+                body.line(f"{now}.rates.growth = {grown};")
+                constants = f"&{now}"
             body.call(
                 rule.learn_kernel,
-                rule.struct(graph, op, layer, body),
+                constants,
                 "step",
                 self._record(body, node.source),
                 body.address(node.source.region, "const int8_t"),
@@ -230,7 +237,8 @@ class TapeSteps:
 
         def write(body: Body) -> None:
             body.include(BACKWARD)
-            made = rates_initialiser(rates, f"back{op.index}", body)
+            grown = growth.exponent(self._graph.tensors[op.inputs[0]])
+            made = rates_initialiser(rates, f"back{op.index}", body, grown)
             body.call(
                 "fg_bias_learn_of_loss",
                 f"&(const fg_rates){made}",
@@ -255,7 +263,8 @@ class TapeSteps:
             bits = body.address(mask.bits, "const uint8_t")
             return f"&(const fg_mask){{.bits = {bits}}}"
         values = body.value(mask.tensor, "const int8_t")
-        return f"&(const fg_mask){{.values = {values}, .low = {mask.low}, .high = {mask.high}}}"
+        low, high = growth.clamp_ends(self._graph, mask.tensor, mask.activation, body)
+        return f"&(const fg_mask){{.values = {values}, .low = {low}, .high = {high}}}"
 
     def _move_call(self, node: Back, scratch: Region | None, body: Body) -> MoveCall:
         return MoveCall(

@@ -10,12 +10,13 @@ import numpy as np
 
 from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.ir import Array, Graph, Op
-from fleetgrad_codegen.ops import c_structs
+from fleetgrad_codegen.ops import c_structs, growth
 from fleetgrad_codegen.ops.activation import Activation, activation_range
-from fleetgrad_codegen.ops.fixed_point import per_channel
+from fleetgrad_codegen.ops.fixed_point import SCALED_LIMIT, per_channel, quantize_multiplier
 from fleetgrad_codegen.ops.weighted import (
     WeightedOperator,
     bias_values,
+    output_factors,
     output_multipliers,
     requantize_twice,
 )
@@ -160,6 +161,26 @@ class Convolution(WeightedOperator):
             far |= self._largest_sums(graph, op) < 2**30
         return bool(np.all(far & (shift >= -31) & (shift <= -2)))
 
+    def can_grow(self, graph: Graph, op: Op, by: int) -> bool:
+        """See `Operator.can_grow`; factors below a half need no shift to the left."""
+        tensors = (self._input(graph, op, 0), self._input(graph, op, 1), self._output(graph, op))
+        factors = output_factors(*tensors, tensors[2].shape[3])
+        value, shift = per_channel([quantize_multiplier(f) for f in factors])
+        grown, moved = per_channel([quantize_multiplier(f * 2.0**by) for f in factors])
+        scaled = self._largest_sums(graph, op) * np.array(factors) * 2.0**by
+        return bool(
+            np.array_equal(grown, value)
+            and np.array_equal(moved, shift + by)
+            and moved.max() < 0
+            and scaled.max() < SCALED_LIMIT
+        )
+
+    def grown_scale(self, graph: Graph, op: Op) -> Region | None:
+        """See `WeightedOperator.grown_scale`: the shifts."""
+        if not growth.change(self._input(graph, op, 0), self._output(graph, op)):
+            return None
+        return Region(f"op{op.index} grown shifts", self._output(graph, op).shape[3])
+
     def params(self, graph: Graph, op: Op, body: Body) -> str:
         """The address of the kernel's parameters."""
         return self._params(graph, op, body, self.kernel, self._channel_fields(graph, op))
@@ -179,7 +200,7 @@ class Convolution(WeightedOperator):
         }
         limits = activation_range(self.options(op).activation, output)
         body.include(c_structs.KERNELS)
-        return body.struct(
+        params = body.struct(
             f"{kernel}_params",
             f"{prefix}_params",
             {
@@ -193,6 +214,29 @@ class Convolution(WeightedOperator):
                 "output": c_structs.output(output, limits),
             },
         )
+        if not growth.is_scaled(graph, op):
+            return params
+        now = body.local(f"{kernel}_params", f"{prefix}_now", f"*{params}")
+        return self._follow(graph, op, body, now)
+
+    def _follow(self, graph: Graph, op: Op, body: Body, now: str) -> str:
+        """Makes a copy of the kernel's parameters follow grown scales; returns its address."""
+        source, weights = self._input(graph, op, 0), self._input(graph, op, 1)
+        output, prefix = self._output(graph, op), f"op{op.index}"
+        region = self.grown_scale(graph, op)
+        if region is not None:
+            _, shift = per_channel(output_multipliers(source, weights, output, output.shape[3]))
+            by, shifts = growth.change(source, output), f"{now}.scale.shift"
+            made = f"{shift.size}U, {by}, {body.address(region, 'int8_t')}"
+            body.include(growth.HEADER)
+            body.line(f"{shifts} = fg_grow_shifts({shifts}, {made});")
+            quick = [self._is_quick(graph, op, body, shift + d) for d in growth.REACHABLE]
+            if any(quick) and not all(quick):
+                bits = sum(1 << place for place, one in enumerate(quick) if one)
+                least = growth.MOST_GROWTH
+                body.line(f"{now}.scale.quick = ((0x{bits:02x}U >> ({by} + {least})) & 1U) != 0U;")
+        growth.follow_limits(output, self.options(op).activation, body, prefix, now)
+        return f"&{now}"
 
     def emit(self, graph: Graph, op: Op, body: Body) -> None:
         """See `Operator.emit`."""

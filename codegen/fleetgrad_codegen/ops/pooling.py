@@ -13,7 +13,7 @@ from fleetgrad_codegen.frontend.flatbuffer import Table
 from fleetgrad_codegen.ir import Array, Graph, Op
 from fleetgrad_codegen.ops import c_structs
 from fleetgrad_codegen.ops.activation import Activation, activation_range, parse_activation
-from fleetgrad_codegen.ops.base import Operator
+from fleetgrad_codegen.ops.base import Operator, Scaling
 from fleetgrad_codegen.ops.window import Axis, Padding, parse_padding
 
 
@@ -36,6 +36,7 @@ class Pooling(Operator):
 
     kernel: ClassVar[str]
     options_type = 5
+    scaling = Scaling.SHARED
 
     def parse(self, options: Table | None) -> PoolOptions:
         """Reads the schema's Pool2DOptions."""

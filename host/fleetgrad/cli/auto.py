@@ -171,7 +171,12 @@ def find_scheme(ui: Ui, config: Config, board: Board, asked: Asked) -> Result:
     text = scheme_toml(found, origin)
     scheme = read_scheme(text, "the scheme found", last=space.last)
     bundle = generate(
-        content, config.model_name, scheme=scheme, loss=space.loss, board_budget=limits.budget
+        content,
+        config.model_name,
+        scheme=scheme,
+        loss=space.loss,
+        ranges=space.ranges,
+        board_budget=limits.budget,
     )
     return Result(found, origin, text, bundle, time.monotonic() - started)
 

@@ -156,7 +156,7 @@ static fg_status refresh(const fg_model_state *state) {
 
 const fg_model fg_generated_model = {
     .abi = FG_MODEL_ABI,
-    .digest = {0xc9, 0x8f, 0x2e, 0xb4, 0x99, 0x29, 0xe4, 0xad},
+    .digest = {0x88, 0x99, 0x5e, 0x7a, 0xae, 0x8d, 0x08, 0x24},
     .arena_bytes = FG_MODEL_ARENA_BYTES,
     .param_bytes = FG_MODEL_PARAM_BYTES,
     .shadow_bytes = FG_MODEL_SHADOW_BYTES,
@@ -171,6 +171,9 @@ const fg_model fg_generated_model = {
     .segment_count = 0U,
     .segments = NULL,
     .initial_params = NULL,
+    .range_count = 0U,
+    .range_values = NULL,
+    .clipped_offset = 0U,
     .reset = reset,
     .forward = forward,
     .evaluate = evaluate,

@@ -217,11 +217,11 @@ static const uint8_t initial_params[528] = {
 };
 
 _Static_assert(sizeof initial_params == FG_MODEL_PARAM_BYTES,
-               "the segments fill the parameter vector");
+               "segments and exponents fill the parameter vector");
 
 const fg_model fg_generated_model = {
     .abi = FG_MODEL_ABI,
-    .digest = {0xba, 0x89, 0x63, 0x94, 0x1b, 0xd1, 0xb7, 0x21},
+    .digest = {0xd3, 0xde, 0x88, 0x1e, 0x99, 0x35, 0x86, 0x1e},
     .arena_bytes = FG_MODEL_ARENA_BYTES,
     .param_bytes = FG_MODEL_PARAM_BYTES,
     .shadow_bytes = FG_MODEL_SHADOW_BYTES,
@@ -236,6 +236,9 @@ const fg_model fg_generated_model = {
     .segment_count = 2U,
     .segments = segments,
     .initial_params = initial_params,
+    .range_count = 0U,
+    .range_values = NULL,
+    .clipped_offset = 0U,
     .reset = reset,
     .forward = forward,
     .evaluate = evaluate,
