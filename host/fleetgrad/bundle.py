@@ -71,6 +71,11 @@ class Segment:
         return prod(self.tflite_shape) if self.places else self.count
 
     @property
+    def stored(self) -> str:
+        """``bias`` or ``weight``: factors of an adapter are stored as weights are."""
+        return "bias" if self.kind == "bias" else "weight"
+
+    @property
     def item_bytes(self) -> int:
         """Bytes of one element in the parameter vector."""
         return 4 if self.kind == "bias" else 2

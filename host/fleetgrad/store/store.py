@@ -23,7 +23,7 @@ LOCK = "lock"
 
 def layout_of(bundle: Bundle) -> Layout:
     """The bundle's parameter vector as the federation sees it."""
-    return Layout(bundle.digest, tuple((s.kind, s.count) for s in bundle.segments))
+    return Layout(bundle.digest, tuple((s.stored, s.count) for s in bundle.segments))
 
 
 class Store:
