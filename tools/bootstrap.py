@@ -29,6 +29,7 @@ TEST_TOOLS = (
     ("gcc", "gcc", "native builds use cc, clang or ziglang; none found means they are skipped"),
     ("cppcheck", "cppcheck", "`make lint` leaves cppcheck out"),
     ("riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf", "tests on a RISC-V core are skipped"),
+    ("xtensa-lx106-elf-gcc", "gcc-xtensa-lx106", "tests on an Xtensa core are skipped"),
     ("qemu-system-riscv32", "qemu-system-misc", "tests on RISC-V and Xtensa cores are skipped"),
     ("mosquitto_passwd", "mosquitto", "tests with a real MQTT broker are skipped"),
     ("openssl", "openssl", "tests with TLS are skipped"),
@@ -38,6 +39,7 @@ COMPANIONS = {
     "gcc-arm-none-eabi": ("libnewlib-arm-none-eabi", "binutils-arm-none-eabi"),
     "gcc": ("libc6-dev",),
     "gcc-riscv64-unknown-elf": ("picolibc-riscv64-unknown-elf",),
+    "gcc-xtensa-lx106": ("picolibc-xtensa-lx106-elf",),
     "mosquitto": ("libmosquitto-dev",),
 }
 

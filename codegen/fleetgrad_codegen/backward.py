@@ -14,10 +14,11 @@ import numpy as np
 from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.forward import comment_operator, step_name
 from fleetgrad_codegen.ir import Graph
+from fleetgrad_codegen.ops import REGISTRY, growth
 from fleetgrad_codegen.ops.activation import activation_range
 from fleetgrad_codegen.ops.fixed_point import per_channel
 from fleetgrad_codegen.ops.fully_connected import FullyConnected
-from fleetgrad_codegen.ops.weighted import output_multipliers
+from fleetgrad_codegen.ops.weighted import WeightedOperator, output_multipliers
 from fleetgrad_codegen.plan import Region
 from fleetgrad_codegen.program import Entry, Loss, Segment, SegmentKind, Step
 from fleetgrad_codegen.training.fixed_point import Scale
@@ -89,8 +90,13 @@ class _HeadStep(Step):
         """See `Step.entries`."""
         return self.runs_in
 
-    def _constants(self, body: Body) -> str:
-        """The address of the ``fg_head``."""
+    def _constants(self, body: Body, *, scaled: bool = True) -> str:
+        """The address of the ``fg_head``.
+
+        Args:
+            body: Takes it.
+            scaled: Whether its constants have to follow the input's scale.
+        """
         head = self.head
         body.include(_HEADER)
         tables = {
@@ -101,7 +107,7 @@ class _HeadStep(Step):
                 ("bias_rate", head.bias_rate),
             )
         }
-        return body.struct(
+        constants = body.struct(
             "fg_head",
             "head",
             {
@@ -116,6 +122,12 @@ class _HeadStep(Step):
                 **tables,
             },
         )
+        grown = growth.exponent(self.site.source)
+        if not grown or not scaled:
+            return constants
+        now = body.local("fg_head", "head_now", f"*{constants}")
+        body.line(f"{now}.growth = {grown};")
+        return f"&{now}"
 
     def _rows(self, body: Body, const: str = "") -> tuple[str, str]:
         inputs, gradients = self.memory.rows
@@ -136,14 +148,20 @@ class HeadForwardStep(_HeadStep):
     @property
     def regions(self) -> tuple[Region, ...]:
         """Input and output of the operator, and what training keeps."""
-        source, made = self.values[self.site.op.inputs[0]], self.values[self.site.op.outputs[0]]
-        return source, self.memory.centred, self.memory.acc, made
+        op = self.site.op
+        source, made = self.values[op.inputs[0]], self.values[op.outputs[0]]
+        grown = self._operator.growth_regions(self.site.graph, op)
+        return source, self.memory.centred, self.memory.acc, *grown, made
 
     def emit(self, body: Body) -> None:
         """Writes the accumulation and the requantisation."""
-        site, op = self.site, self.site.op
-        comment_operator(site.graph, op, self.name, body)
-        head, acc = self._constants(body), self.memory.acc
+        comment_operator(self.site.graph, self.site.op, self.name, body)
+        with body.scope():
+            self._emit(body)
+
+    def _emit(self, body: Body) -> None:
+        op, acc = self.site.op, self.memory.acc
+        head = self._constants(body, scaled=False)
         body.call(
             "fg_head_forward",
             head,
@@ -175,22 +193,52 @@ class HeadForwardStep(_HeadStep):
         if body.is_trained(op.inputs[2]):
             return body.trained(op.inputs[2])
         assert bias.data is not None
-        return body.table(f"op{op.index}_bias", bias.data)
+        table = body.table(f"op{op.index}_bias", bias.data)
+        grown = self._operator.grown_bias(self.site.graph, op)
+        if grown is None:
+            return table
+        made, by = body.address(grown, "int32_t"), growth.exponent(self.site.source)
+        body.include(growth.HEADER)
+        body.call("fg_grow_bias", table, "NULL", f"{bias.size}U", by, made)
+        return made
 
     def _wide_scales(self, body: Body) -> str:
         made = FullyConnected().multipliers(self.site.graph, self.site.op)
         rows = [{"high": m.high, "low": m.low, "shift": m.shift} for m in made]
-        return body.structs("fg_wide_scale", "head_scale", rows)
+        table = body.structs("fg_wide_scale", "head_scale", rows)
+        return self._grown("fg_grow_scales", table, len(rows), "fg_wide_scale", body)
+
+    def _grown(self, function: str, table: str, count: int, ctype: str, body: Body) -> str:
+        """The C of a table of factors that follows grown scales."""
+        by = growth.change(self.site.source, self.site.logits)
+        region = self._operator.grown_scale(self.site.graph, self.site.op)
+        if region is None:
+            return table
+        body.include(growth.HEADER)
+        return f"{function}({table}, {count}U, {by}, {body.address(region, ctype)})"
+
+    @property
+    def _operator(self) -> WeightedOperator:
+        found = REGISTRY[self.site.op.kind]
+        assert isinstance(found, WeightedOperator)
+        return found
 
     def _channel_scales(self, body: Body) -> str:
         site = self.site
         made = output_multipliers(site.source, site.weights, site.logits, site.outputs)
         value, shift = per_channel(made)
+        table = body.table("head_scale_shift", shift.astype(np.int8))
         fields = {
             "value": body.table("head_scale_value", value.astype(np.int32)),
-            "shift": body.table("head_scale_shift", shift.astype(np.int8)),
+            "shift": table,
         }
-        return body.struct("fg_channel_scale", "head_scale", fields)
+        constants = body.struct("fg_channel_scale", "head_scale", fields)
+        grown = self._grown("fg_grow_shifts", table, shift.size, "int8_t", body)
+        if grown == table:
+            return constants
+        now = body.local("fg_channel_scale", "head_scale_now", f"*{constants}")
+        body.line(f"{now}.shift = {grown};")
+        return f"&{now}"
 
     def _output(self, body: Body) -> str:
         logits = self.site.logits
@@ -216,13 +264,17 @@ class LossStep(_HeadStep):
 
     def emit(self, body: Body) -> None:
         """Writes the metrics."""
+        body.comment(f"{self.name}: {self.head.loss.value}")
+        with body.scope():
+            self._emit(body)
+
+    def _emit(self, body: Body) -> None:
         graph = self.site.graph
         head = self._constants(body)
         acc = body.address(self.memory.acc, "int32_t")
         gradient = body.address(self.memory.gradient, "int16_t")
         output = body.value(graph.outputs[0], "const int8_t")
         count = self.site.output.size
-        body.comment(f"{self.name}: {self.head.loss.value}")
         body.line(f"metrics->loss = {self._call(head, f'{acc}, {gradient}')};")
         if self.head.classes and count == 1:
             body.line(f"metrics->predicted = *{output} >= 0 ? 1U : 0U;")  # 1/2 is 0
@@ -260,7 +312,7 @@ class KeepStep(_HeadStep):
         body.comment(self.name)
         body.call(
             "fg_head_keep",
-            self._constants(body),
+            self._constants(body, scaled=False),
             "row",
             body.address(self.memory.centred, "const int16_t"),
             body.address(self.memory.gradient, "const int16_t"),
@@ -282,6 +334,11 @@ class UpdateStep(_HeadStep):
 
     def emit(self, body: Body) -> None:
         """Writes the update, and hands on its status."""
+        body.comment(self.name)
+        with body.scope():
+            self._emit(body)
+
+    def _emit(self, body: Body) -> None:
         weights, bias = self.site.op.inputs[1:3]
         centred, gradient = self._rows(body, "const ")
         arguments = (
@@ -295,7 +352,6 @@ class UpdateStep(_HeadStep):
             body.params(weights, "int16_t"),
             body.shadow(weights),
         )
-        body.comment(self.name)
         body.line(f"const fg_status status = fg_head_update({', '.join(arguments)});")
         body.line("if (status != FG_OK) {")
         body.line("    return status;")
@@ -409,8 +465,8 @@ class HeadTraining:
 
     @property
     def reads(self) -> frozenset[int]:
-        """Nothing: what training needs of the forward pass lies in regions of its own."""
-        return frozenset()
+        """What the layer reads, as its own step does not work in place."""
+        return frozenset(self._site.op.inputs[:1])
 
     def replacements(self, values: Mapping[int, Region]) -> Mapping[int, Step]:
         """The head's own step."""

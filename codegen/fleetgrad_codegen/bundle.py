@@ -3,7 +3,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,12 +19,16 @@ from fleetgrad_codegen.emit.model import (
 )
 from fleetgrad_codegen.errors import CodegenError, UnsupportedError
 from fleetgrad_codegen.forward import build_program
+from fleetgrad_codegen.frontend.patch import patch_model
 from fleetgrad_codegen.frontend.tflite import read_model
 from fleetgrad_codegen.ir import Graph
 from fleetgrad_codegen.ops.boundary import split_boundary
 from fleetgrad_codegen.persistent import persistent_bytes
 from fleetgrad_codegen.plan import Budget, MemoryPlan, check_budget, place
 from fleetgrad_codegen.program import Loss, Program, Training
+from fleetgrad_codegen.ranges import grown_patches, mark_ranges, ranges_of
+from fleetgrad_codegen.recompute import recompute
+from fleetgrad_codegen.scheme.site import find_head
 
 
 class Scheme(Protocol):
@@ -43,6 +47,19 @@ class Scheme(Protocol):
         Raises:
             CodegenError: The scheme does not fit the graph, the loss or the batch.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Ranges:
+    """What may happen to activation scales.
+
+    Attributes:
+        grow: Whether they may grow by themselves: updates of a deployed model may replace them.
+        front: How often those of layers before the first that trains are doubled at once.
+    """
+
+    grow: bool = True
+    front: int = 0
 
 
 class BundleWriteError(CodegenError):
@@ -93,7 +110,9 @@ def generate(
     scheme: Scheme | None = None,
     loss: Loss = Loss.NONE,
     batch: int = 1,
+    recomputing: bool = False,
     board_budget: Budget | None = None,
+    ranges: Ranges | None = None,
 ) -> Bundle:
     """Generates everything for one model.
 
@@ -103,7 +122,9 @@ def generate(
         scheme: What trains; None for inference only.
         loss: What training minimises; ``Loss.NONE`` without a scheme.
         batch: Most samples between two updates.
+        recomputing: Whether cheap activations are computed again where that lowers the peak.
         board_budget: Memory that the board has left for the model; None for no limit.
+        ranges: What may happen to activation scales; None: they stay as exported.
 
     Returns:
         The bundle; the same bytes for the same arguments.
@@ -111,7 +132,15 @@ def generate(
     Raises:
         CodegenError: The model, the scheme or the budget does not allow it.
     """
-    deployed, source, program = prepare(model, name, scheme=scheme, loss=loss, batch=batch)
+    deployed, source, program = prepare(
+        model,
+        name,
+        scheme=scheme,
+        loss=loss,
+        batch=batch,
+        recomputing=recomputing,
+        ranges=ranges,
+    )
     plan, text = plan_program(program)
     if board_budget is not None:
         check_budget(plan, board_budget)
@@ -136,6 +165,8 @@ def prepare(
     scheme: Scheme | None = None,
     loss: Loss = Loss.NONE,
     batch: int = 1,
+    ranges: Ranges | None = None,
+    recomputing: bool = False,
 ) -> tuple[bytes, Graph, Program]:
     """The first half of `generate`: what is to be done, before memory is planned.
 
@@ -146,12 +177,34 @@ def prepare(
         CodegenError: The model or the scheme does not allow it.
     """
     deployed = model if scheme is None else scheme.adapt(model, name)
+    if scheme is not None and ranges is not None:
+        deployed = _ready_to_grow(deployed, name, ranges, lambda g: scheme.prepare(g, loss, batch))
     source = read_model(deployed, name)
+    if scheme is not None and ranges is not None and ranges.grow:
+        source = mark_ranges(source, find_head(source).op.outputs)
     _, graph, _ = split_boundary(source)
     _check_ends(graph)
     training = None if scheme is None else scheme.prepare(graph, loss, batch)
     program = build_program(graph if training is None else training.graph, training)
-    return deployed, source, program
+    return deployed, source, recompute(program) if recomputing else program
+
+
+def _ready_to_grow(
+    deployed: bytes, name: str, ranges: Ranges, prepare: Callable[[Graph], Training]
+) -> bytes:
+    """The model file with front layers widened, and nothing shared between tensors that grow."""
+    source = read_model(deployed, name)
+    source = mark_ranges(source, find_head(source).op.outputs)
+    _, graph, _ = split_boundary(source)
+    exponents = [0] * len(ranges_of(graph))
+    if ranges.front:
+        trained = {segment.tensor for segment in prepare(graph).segments}
+        first = next(i for i, op in enumerate(graph.ops) if trained.intersection(op.inputs))
+        for op in graph.ops[:first]:
+            place = graph.tensors[op.outputs[0]].range
+            if place is not None:
+                exponents[place] = ranges.front
+    return patch_model(deployed, grown_patches(source, exponents))
 
 
 def plan_program(program: Program) -> tuple[MemoryPlan, ModelSource]:
@@ -168,7 +221,7 @@ def plan_program(program: Program) -> tuple[MemoryPlan, ModelSource]:
         param_bytes=param_bytes(program),
         shadow_bytes=shadow_bytes(program),
         weights_flash_bytes=source.flash_bytes,
-        persistent_bytes=persistent_bytes(program.variables),
+        persistent_bytes=persistent_bytes(program.variables, len(program.ranges)),
     )
     return plan, source
 

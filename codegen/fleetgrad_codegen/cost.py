@@ -11,7 +11,7 @@ from fleetgrad_codegen.emit.model import param_bytes, shadow_bytes
 from fleetgrad_codegen.ops import REGISTRY
 from fleetgrad_codegen.persistent import persistent_bytes
 from fleetgrad_codegen.plan import Buffer, lifetimes, lower_bound
-from fleetgrad_codegen.program import Entry, Program, SegmentKind
+from fleetgrad_codegen.program import Program, SegmentKind
 
 _SCALE_BYTES = 5
 """Of an output channel: multiplier and shift."""
@@ -86,5 +86,5 @@ def buffers_of(program: Program) -> tuple[Buffer, ...]:
         [step.regions for step in program.steps],
         inputs={program.values[index].name for index in graph.inputs},
         outputs={program.values[index].name for index in graph.outputs},
-        forward_steps=sum(Entry.FORWARD in step.entries for step in program.steps),
+        forward_steps=program.forward_steps,
     )

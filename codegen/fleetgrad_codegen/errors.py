@@ -41,6 +41,10 @@ class UnsupportedError(CodegenError):
     exit_code = 2
 
 
+class FloatModelError(UnsupportedError):
+    """A model that computes in float32: it can be quantised, and then it runs."""
+
+
 class SchemeError(CodegenError):
     """The update scheme does not fit the model."""
 

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.ir import Graph, Op
-from fleetgrad_codegen.ops import REGISTRY
+from fleetgrad_codegen.ops import REGISTRY, growth
+from fleetgrad_codegen.ops.activation import Activation, is_cut
+from fleetgrad_codegen.ops.base import Operator, Scaling
 from fleetgrad_codegen.persistent import place_variables
 from fleetgrad_codegen.plan import Region
 from fleetgrad_codegen.program import Entry, Program, Step, Training
+from fleetgrad_codegen.ranges import ranges_of
 
 
 def build_program(graph: Graph, training: Training | None = None) -> Program:
@@ -24,12 +27,15 @@ def build_program(graph: Graph, training: Training | None = None) -> Program:
     """
     values = assign_regions(graph, frozenset() if training is None else training.reads)
     replaced: Mapping[int, Step] = {} if training is None else training.replacements(values)
-    forward = [
-        replaced.get(position) or OperatorStep.of(graph, position, values)
-        for position in range(len(graph.ops))
-    ]
+    forward: list[Step] = []
+    for position, op in enumerate(graph.ops):
+        forward.append(replaced.get(position) or OperatorStep.of(graph, position, values))
+        is_ranged = graph.tensors[op.outputs[0]].range is not None
+        if is_ranged and REGISTRY[op.kind].scaling is Scaling.FREE:
+            forward.append(CountStep(graph, op, step_name(graph, position), values))
     after = () if training is None else training.steps(values)
-    return Program(graph, (*forward, *after), values, training, place_variables(graph))
+    variables, ranges = place_variables(graph), ranges_of(graph)
+    return Program(graph, (*forward, *after), values, training, variables, ranges)
 
 
 def assign_regions(graph: Graph, preserved: Collection[int] = ()) -> Mapping[int, Region]:
@@ -43,18 +49,17 @@ def assign_regions(graph: Graph, preserved: Collection[int] = ()) -> Mapping[int
         preserved: Tensors that something behind the forward pass reads.
 
     Returns:
-        A region per tensor index; constants have none.
+        A region per tensor index; constants have none. Tensors that share memory have regions of
+        one name, each of its own size.
     """
     group = {index: index for index in graph.inputs}
     for position, op in enumerate(graph.ops):
         for index in op.outputs:
             group[index] = _leader(graph, position, op, group, preserved)
-    sizes: dict[int, int] = {}
-    for index, leader in group.items():
-        sizes[leader] = max(sizes.get(leader, 0), graph.tensors[index].nbytes)
-    names = _unique_names(graph, sizes)
-    regions = {leader: Region(names[leader], nbytes) for leader, nbytes in sizes.items()}
-    return {index: regions[leader] for index, leader in group.items()}
+    names = _unique_names(graph, set(group.values()))
+    return {
+        index: Region(names[leader], graph.tensors[index].nbytes) for index, leader in group.items()
+    }
 
 
 def _leader(
@@ -67,9 +72,9 @@ def _leader(
         return group[op.inputs[0]]
     still_read = {index for later in graph.ops[position + 1 :] for index in later.inputs}
     still_read |= {*preserved, *graph.outputs}
-    for place in operator.in_place:
+    for place in operator.reuses(graph, op):
         index = op.inputs[place]
-        if index not in group or graph.tensors[index].nbytes != graph.tensors[output].nbytes:
+        if index not in group:
             continue
         sharing = {other for other, leader in group.items() if leader == group[index]}
         if not sharing & still_read:
@@ -112,8 +117,9 @@ class OperatorStep(Step):
         """The step for the operator at a position of ``graph.ops``."""
         op = graph.ops[position]
         used = [values[index] for index in (*op.inputs, *op.outputs) if index in values]
-        scratch = REGISTRY[op.kind].scratch(graph, op)
-        regions = tuple(dict.fromkeys(used if scratch is None else (*used, scratch)))
+        scratch = scratch_of(REGISTRY[op.kind], graph, op, values)
+        used += [] if scratch is None else [scratch]
+        regions = tuple(dict.fromkeys((*used, *REGISTRY[op.kind].growth_regions(graph, op))))
         return cls(graph, op, step_name(graph, position), regions)
 
     @property
@@ -124,7 +130,61 @@ class OperatorStep(Step):
     def emit(self, body: Body) -> None:
         """Writes the operator's own code."""
         comment_operator(self.graph, self.op, self.name, body)
-        REGISTRY[self.op.kind].emit(self.graph, self.op, body)
+        with body.scope():
+            REGISTRY[self.op.kind].emit(self.graph, self.op, body)
+
+
+@dataclass(frozen=True, slots=True)
+class CountStep(Step):
+    """Counts outputs that a tensor's range has cut off, while the caller measures.
+
+    Attributes:
+        graph: The graph.
+        op: The operator that made them.
+        operator: What its step is called.
+        values: Region of every tensor computed at run time.
+    """
+
+    graph: Graph
+    op: Op
+    operator: str
+    values: Mapping[int, Region]
+
+    @property
+    def name(self) -> str:
+        """See `Step.name`."""
+        return f"range of {self.operator}"
+
+    @property
+    def entries(self) -> frozenset[Entry]:
+        """The forward pass."""
+        return frozenset({Entry.FORWARD})
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """The outputs."""
+        return (self.values[self.op.outputs[0]],)
+
+    def emit(self, body: Body) -> None:
+        """Writes the count."""
+        index = self.op.outputs[0]
+        tensor = self.graph.tensors[index]
+        activation = getattr(self.op.options, "activation", Activation.NONE)
+        low, high = ("true" if cut else "false" for cut in is_cut(activation, tensor))
+        made = f"{body.value(index, 'const int8_t')}, {tensor.size}U, {low}, {high}"
+        body.include(growth.HEADER)
+        body.line("if (state->measure) {")
+        body.line(f"    CLIPPED({tensor.range}) += fg_count_clipped({made});")
+        body.line("}")
+
+
+def scratch_of(
+    operator: Operator, graph: Graph, op: Op, values: Mapping[int, Region]
+) -> Region | None:
+    """Working memory of an operator, where its tensors lie as ``values`` says."""
+    made = values[op.outputs[0]].name
+    in_place = any(index in values and values[index].name == made for index in op.inputs)
+    return operator.scratch_in_place(graph, op) if in_place else operator.scratch(graph, op)
 
 
 def step_name(graph: Graph, position: int) -> str:

@@ -73,6 +73,7 @@ class Tensor:
         data: Read-only array of ``shape`` and ``dtype``, or None.
         source: Index of the tensor in the source file, or None when it was made up here.
         variable: Keeps its value from one run of the model to the next; an operator's state.
+        range: Which exponent of the range table its scale grows by; None: its scale is constant.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Tensor:
     data: Array | None = None
     source: int | None = None
     variable: bool = False
+    range: int | None = None
 
     @property
     def size(self) -> int:

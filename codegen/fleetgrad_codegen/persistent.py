@@ -43,6 +43,14 @@ def place_variables(graph: Graph) -> tuple[Variable, ...]:
     return tuple(placed)
 
 
-def persistent_bytes(variables: tuple[Variable, ...]) -> int:
-    """Size of the memory that holds them."""
+def counters_offset(variables: tuple[Variable, ...]) -> int:
+    """Where the counters of the range table lie: behind the variables."""
+    end = max((variable.offset + variable.nbytes for variable in variables), default=0)
+    return end + -end % DEFAULT_ALIGN
+
+
+def persistent_bytes(variables: tuple[Variable, ...], ranges: int = 0) -> int:
+    """Size of the memory that holds them, and a counter for each range."""
+    if ranges:
+        return counters_offset(variables) + 4 * ranges
     return max((variable.offset + variable.nbytes for variable in variables), default=0)

@@ -17,6 +17,7 @@ from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.ir import Array, Graph
 from fleetgrad_codegen.persistent import Variable
 from fleetgrad_codegen.plan.buffers import Region
+from fleetgrad_codegen.ranges import Range
 
 
 class Entry(StrEnum):
@@ -117,6 +118,10 @@ class Step(ABC):
     def regions(self) -> tuple[Region, ...]:
         """All arena memory it reads or writes; shared regions are equal, hence have one name."""
 
+    def alone(self) -> "Step":
+        """What makes the step's result, without what it leaves for later besides."""
+        return self
+
     @abstractmethod
     def emit(self, body: Body) -> None:
         """Writes the C of this step.
@@ -191,6 +196,8 @@ class Program:
         values: The region of every tensor computed at run time.
         training: None for a model that only infers.
         variables: What outlives a run.
+        ranges: The range table, whose exponents lie behind the segments in the parameter vector.
+        recomputed: Tensors that are computed again after the forward pass; see `recompute`.
     """
 
     graph: Graph
@@ -198,6 +205,13 @@ class Program:
     values: Mapping[int, Region]
     training: Training | None = None
     variables: tuple[Variable, ...] = ()
+    ranges: tuple[Range, ...] = ()
+    recomputed: tuple[int, ...] = ()
+
+    @property
+    def forward_steps(self) -> int:
+        """Steps of the forward pass, which come first; more than operators where ranges grow."""
+        return sum(Entry.FORWARD in step.entries for step in self.steps)
 
     @property
     def segments(self) -> tuple[Segment, ...]:

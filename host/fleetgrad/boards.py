@@ -3,6 +3,7 @@
 
 import difflib
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +13,8 @@ from fleetgrad.errors import BoardError
 FILE_NAME = "board.toml"
 CHIP_FILES = ("link.ld", "board.h")
 FAMILIES = ("arm-none-eabi", "riscv64-unknown-elf", "xtensa-lx106-elf", "host")
+
+_RESERVED = ("RAM", "FLASH", "VECTORS")  # names of memory in every linker script
 
 _T = TypeVar("_T", str, int)
 
@@ -56,6 +59,24 @@ class QemuSpec:
 
 
 @dataclass(frozen=True)
+class MemoryRegion:
+    """Memory besides the main one: core-coupled, on another bus, or outside of the chip.
+
+    Attributes:
+        name: What the linker calls it.
+        address: Where it begins.
+        bytes: How large it is.
+        rank: Below 0 where it is faster than the main memory, above where it is slower; the larger
+            the slower.
+    """
+
+    name: str
+    address: int
+    bytes: int
+    rank: int
+
+
+@dataclass(frozen=True)
 class Board:
     """One kind of board.
 
@@ -72,6 +93,9 @@ class Board:
         image_address: Where the data image lies in flash.
         image_bytes: How large it may be; 0 where it is a file.
         qemu: How to emulate it; None when QEMU cannot.
+        regions: Memory besides the main one.
+        instructions: What its kernels cost, by kind: for a multiply-accumulate, and for a value
+            made; empty where nobody has measured them.
         folder: With ``board.toml`` and, for a chip, ``board.h`` and ``link.ld``.
     """
 
@@ -87,7 +111,9 @@ class Board:
     image_address: int
     image_bytes: int
     qemu: QemuSpec | None
+    instructions: Mapping[str, tuple[float, float]]
     folder: Path
+    regions: tuple[MemoryRegion, ...] = ()
 
     @property
     def hosted(self) -> bool:
@@ -176,6 +202,17 @@ class _Table:
             raise self.fail(key, "missing or of the wrong type", "a list of strings")
         return tuple(value)
 
+    def pairs(self) -> dict[str, tuple[float, float]]:
+        """All keys of a table whose values are two numbers, 0 or more, each."""
+        made = {}
+        for key in tuple(self._values):
+            value = self._values.pop(key)
+            right = isinstance(value, list) and len(value) == 2
+            if not right or not all(type(n) in {int, float} and 0 <= n < 1e6 for n in value):
+                raise self.fail(key, f"{value!r} has the wrong type", "two numbers, 0 or more")
+            made[key] = (float(value[0]), float(value[1]))
+        return made
+
     def table(self, key: str, *, optional: bool = False) -> "_Table | None":
         self._known.append(key)
         value = self._values.pop(key, None)
@@ -184,6 +221,13 @@ class _Table:
         if not isinstance(value, dict):
             raise self._missing(key, f"a table [{self.key(key)}]")
         return _Table(self._path, self.key(key), value)
+
+    def tables(self, key: str) -> "list[_Table]":
+        self._known.append(key)
+        value = self._values.pop(key, [])
+        if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+            raise self.fail(key, "not a list of tables", f"[[{self.key(key)}]]")
+        return [_Table(self._path, self.key(key), one) for one in value]
 
     def done(self) -> None:
         for key in self._values:
@@ -219,8 +263,10 @@ def _read(path: Path) -> Board:
     top = _Table(path, "", tree)
     compiler = _required(top, "compiler")
     memory = _required(top, "memory")
+    regions = memory.tables("region")
     image = top.table("image", optional=True)
     qemu = top.table("qemu", optional=True)
+    instructions = top.table("instructions", optional=True)
     board = Board(
         id=top.take("id", str),
         name=top.take("name", str),
@@ -248,9 +294,19 @@ def _read(path: Path) -> Board:
             job_address=qemu.size("job_address"),
             job_bytes=qemu.size("job_bytes"),
         ),
+        instructions=instructions.pairs() if instructions else {},
         folder=path.parent,
+        regions=tuple(
+            MemoryRegion(
+                name=one.take("name", str),
+                address=one.size("address"),
+                bytes=one.size("bytes"),
+                rank=one.take("rank", int),
+            )
+            for one in regions
+        ),
     )
-    for table in (top, compiler, memory, image, qemu):
+    for table in (*regions, top, compiler, memory, image, qemu):
         if table is not None:
             table.done()
     _check(board, path)
@@ -272,5 +328,15 @@ def _check(board: Board, path: Path) -> None:
         problem = f"stack_bytes {board.stack_bytes} is not a multiple of 8"
     elif not board.hosted and not 0 < board.stack_bytes < board.ram_bytes:
         problem = f"a stack of {board.stack_bytes} bytes in {board.ram_bytes} bytes of RAM"
+    names = [region.name for region in board.regions]
+    for region in board.regions:
+        if (
+            not region.name.isidentifier()
+            or region.name in _RESERVED
+            or names.count(region.name) > 1
+        ):
+            problem = f"a region cannot be called {region.name!r}"
+        elif not region.rank or not region.bytes:
+            problem = f"the region {region.name} has a rank of {region.rank}, {region.bytes} bytes"
     if problem:
         raise BoardError(problem, where=str(path))

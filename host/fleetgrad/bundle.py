@@ -54,6 +54,7 @@ class Segment:
         tflite_shape: Of the tensor in the model file.
         places: Along each dimension, which element of the file's tensor stands where; None where it
             is the first ones in the file's own order. Empty where the segment is the whole tensor.
+        range: Of a bias: which range its unit grows with; None where it stays.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Segment:
     shape: tuple[int, ...]
     tflite_shape: tuple[int, ...] = ()
     places: tuple[tuple[int, ...] | None, ...] = ()
+    range: int | None = None
 
     @property
     def tflite_count(self) -> int:
@@ -99,6 +101,24 @@ class Adapter:
 
 
 @dataclass(frozen=True)
+class RangeSpec:
+    """Activation tensors whose scales grow together, by powers of two.
+
+    Attributes:
+        name: Of the first of them.
+        values: Outputs per sample that a device looks at when it measures.
+        scales: Where the model file says their scales, and those of biases in their unit: offset
+            and number of float32 values.
+        biases: Where it holds the int32 biases in their unit that do not train: offset and bytes.
+    """
+
+    name: str
+    values: int
+    scales: tuple[tuple[int, int], ...]
+    biases: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
 class Bundle:
     """What the host needs of a bundle.
 
@@ -117,6 +137,7 @@ class Bundle:
         manifest: manifest.json as it is.
         model: model.tflite as it is.
         adapters: Differences that an export merges into the model file's weights.
+        ranges: Scales that may grow; their exponents end the parameter vector.
     """
 
     name: str
@@ -133,6 +154,7 @@ class Bundle:
     manifest: bytes
     model: bytes
     adapters: tuple[Adapter, ...] = ()
+    ranges: tuple[RangeSpec, ...] = ()
 
     @property
     def has_labels(self) -> bool:
@@ -152,7 +174,7 @@ class Bundle:
     @property
     def param_bytes(self) -> int:
         """Bytes of the parameter vector."""
-        return sum(s.count * s.item_bytes for s in self.segments)
+        return sum(s.count * s.item_bytes for s in self.segments) + len(self.ranges)
 
     @property
     def param_count(self) -> int:
@@ -161,8 +183,9 @@ class Bundle:
 
     @property
     def update_bytes(self) -> int:
-        """Bytes of an update after its header: exponents, then int8 deltas."""
-        return len(self.segments) + self.param_count
+        """Bytes of an update after its header: exponents, int8 deltas, statistics."""
+        statistics = 2 + 2 * len(self.segments) + 2 * len(self.ranges)
+        return len(self.segments) + self.param_count + statistics
 
 
 def load(directory: Path) -> Bundle:
@@ -213,7 +236,8 @@ def parse(manifest: bytes, params: bytes, model: bytes, *, where: str = MANIFEST
             initial_params=params,
             manifest=manifest,
             model=model,
-            adapters=tuple(_adapter(a) for a in tree["adapters"]),
+            adapters=tuple(_adapter(a) for a in tree.get("adapters", ())),
+            ranges=tuple(_range(r) for r in tree.get("ranges", ())),
         )
         declared = int(tree["param_bytes"])
     except (KeyError, TypeError, ValueError) as error:
@@ -247,6 +271,16 @@ def _segment(tree: dict[str, Any]) -> Segment:
             None if place is None else tuple(int(n) for n in place)
             for place in tree.get("tflite_places", ())
         ),
+        range=None if tree.get("range") is None else int(tree["range"]),
+    )
+
+
+def _range(tree: dict[str, Any]) -> RangeSpec:
+    return RangeSpec(
+        name=str(tree["name"]),
+        values=int(tree["values"]),
+        scales=tuple((int(offset), int(count)) for offset, count in tree["tflite_scales"]),
+        biases=tuple((int(offset), int(nbytes)) for offset, nbytes in tree["tflite_biases"]),
     )
 
 
@@ -305,9 +339,18 @@ def _check(bundle: Bundle, declared: int, where: str) -> None:
         start = segment.tflite_offset
         if start is not None and not 0 <= start <= len(bundle.model) - size:
             problem = f"segment {segment.name} lies outside model.tflite"
+        if segment.range is not None and not 0 <= segment.range < len(bundle.ranges):
+            problem = f"segment {segment.name} belongs to a range that does not exist"
         position += segment.count * segment.item_bytes
     if any(_mismatched(bundle, adapter) for adapter in bundle.adapters):
         problem = "an adapter's factors do not fit each other or their tensor"
+    for found in bundle.ranges:
+        spans = [(at, 4 * count) for at, count in found.scales] + list(found.biases)
+        if found.values < 1 or any(
+            not 0 <= at <= len(bundle.model) - size or size % 4 for at, size in spans
+        ):
+            problem = f"the range of {found.name} lies outside model.tflite"
+    position += len(bundle.ranges)
     if len(bundle.digest) != 32:
         problem = f"a digest of {len(bundle.digest)} bytes instead of 32"
     elif declared != position:

@@ -55,6 +55,16 @@ class SchemeConfig:
     headroom: float = field(default=4.0, metadata={"check": Range(1.0, 16.0)})
     classes: int = field(default=0, metadata={"check": Range(0, 65535)})  # 0: the model's own head
     loss: str = field(default="auto", metadata={"check": Choice(LOSSES)})
+    recompute: bool = False  # cheap activations on the way back, where that lowers the arena
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """How the scheme "auto" tries schemes out; the rest is [data]'s and [train]'s."""
+
+    samples: int = field(default=600, metadata={"check": Range(0, 2**20)})  # to train on, 0: all
+    heldout: int = field(default=600, metadata={"check": Range(0, 2**20)})  # to score on, 0: all
+    seeds: int = field(default=2, metadata={"check": Range(1, 64)})  # trials of each scheme
 
 
 @dataclass(frozen=True)
@@ -111,6 +121,7 @@ class Config:
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
     scheme: SchemeConfig = SchemeConfig()
+    search: SearchConfig = SearchConfig()
     train: TrainConfig = TrainConfig()
     rounds: RoundsConfig = RoundsConfig()
     fleet: FleetConfig = FleetConfig()
@@ -161,6 +172,9 @@ _INCIDENTAL = frozenset(
         ("model", "name"),
         ("data", "path"),
         ("scheme", "file"),  # what it says is in the bundle
+        ("search", "samples"),
+        ("search", "heldout"),
+        ("search", "seeds"),
         ("rounds", "timeout_s"),
         ("rounds", "retries"),
         ("fleet", "kind"),

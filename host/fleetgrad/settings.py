@@ -185,13 +185,21 @@ def _convert(raw: Any, kind: Any, key: str, where: str, base: Path) -> Any:
         return raw
     if kind is str and isinstance(raw, str):
         return raw
+    if kind is bool and isinstance(raw, bool):
+        return raw
     if kind is Path and isinstance(raw, str):
         return _path(raw, key, where, base)
     if kind == tuple[str, ...]:
         items = raw if isinstance(raw, list) else [raw]
         if all(isinstance(item, str | int) and not isinstance(item, bool) for item in items):
             return tuple(str(item) for item in items)
-    names = {float: "a number", int: "an integer", str: "text", Path: "a path, as text"}
+    names = {
+        float: "a number",
+        int: "an integer",
+        str: "text",
+        bool: "true or false",
+        Path: "a path, as text",
+    }
     raise ConfigError(
         f"{key} is {raw!r}, of the wrong type",
         where=where,

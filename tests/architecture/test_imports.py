@@ -29,6 +29,7 @@ ALLOWED = {
     "store": ("bundle", "federation"),  # what survives: it knows neither devices nor links
     # devices that run: it knows no rounds
     "fleet": ("boards", "data", "device", "link", "toolchain", "wire"),
+    "quantize": ("data",),
     "report": ("results",),
 }
 
@@ -118,7 +119,7 @@ def test_wire_device_and_federation_do_no_input_or_output() -> None:
 
 
 def test_only_importers_read_flatbuffers_or_tensorflow() -> None:
-    readers = ("fleetgrad_codegen.frontend",)
+    readers = ("fleetgrad_codegen.frontend", "fleetgrad.quantize")
     formats = ("tensorflow", "keras", "tflite", "flatbuffers", "tflite_runtime")
     assert not violations(
         lambda importer, imported: within(imported, *formats) and not within(importer, *readers)

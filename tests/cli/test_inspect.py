@@ -67,7 +67,7 @@ def test_refuses_models_that_compute_in_float(
     outcome = fleetgrad("inspect", shared_data / "models" / f"{name}.tflite", "--json")
     assert outcome.code == 2
     assert complaint in outcome.json["error"]["what"]
-    assert "quantise" in outcome.json["error"]["try"]
+    assert "fleetgrad quantize" in outcome.json["error"]["try"]
 
 
 @pytest.mark.parametrize(

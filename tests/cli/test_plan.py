@@ -84,3 +84,13 @@ def test_lists_the_boards(fleetgrad: Run) -> None:
     assert {"id", "core", "flash_bytes", "ram_bytes", "verified", "emulators", "uploaders"} <= set(
         boards["native"]
     )
+
+
+def test_recomputing_is_planned_with_its_price(fleetgrad: Run, shared_data: Path) -> None:
+    model = shared_data / "models" / "mlperf_kws_ref_model.tflite"
+    kept = fleetgrad("plan", model, "--scheme", "full", "--json").json
+    again = fleetgrad("plan", model, "--scheme", "full", "--recompute", "--json").json
+    assert again["arena_bytes"] < 0.8 * kept["arena_bytes"]
+    assert kept["recompute_macs"] == 0
+    assert 0 < again["recompute_macs"] < 0.1 * kept["forward_macs"]
+    assert again["backward_macs"] == kept["backward_macs"]

@@ -89,3 +89,28 @@ def test_a_mistake_is_named(tmp_path: Path, find: str, replace: str, said: str) 
 def test_a_chip_needs_a_linker_script(tmp_path: Path) -> None:
     with pytest.raises(BoardError, match=r"link\.ld"):
         load_board(make(tmp_path, GOOD, script=False), "toy")
+
+
+REGION = """
+[[memory.region]]
+name = "CCM"
+address = 0x10000000
+bytes = 65536
+rank = -1
+"""
+
+
+def test_memories_besides_the_main_one_are_read(tmp_path: Path) -> None:
+    board = load_board(make(tmp_path, GOOD + REGION), "toy")
+    (region,) = board.regions
+    assert (region.name, region.address, region.bytes, region.rank) == ("CCM", 1 << 28, 65536, -1)
+
+
+@pytest.mark.parametrize(
+    "wrong", ['name = "RAM"', 'name = "a b"', "rank = 0", "bytes = 0", 'rank = "fast"']
+)
+def test_a_mistaken_memory_is_refused(tmp_path: Path, wrong: str) -> None:
+    key = wrong.split(maxsplit=1)[0]
+    lines = [line for line in REGION.splitlines() if not line.startswith(key)] + [wrong]
+    with pytest.raises(BoardError):
+        load_board(make(tmp_path, GOOD + "\n".join(lines)), "toy")

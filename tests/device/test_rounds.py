@@ -42,7 +42,7 @@ from support.node_host import SESSION, Host, acks, errors, round_open, status_of
 
 EMPTY = Samples.random(0, seed=0)
 BASE = random.Random(5).randbytes(40) + bytes(PARAM_BYTES - 40)
-TOTAL = UpdateHeader.BYTES + 2 + 650
+TOTAL = UpdateHeader.BYTES + 2 + 650 + 2
 
 
 # --- What is computed -----------------------------------------------------------------------
@@ -234,7 +234,10 @@ def test_chunks_without_a_round_or_of_another_one_are_refused(host: Host) -> Non
     [
         ({"round": 0}, ErrorCode.BAD_MESSAGE),
         ({"work": 0}, ErrorCode.BAD_MESSAGE),
-        ({"work": 4}, ErrorCode.BAD_MESSAGE),
+        ({"work": 4}, ErrorCode.UNSUPPORTED),
+        ({"work": 5}, ErrorCode.BAD_MESSAGE),
+        ({"work": 6}, ErrorCode.BAD_MESSAGE),
+        ({"work": 8}, ErrorCode.BAD_MESSAGE),
         ({"epochs": 0}, ErrorCode.BAD_MESSAGE),
         ({"batch": 0}, ErrorCode.BAD_MESSAGE),
         ({"batch": BATCH + 1}, ErrorCode.BAD_MESSAGE),

@@ -39,7 +39,7 @@ from support.node_host import SESSION, Host, acks, errors, round_open, status_of
 
 EMPTY = Samples.random(0, seed=0)
 BASE = random.Random(5).randbytes(40) + bytes(PARAM_BYTES - 40)
-TOTAL = UpdateHeader.BYTES + 2 + 650
+TOTAL = UpdateHeader.BYTES + 2 + 650 + 2
 
 
 # --- Sending --------------------------------------------------------------------------------

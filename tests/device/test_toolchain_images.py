@@ -134,7 +134,7 @@ def test_a_variable_length_array_fails_the_build(chip: Board, bundle: Path, tmp_
 def test_a_model_larger_than_the_memory_says_by_how_much(
     chip: Board, bundle: Path, tmp_path: Path
 ) -> None:
-    small = replace(chip, ram_bytes=4096)
+    small = replace(chip, ram_bytes=4096, regions=())
     with pytest.raises(BoardError, match=r"\d+ bytes larger than the ram of mps2_an386"):
         build_image(bundle, small, "node", tmp_path / "out")
 

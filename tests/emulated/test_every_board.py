@@ -15,6 +15,7 @@ from fleetgrad.boards import Board, load_board
 from fleetgrad.errors import ToolError
 from fleetgrad.toolchain import Image, build_image, find_compiler
 from fleetgrad.toolchain.bench import TrainingJob, bench_forward, bench_training
+from fleetgrad.toolchain.emulator import ICOUNT_SHIFT
 from fleetgrad.toolchain.library import Library, NativeModel
 from fleetgrad.wire.messages import Chunk, Error, ErrorCode, Hello, StatusRequest
 from fleetgrad_codegen.bundle import generate
@@ -47,6 +48,8 @@ BASE = bytes(range(256)) * 5 + bytes(PARAM_BYTES - 1280)
 SAMPLES = Samples.random(7, seed=6)
 STEPS, KEY = 6, 77
 RATE = LearningRate.of(0.02)
+
+INCLUDES = '#include "core.h"\n#include "model.h"'
 
 CASES: dict[str, tuple[str, DeepScheme | LastLayer, int]] = {
     "last-layer": ("cnn", LastLayer(), 2),
@@ -175,3 +178,20 @@ def test_an_idle_node_sleeps(board: Board, node: Image, tmp_path: Path) -> None:
         before = machine.cpu_seconds()
         time.sleep(1)
         assert machine.cpu_seconds() - before <= 0.1
+
+
+def test_runs_of_more_ticks_than_a_counter_has_are_counted_too(
+    board: Board, bench: Image, tmp_path: Path
+) -> None:
+    assert board.qemu is not None
+    ticks_per_loop = 2 * board.qemu.timer_hz * 2**ICOUNT_SHIFT / 10**9
+    loops = int(1.2 * 2**32 / ticks_per_loop)
+    source = (FAKE_BUNDLE / "model.c").read_text().replace('#include "model.h"', INCLUDES)
+    head = "static fg_status forward(const fg_model_state *state) {\n"
+    (tmp_path / "model.c").write_text(source.replace(head, head + f"    core_spin({loops}U);\n"))
+    (tmp_path / "model.h").write_text((FAKE_BUNDLE / "model.h").read_text())
+    image = build_image(tmp_path, board, "bench", tmp_path / "out")
+    (long,) = bench_forward(board, image, SAMPLES.x[:1], output_bytes=10).instructions
+    (short,) = bench_forward(board, bench, SAMPLES.x[:1], output_bytes=10).instructions
+    # Loading the counter, and where a turn of the counter interrupts, that.
+    assert 0 <= long - short - 2 * loops <= 250

@@ -61,7 +61,9 @@ def test_every_default_is_visible(tmp_path: Path) -> None:
         "timeout_s": 120.0,
         "retries": 1,
     }
-    assert sorted(tree) == ["data", "fleet", "model", "rounds", "run", "scheme", "train"]
+    assert sorted(tree) == [
+        "data", "fleet", "model", "rounds", "run", "scheme", "search", "train"
+    ]  # fmt: skip
 
 
 def test_overrides_win_and_need_no_quotes(tmp_path: Path) -> None:

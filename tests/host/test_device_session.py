@@ -22,6 +22,7 @@ from fleetgrad.device import (
     Printed,
     Rebooted,
     Refused,
+    Shape,
     Spoiled,
     Unable,
     read_update,
@@ -59,7 +60,7 @@ class Bench:
         self.traits = traits
         self.ms = 0
         self.device: DeviceModel | None = DeviceModel(traits)
-        expected = Expected(TRAITS.device, TRAITS.model_digest, SEGMENTS)
+        expected = Expected(TRAITS.device, TRAITS.model_digest, Shape(SEGMENTS))
         self.session = DeviceSession(expected, 42, 0.0, Patience())
         self.events: list[DeviceEvent] = []
         self.sent: list[Frame] = []
@@ -128,7 +129,7 @@ def test_round_needs_no_more_uplink_frames_than_one_ack_and_the_update() -> None
     bench = Bench().run()
     before = bench.session.bytes_in
     bench.open().run()
-    ack, update = 6 + 16 + 2, 22 + 2 + 27 + 6 + 16 + 2
+    ack, update = 6 + 16 + 2, 22 + 2 + 27 + 2 + 6 + 16 + 2
     assert bench.session.bytes_in - before == ack + update
 
 
@@ -340,17 +341,17 @@ def blob(body: bytes, **header: int) -> bytes:
     return zlib.crc32(rest).to_bytes(4, "little") + rest
 
 
-GOOD = bytes([25, 9]) + bytes(27)
+GOOD = bytes([25, 9]) + bytes(27) + bytes([0, 255])
 
 
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (blob(GOOD)[:-1], "an update of 50 bytes"),
-        (blob(GOOD + b"x"), "an update of 52 bytes"),
+        (blob(GOOD)[:-1], "an update of 52 bytes"),
+        (blob(GOOD + b"x"), "an update of 54 bytes"),
         (blob(b"\x1a" + GOOD[1:]), "bias delta with the exponent 26"),
         (blob(b"\x19\x0a" + GOOD[2:]), "weight delta with the exponent 10"),
-        (blob(GOOD[:-1] + b"\x80"), "a delta of -128"),
+        (blob(GOOD[:-3] + b"\x80" + GOOD[-2:]), "a delta of -128"),
         (blob(GOOD, samples=0), "trained on no samples"),
         (blob(GOOD, eval_correct=5), "5 of 4 held-out samples"),
         (b"\x00" + blob(GOOD)[1:], "CRC"),
@@ -358,9 +359,22 @@ GOOD = bytes([25, 9]) + bytes(27)
 )
 def test_update_that_no_device_makes_is_refused(data: bytes, words: str) -> None:
     with pytest.raises(WireError, match=words):
-        read_update(data, SEGMENTS, trained=True)
+        read_update(data, Shape(SEGMENTS), Work.TRAIN)
+
+
+def test_statistics_follow_the_deltas() -> None:
+    shape = Shape(SEGMENTS, ranges=2)
+    numbers = bytes([3, 0, 9, 1, 255, 255])
+    update = read_update(blob(GOOD[:-2] + numbers + GOOD[-2:]), shape, Work.TRAIN)
+    assert (update.measured, update.clipped, update.saturated) == (3, (265, 65535), (0, 255))
+    assert len(update.deltas) == 27
+    update = read_update(blob(numbers), shape, Work.MEASURE)
+    assert (update.measured, update.clipped, update.saturated) == (3, (265, 65535), ())
+    assert len(update.deltas) == 0
+    update = read_update(blob(GOOD), Shape(SEGMENTS), Work.TRAIN)
+    assert (update.measured, update.clipped, update.saturated) == (0, (), (0, 255))
 
 
 def test_evaluation_is_the_header_alone() -> None:
-    update = read_update(blob(b"", samples=0), SEGMENTS, trained=False)
+    update = read_update(blob(b"", samples=0), Shape(SEGMENTS), Work.EVALUATE)
     assert (update.eval_correct, update.exponents, len(update.deltas)) == (4, (), 0)

@@ -25,9 +25,11 @@ from fleetgrad.fleet import Endpoint, NativeFleet, Placement, QemuFleet, Virtual
 from fleetgrad.results import SilentObserver
 from fleetgrad.run import execute
 from fleetgrad.store import Store
+from fleetgrad.toolchain import build_image
 from fleetgrad_codegen.frontend.tflite import read_model
 from fleetgrad_codegen.ops import interpret
 from fleetgrad_codegen.ops.boundary import split_boundary
+from support.emulated import EMULATED, usable
 from support.ledgers import begun
 
 SCRIPT = Path(__file__).resolve().parents[1] / "support" / "run_digits.py"
@@ -86,14 +88,13 @@ def test_processes_and_threads_end_with_the_same_model(
 
 
 @pytest.mark.emulated
+@pytest.mark.parametrize("board_id", EMULATED)
 def test_emulated_boards_end_with_the_model_of_the_others(
-    digits: Config,
-    digits_bundle: Path,
-    mps2: tuple[Board, Path],
-    library: Path,
-    tmp_path: Path,
+    digits: Config, digits_bundle: Path, library: Path, tmp_path: Path, board_id: str
 ) -> None:
-    emulated = execute(at(digits, tmp_path / "q"), digits_bundle, QemuFleet(*mps2))
+    board = usable(board_id)
+    image = build_image(digits_bundle, board, "node", tmp_path / "image")
+    emulated = execute(at(digits, tmp_path / "q"), digits_bundle, QemuFleet(board, image.path))
     virtual = execute(at(digits, tmp_path / "v"), digits_bundle, VirtualFleet(library))
     assert emulated.model_digest == virtual.model_digest
     assert emulated.accuracy_after == virtual.accuracy_after

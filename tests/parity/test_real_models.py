@@ -42,12 +42,6 @@ def test_native_code_equals_the_reference_on_64_random_inputs(
     assert verdict == Verdict(samples=64, mismatches=0, largest=0)
 
 
-@pytest.mark.parametrize("name", REAL_MODELS)
-def test_no_arena_is_larger_than_the_lower_bound(shared_data: Path, name: str) -> None:
-    layout = generate(RealModel(shared_data, name).data, name).memory.layout
-    assert layout.arena_bytes == layout.lower_bound_bytes
-
-
 @pytest.mark.parametrize(
     "name",
     [

@@ -84,7 +84,7 @@ def update_blob(traits: Traits, terms: RoundOpen, params: bytes) -> bytes:
     trains = bool(terms.work & Work.TRAIN)
     if trains:
         exponents, deltas = learn(traits, terms, base)
-        body = bytes(exponents) + deltas.tobytes()
+        body = bytes(exponents) + deltas.tobytes() + bytes(len(exponents))
     correct = int(hashlib.sha256(params).digest()[0]) % (traits.eval_samples + 1)
     header = UpdateHeader(
         crc=0,

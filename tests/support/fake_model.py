@@ -146,6 +146,16 @@ def _mean(total: int, count: int) -> int:
     return min(65535, (total + count // 2) // count) if count else 0
 
 
+def saturated(params: bytes, base: bytes) -> bytes:
+    """Of each segment, how many parameters have come to their limits."""
+    before, after = FakeModel.load(base), FakeModel.load(params)
+    pairs = ((after.bias, before.bias, 1 << 30), (after.masters, before.masters, 127 * 256))
+    return bytes(
+        min(255, sum(abs(a) >= limit > abs(b) for a, b in zip(now, then, strict=True)))
+        for now, then, limit in pairs
+    )
+
+
 def expected_update(
     terms: Terms, device: int, base: bytes, train: Samples, held_out: Samples
 ) -> bytes:
@@ -180,6 +190,7 @@ def expected_update(
     if terms.train:
         exponents, values = deltas(model.params(), base)
         body += bytes(exponents) + struct.pack(f"<{len(values)}b", *values)
+        body += saturated(model.params(), base)
     return struct.pack("<I", zlib.crc32(body)) + body
 
 

@@ -95,7 +95,7 @@ def final_digest(
         for device in devices:
             body = update_blob(traits[device], now, blob)[UpdateHeader.BYTES :]
             count = len(segments)
-            deltas = struct.unpack(f"<{len(body) - count}b", body[count:])
+            deltas = struct.unpack(f"<{len(body) - 2 * count}b", body[count:-count])
             updates.append((traits[device].train_samples, tuple(body[:count]), deltas))
         values = average(values, segments, updates)
     return digest(bundle, values)

@@ -81,6 +81,7 @@ class State(ctypes.Structure):
         ("params", ctypes.c_void_p),
         ("shadow", ctypes.c_void_p),
         ("persistent", ctypes.c_void_p),
+        ("measure", ctypes.c_bool),
     )
 
 
@@ -134,6 +135,9 @@ class ModelStruct(ctypes.Structure):
         ("segment_count", ctypes.c_uint32),
         ("segments", ctypes.c_void_p),
         ("initial_params", ctypes.c_void_p),
+        ("range_count", ctypes.c_uint32),
+        ("range_values", ctypes.POINTER(ctypes.c_uint32)),
+        ("clipped_offset", ctypes.c_uint32),
         ("reset", ctypes.CFUNCTYPE(ctypes.c_int, _STATE)),
         ("forward", ctypes.CFUNCTYPE(ctypes.c_int, _STATE)),
         ("evaluate", ctypes.CFUNCTYPE(ctypes.c_int, _STATE, _TARGET, _METRICS)),
@@ -177,6 +181,21 @@ class NativeModel:
     def refresh(self) -> None:
         """Recomputes the shadow from the parameter vector."""
         assert self.struct.refresh(self._state) == FG_OK
+
+    @property
+    def clipped(self) -> np.ndarray:
+        """The counters of ranges."""
+        start, count = self.struct.clipped_offset, self.struct.range_count
+        return self.persistent[start : start + 4 * count].view(np.uint32)
+
+    @property
+    def measures(self) -> bool:
+        """Whether the forward pass counts outputs that their ranges cut off."""
+        return bool(self._state.measure)
+
+    @measures.setter
+    def measures(self, on: bool) -> None:
+        self._state.measure = on
 
     def reset(self) -> None:
         """Brings operators' state back to where a sequence begins."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from fleetgrad.device import DeviceEvent, DeviceSession, Expected, Patience
+from fleetgrad.device import DeviceEvent, DeviceSession, Expected, Patience, Shape
 from fleetgrad.federation.actions import Action, Assign, Dismiss, Fail, Record, SendReceipt
 from fleetgrad.federation.engine import start, step
 from fleetgrad.federation.state import Stage, State
@@ -79,7 +79,7 @@ class Simulation:
         self.boots = dict.fromkeys(roster, 0)
         self.sessions = {
             device: DeviceSession(
-                Expected(device, state.plan.model_digest, segments),
+                Expected(device, state.plan.model_digest, Shape(segments)),
                 session=1000 + device,
                 now=0.0,
                 patience=Patience(gone=60.0),

@@ -61,6 +61,7 @@ class HeadStruct(ctypes.Structure):
         ("fine", ctypes.POINTER(ScaleStruct)),
         ("rate", ctypes.POINTER(ScaleStruct)),
         ("bias_rate", ctypes.POINTER(ScaleStruct)),
+        ("growth", ctypes.c_int32),
     )
 
 

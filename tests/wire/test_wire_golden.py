@@ -64,6 +64,8 @@ def test_the_update_blob_of_the_specification() -> None:
     assert deltas == UPDATE["deltas"]
     flat = [q for segment in deltas for q in segment]
     body = bytes(exponents) + struct.pack(f"{len(flat)}b", *flat)
+    ranges = [UPDATE["measured"], *UPDATE["clipped"]]
+    body += struct.pack(f"<{len(ranges)}H", *ranges) + bytes(UPDATE["saturated"])
     names = ["round", "version_tag", "samples", "eval_samples", "eval_correct"]
     fields = {name: UPDATE[name] for name in [*names, "eval_loss", "train_loss"]}
     unsigned = UpdateHeader(crc=0, **fields).pack()[4:] + body
@@ -71,13 +73,13 @@ def test_the_update_blob_of_the_specification() -> None:
     assert UpdateHeader(crc=crc, **fields).pack() + body == bytes.fromhex(UPDATE["blob"])
 
 
-@pytest.mark.parametrize(("payload", "least", "most"), [(1024, 698, 700), (512, 722, 724)])
+@pytest.mark.parametrize(("payload", "least", "most"), [(1024, 700, 702), (512, 724, 726)])
 def test_an_update_of_650_weights_costs_what_the_specification_says(
     payload: int, least: int, most: int
 ) -> None:
     assert f"{least} to {most}" in SPEC
     for filling in (b"\0", b"\x01"):
-        blob = filling * (UpdateHeader.BYTES + 2 + 650)
+        blob = filling * (UpdateHeader.BYTES + 2 + 650 + 2)
         size = payload - messages.Chunk.BYTES
         wire = b"".join(
             encode_frame(

@@ -2,12 +2,13 @@
 """The C of one entry point while it is written, and the constants it needs."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import copy
 from typing import Protocol
 
 from fleetgrad_codegen.emit.constants import Constants
-from fleetgrad_codegen.ir import Array
+from fleetgrad_codegen.ir import Array, Op
 from fleetgrad_codegen.plan.buffers import Layout, Region
 
 _NOT_PLAIN = re.compile(r"[^ -~]|\?")
@@ -51,12 +52,24 @@ class Body:
         self._trained = trained
         self._variables = variables
         self._lines: list[str] = []
+        self._locals: list[str] = []
         self._suffix = ""
+        self._moved: Mapping[str, str] = {}
 
     def part(self, suffix: str) -> "Body":
         """The same body for one of several parts of an operator: constants get a suffix."""
         made = copy(self)
         made._suffix = suffix
+        return made
+
+    def moved(self, names: Mapping[str, str]) -> "Body":
+        """The same body for a step on other memory.
+
+        Args:
+            names: Of regions that take the place of others, by the others' names.
+        """
+        made = copy(self)
+        made._moved = {**self._moved, **names}
         return made
 
     @property
@@ -66,11 +79,19 @@ class Body:
 
     def address(self, region: Region, ctype: str) -> str:
         """A pointer to a region of the arena, as ``ctype *``; say ``const`` in it."""
-        return f"ARENA({ctype}, {self._offset(region.name)}U)"
+        name = self._moved.get(region.name, region.name)
+        return f"ARENA({ctype}, {self._offset(name)}U)"
 
     def value(self, tensor: int, ctype: str) -> str:
         """A pointer to a tensor that is computed at run time."""
         return self.address(self._values[tensor], ctype)
+
+    def is_in_place(self, op: Op) -> bool:
+        """Whether an operator's output has the memory of one of its inputs."""
+        made = self._values[op.outputs[0]].name
+        return any(
+            index in self._values and self._values[index].name == made for index in op.inputs
+        )
 
     def variable(self, tensor: int, ctype: str) -> str:
         """A pointer to an operator's state, which keeps its value between runs."""
@@ -132,3 +153,18 @@ class Body:
     def line(self, text: str) -> None:
         """Any other statement."""
         self._lines.append(text)
+
+    def local(self, ctype: str, name: str, value: str) -> str:
+        """Declares a variable within a `scope`; returns its name."""
+        self._locals.append(name + self._suffix)
+        self._lines.append(f"{ctype} {name}{self._suffix} = {value};")
+        return name + self._suffix
+
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        """Braces around what is written inside, where that declares variables."""
+        start, known = len(self._lines), len(self._locals)
+        yield
+        if len(self._locals) > known:
+            inside = [f"    {line}" for line in self._lines[start:]]
+            self._lines[start:] = ["{", *inside, "}"]

@@ -8,10 +8,12 @@ from math import prod
 
 from fleetgrad_codegen.cost import forward_macs
 from fleetgrad_codegen.emit.model import ABI, shadow_bytes
-from fleetgrad_codegen.frontend.patch import buffer_location
+from fleetgrad_codegen.frontend.patch import buffer_location, scale_location
 from fleetgrad_codegen.ir import Graph, Tensor
 from fleetgrad_codegen.plan import MemoryPlan
 from fleetgrad_codegen.program import Loss, Program, Segment, SegmentKind
+from fleetgrad_codegen.ranges import biases_of
+from fleetgrad_codegen.recompute import recompute_macs
 
 FORMAT = 1
 UPDATE_HEADER_BYTES = 22
@@ -56,6 +58,7 @@ def build_manifest(
         "param_bytes": plan.param_bytes,
         "shadow_bytes": shadow_bytes(program),
         "persistent_bytes": plan.persistent_bytes,
+        "ranges": _ranges(program, model),
         "initial_params": "params.bin",
         "update": {
             "segments": [segment.name for segment in program.segments],
@@ -65,6 +68,7 @@ def build_manifest(
         "cost": {
             "forward_macs": forward_macs(program),
             "backward_macs": 0 if training is None else training.backward_macs,
+            "recompute_macs": recompute_macs(program),
         },
     }
 
@@ -133,6 +137,9 @@ def _segment(graph: Graph, segment: Segment, model: bytes) -> dict[str, object]:
         "tflite_offset": offset,
         "tflite_bytes": nbytes,
     }
+    place = biases_of(graph).get(segment.tensor)
+    if place is not None:
+        made["range"] = place
     if segment.places:
         made["tflite_shape"] = list(shape)
         made["tflite_places"] = [None if p is None else list(p) for p in segment.places]
@@ -161,8 +168,34 @@ def _adapters(program: Program, model: bytes) -> list[dict[str, object]]:
     return made
 
 
+def _ranges(program: Program, model: bytes) -> list[dict[str, object]]:
+    """Tensors whose scales grow together, and what that changes in the model file."""
+    graph, trained = program.graph, {segment.tensor for segment in program.segments}
+    biases = biases_of(graph)
+    made: list[dict[str, object]] = []
+    for place, found in enumerate(program.ranges):
+        read = [index for index, own in biases.items() if own == place]
+        scaled = [graph.tensors[index].source for index in (*found.tensors, *read)]
+        halved = [graph.tensors[index].source for index in read if index not in trained]
+        made.append(
+            {
+                "name": found.name,
+                "values": found.values,
+                "tflite_scales": [
+                    list(scale_location(model, source)) for source in scaled if source is not None
+                ],
+                "tflite_biases": [
+                    list(buffer_location(model, source)) for source in halved if source is not None
+                ],
+            }
+        )
+    return made
+
+
 def _update_bytes(program: Program) -> int:
     segments = program.segments
     if not segments:
         return 0
-    return UPDATE_HEADER_BYTES + len(segments) + sum(segment.count for segment in segments)
+    statistics = 2 + 2 * len(segments) + 2 * len(program.ranges)
+    deltas = len(segments) + sum(segment.count for segment in segments)
+    return UPDATE_HEADER_BYTES + deltas + statistics

@@ -9,11 +9,11 @@ from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.emit.constants import Constants
 from fleetgrad_codegen.emit.writer import Writer
 from fleetgrad_codegen.ir import Array
-from fleetgrad_codegen.persistent import persistent_bytes
+from fleetgrad_codegen.persistent import counters_offset, persistent_bytes
 from fleetgrad_codegen.plan import Layout
 from fleetgrad_codegen.program import Entry, Loss, Program, SegmentKind, Training
 
-ABI = 2
+ABI = 3
 """Mirrors ``FG_MODEL_ABI``; generated code refuses to compile with another."""
 
 DIGEST_BYTES = 8
@@ -89,7 +89,7 @@ class ModelSource:
         out.line('#include "model.h"')
         out.blank()
         out.line("#include <stddef.h>")
-        if self._program.variables:
+        if self._program.variables or self._program.ranges:
             out.line("#include <string.h>")
         out.blank()
         for header in self._constants.headers:
@@ -106,6 +106,7 @@ class ModelSource:
 
     def _body(self, entry: Entry) -> Body:
         program = self._program
+        ranges = len(program.ranges)
         offsets = {variable.tensor: variable.offset for variable in program.variables}
         body = Body(self._layout, self._constants, program.values, self._trained, offsets)
         if entry is Entry.RESET:
@@ -115,7 +116,18 @@ class ModelSource:
         for step in program.steps:
             if entry in step.entries:
                 step.emit(body)
+        if entry is Entry.REFRESH and ranges:
+            body.call("memset", "&CLIPPED(0)", 0, f"{4 * ranges}U")
         return body
+
+    @property
+    def _clipped_offset(self) -> int:
+        program = self._program
+        return counters_offset(program.variables) if program.ranges else 0
+
+    @property
+    def _persistent_bytes(self) -> int:
+        return persistent_bytes(self._program.variables, len(self._program.ranges))
 
     def _sizes(self) -> list[tuple[str, int]]:
         graph = self._program.graph
@@ -124,7 +136,7 @@ class ModelSource:
             ("ARENA_BYTES", self._layout.arena_bytes),
             ("PARAM_BYTES", param_bytes(self._program)),
             ("SHADOW_BYTES", shadow_bytes(self._program)),
-            ("PERSISTENT_BYTES", persistent_bytes(self._program.variables)),
+            ("PERSISTENT_BYTES", self._persistent_bytes),
             ("INPUT_BYTES", graph.tensors[graph.inputs[0]].nbytes),
             ("OUTPUT_BYTES", graph.tensors[graph.outputs[0]].nbytes),
             ("BATCH", 0 if training is None else training.batch),
@@ -146,6 +158,17 @@ class ModelSource:
         text = self._constants.text + "".join(
             line for body in self._bodies.values() for line in body.lines
         )
+        if self._program.ranges:
+            exponents = param_bytes(self._program) - len(self._program.ranges)
+            counters = self._clipped_offset
+            out.line(
+                "#define RANGE(place) "
+                f"((int32_t) * (const int8_t *)(state->params + {exponents}U + (place)))"
+            )
+            out.line(
+                "#define CLIPPED(place) "
+                f"(((uint32_t *)(void *)(state->persistent + {counters}U))[place])"
+            )
         for member in ("arena", "params", "shadow", "persistent"):
             name = member.upper()
             if f"{name}(" in text:
@@ -183,9 +206,12 @@ class ModelSource:
             out.array("static const uint8_t", "initial_params", self._initial.tolist())
             out.line(
                 "_Static_assert(sizeof initial_params == FG_MODEL_PARAM_BYTES,\n"
-                '               "the segments fill the parameter vector");'
+                '               "segments and exponents fill the parameter vector");'
             )
             out.blank()
+        if program.ranges:
+            counts = [found.values for found in program.ranges]
+            out.array("static const uint32_t", "range_values", counts)
         graph = program.graph
         loss = Loss.NONE if training is None else training.loss
         with out.block("const fg_model fg_generated_model =", end="};"):
@@ -203,6 +229,9 @@ class ModelSource:
             out.line(f".segment_count = {len(program.segments)}U,")
             out.line(f".segments = {'segments' if program.segments else 'NULL'},")
             out.line(f".initial_params = {'initial_params' if program.segments else 'NULL'},")
+            out.line(f".range_count = {len(program.ranges)}U,")
+            out.line(f".range_values = {'range_values' if program.ranges else 'NULL'},")
+            out.line(f".clipped_offset = {self._clipped_offset}U,")
             for entry in Entry:
                 out.line(f".{entry.value} = {entry.value},")
 
@@ -218,12 +247,12 @@ def initial_params(program: Program) -> bytes:
         if segment.offset != len(vector):
             raise ValueError(f"segment {segment.name} does not follow the one before")
         vector += _little_endian(segment.initial)
-    return vector
+    return vector + bytes(len(program.ranges))
 
 
 def param_bytes(program: Program) -> int:
-    """Size of the parameter vector."""
-    return sum(segment.nbytes for segment in program.segments)
+    """Size of the parameter vector: segments, then one exponent for each range."""
+    return sum(segment.nbytes for segment in program.segments) + len(program.ranges)
 
 
 def shadow_bytes(program: Program) -> int:

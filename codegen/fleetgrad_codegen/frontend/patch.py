@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fleetgrad_codegen.errors import DataError, ModelFormatError
-from fleetgrad_codegen.frontend.flatbuffer import Table
+from fleetgrad_codegen.frontend.flatbuffer import Table, Vector
 from fleetgrad_codegen.ir import Array, Quantization
 
 _ALIGNMENT = 16  # of constant data, which interpreters map straight from the file
@@ -138,6 +138,40 @@ def buffer_location(data: bytes, tensor_index: int) -> tuple[int, int]:
             "patch it with its own data first",
         )
     return found.start, found.count
+
+
+def scale_location(data: bytes, tensor_index: int) -> tuple[int, int]:
+    """Where the scales of a tensor lie in a file: offset, and number of float32 values.
+
+    Args:
+        data: A ``.tflite`` file that the frontend has read without complaint.
+        tensor_index: Index of the tensor in the file, `Tensor.source`.
+
+    Raises:
+        DataError: The tensor has no scales, or shares them with another; in the last case
+            ``patch_model`` can give it scales of its own.
+    """
+    found = _scales(data)
+    where = f"tensor {tensor_index}"
+    if not 0 <= tensor_index < len(found):
+        raise DataError(f"{where} does not exist", expected=f"0 to {len(found) - 1}")
+    scales = found[tensor_index]
+    if scales is None or not scales.count:
+        raise DataError("the tensor has no scales", where)
+    if sum(other is not None and other.start == scales.start for other in found) > 1:
+        raise DataError(
+            "the tensor shares its scales with another",
+            where,
+            "scales of its own",
+            "patch it with its own quantisation first",
+        )
+    return scales.start, scales.count
+
+
+def _scales(data: bytes) -> list[Vector | None]:
+    tensors = Table.root(data).tables(2)[0].tables(0)
+    tables = [tensor.table(4) for tensor in tensors]
+    return [None if table is None else table.vector(2, 4) for table in tables]
 
 
 def _reshape(tensor: Any, shape: tuple[int, ...]) -> None:

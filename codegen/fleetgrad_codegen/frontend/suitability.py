@@ -1,16 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether a well-formed graph is an int8 model that can run; if not, why, in the user's words."""
 
-from fleetgrad_codegen.errors import UnsupportedError
+from fleetgrad_codegen.errors import FloatModelError, UnsupportedError
 from fleetgrad_codegen.ir import ABSENT, DType, Graph, Op
 from fleetgrad_codegen.ops import REGISTRY, check_op
 from fleetgrad_codegen.ops.boundary import split_boundary
 
-QUANTISE_HINT = (
-    "quantise it to full int8: tf.lite.TFLiteConverter with optimizations = "
-    "[tf.lite.Optimize.DEFAULT], a representative_dataset, and target_spec.supported_ops = "
-    "[tf.lite.OpsSet.TFLITE_BUILTINS_INT8]"
-)
+QUANTISE_HINT = "fleetgrad quantize MODEL --data DATA.npz -o MODEL_int8.tflite"
+ORIGINAL_HINT = "fleetgrad quantize, from the float model that this one was made from"
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_ZIP = b"PK\x03\x04"
+
+
+def check_not_keras(data: bytes, name: str) -> None:
+    """Makes sure that a file is not one of Keras: HDF5 (.h5), or a zip archive (.keras).
+
+    Raises:
+        FloatModelError: It is.
+    """
+    if data[:8] == _HDF5 or (data[:4] == _ZIP and b"model.weights.h5" in data):
+        raise FloatModelError(
+            "this is a float model of Keras", name, "an int8 .tflite", QUANTISE_HINT
+        )
 
 
 def check_suitable(graph: Graph) -> None:
@@ -43,7 +55,7 @@ def check_quantised(graph: Graph) -> None:
     """Makes sure that a model does not compute in float32.
 
     Raises:
-        UnsupportedError: It does, in all or some of its operators.
+        UnsupportedError: It does, in all or some of its operators; a FloatModelError in all.
     """
     computing = [op for op in graph.ops if op.kind not in REGISTRY or not _is_end(graph, op)]
     in_float = [op for op in computing if _touches_float(graph, op)]
@@ -56,16 +68,16 @@ def check_quantised(graph: Graph) -> None:
             f"{len(in_float)} of {len(computing)} operators compute in float32",
             graph.where(in_float[0]),
             "float32 only at the very start and end of the model",
-            QUANTISE_HINT,
+            ORIGINAL_HINT,
         )
     if any(t.is_constant and t.dtype is DType.INT8 for t in graph.tensors):
         raise UnsupportedError(
             "this is a hybrid model: int8 weights, float32 arithmetic (dynamic range quantisation)",
             graph.name,
             "an int8 model: weights and activations",
-            QUANTISE_HINT,
+            ORIGINAL_HINT,
         )
-    raise UnsupportedError(
+    raise FloatModelError(
         "this is a float model", graph.name, "an int8 model: weights and activations", QUANTISE_HINT
     )
 

@@ -13,7 +13,7 @@ import numpy as np
 from fleetgrad_codegen.errors import CodegenError, ModelFormatError, UnsupportedError
 from fleetgrad_codegen.frontend.flatbuffer import Table
 from fleetgrad_codegen.frontend.patch import TensorPatch, buffer_location, patch_model
-from fleetgrad_codegen.frontend.suitability import check_suitable
+from fleetgrad_codegen.frontend.suitability import check_not_keras, check_suitable
 from fleetgrad_codegen.ir import ABSENT, Array, DType, Graph, Op, Quantization, Tensor
 from fleetgrad_codegen.ops import REGISTRY, state_of
 
@@ -79,9 +79,11 @@ def parse_model(data: bytes, name: str) -> Graph:
 
     Raises:
         ModelFormatError: As for ``read_model``.
+        FloatModelError: A file of Keras.
         UnsupportedError: Several subgraphs, several samples per batch, dynamic shapes, sparse or
             externally stored tensors, or options that a known operator cannot do.
     """
+    check_not_keras(data, name)
     file = _open(bytes(data))
     tensors = tuple(_tensor(file, i, t) for i, t in enumerate(file.subgraph.tables(0)))
     inputs = _indices(file.subgraph, 1, tensors, "the model's inputs", optional=False)

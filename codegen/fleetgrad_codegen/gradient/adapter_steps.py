@@ -8,6 +8,7 @@ from fleetgrad_codegen.gradient.base import BACKWARD
 from fleetgrad_codegen.gradient.tape import weighted_rule
 from fleetgrad_codegen.gradient.weighted import Layer, rates_initialiser, ratio_initialiser
 from fleetgrad_codegen.ir import Graph, Op
+from fleetgrad_codegen.ops import growth
 from fleetgrad_codegen.training.adapter import AdapterRates
 
 
@@ -38,6 +39,11 @@ def emit_learn(graph: Graph, layer: Layer, body: Body, pointers: tuple[str, ...]
     assert layer.adapter is not None
     weights, bias = op.inputs[1:3]
     constants = _struct(op, layer.adapter, body)
+    if grown := growth.exponent(graph.tensors[op.inputs[0]]):
+        now = body.local("fg_adapter", f"adapter{op.index}_now", f"*{constants}")
+        for rates in ("up", "down"):
+            body.line(f"{now}.{rates}.growth = {grown};")
+        constants = f"&{now}"
     body.call(
         "fg_adapter_learn",
         rule.struct(graph, op, layer, body),

@@ -1,23 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """An operator of the forward pass that trains, or leaves something for the way back."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.errors import SchemeError
-from fleetgrad_codegen.forward import OperatorStep, comment_operator
+from fleetgrad_codegen.forward import OperatorStep, comment_operator, scratch_of
 from fleetgrad_codegen.gradient.base import BACKWARD
 from fleetgrad_codegen.gradient.part import part_of
 from fleetgrad_codegen.gradient.tape import Mask, plain_rule, weighted_rule
 from fleetgrad_codegen.gradient.weighted import Layer, WeightedRule
 from fleetgrad_codegen.ir import Graph, Op
-from fleetgrad_codegen.ops import REGISTRY
+from fleetgrad_codegen.ops import REGISTRY, growth
 from fleetgrad_codegen.ops.base import Operator
 from fleetgrad_codegen.ops.convolution import Convolution
 from fleetgrad_codegen.ops.depthwise_conv_2d import DepthwiseConv2D, PlainDepthwiseConv2D
 from fleetgrad_codegen.ops.fully_connected import FullyConnected
+from fleetgrad_codegen.ops.weighted import WeightedOperator
 from fleetgrad_codegen.plan import Region
 from fleetgrad_codegen.program import Entry, Step
 
@@ -30,6 +32,7 @@ class ForwardStep(Step):
         graph: The graph.
         position: Of the operator.
         plain: The operator's own step.
+        values: Region of every tensor computed at run time.
         layer: How it trains; None where it does not.
         mask: To keep of its output, as bits; None for none.
         routes: To note down; None for none.
@@ -38,6 +41,7 @@ class ForwardStep(Step):
     graph: Graph
     position: int
     plain: OperatorStep
+    values: Mapping[int, Region]
     layer: Layer | None
     mask: Mask | None
     routes: Region | None
@@ -56,9 +60,19 @@ class ForwardStep(Step):
     def regions(self) -> tuple[Region, ...]:
         """The operator's, the folded bias, mask and routes."""
         bits = None if self.mask is None else self.mask.bits
-        extra = (self._scratch, self._folded, self._first, self._joined, bits, self.routes)
-        own = REGISTRY[self._op.kind].scratch(self.graph, self._op)
-        used = [region for region in self.plain.regions if self.layer is None or region != own]
+        extra = (
+            self._scratch,
+            self._folded,
+            self._scale,
+            self._first,
+            self._joined,
+            bits,
+            self.routes,
+        )
+        found = REGISTRY[self._op.kind]
+        scratch = scratch_of(found, self.graph, self._op, self.values)
+        own = (scratch, *found.growth_regions(self.graph, self._op))
+        used = [region for region in self.plain.regions if self.layer is None or region not in own]
         return tuple(dict.fromkeys((*used, *(r for r in extra if r is not None))))
 
     @property
@@ -69,7 +83,16 @@ class ForwardStep(Step):
 
     @property
     def _scratch(self) -> Region | None:
-        return None if self.layer is None else self._operator.scratch(self.graph, self._op)
+        if self.layer is None:
+            return None
+        return scratch_of(self._operator, self.graph, self._op, self.values)
+
+    @property
+    def _scale(self) -> Region | None:
+        operator = self._operator
+        if self.layer is None or not isinstance(operator, WeightedOperator):
+            return None
+        return operator.grown_scale(self.graph, self._op)
 
     @property
     def _op(self) -> Op:
@@ -110,6 +133,10 @@ class ForwardStep(Step):
         pixels = self.graph.tensors[self._op.outputs[0]].size // self._channels
         return Region(f"first channels of op {self._op.index}", pixels * self.layer.channels)
 
+    def alone(self) -> Step:
+        """The operator without mask and routes."""
+        return replace(self, mask=None, routes=None)
+
     def emit(self, body: Body) -> None:
         """Writes the operator, then what it leaves."""
         graph, op = self.graph, self._op
@@ -117,17 +144,18 @@ class ForwardStep(Step):
             self.plain.emit(body)
         else:
             comment_operator(graph, op, self.name, body)
-            self._emit_trained(body, self.layer)
+            with body.scope():
+                self._emit_trained(body, self.layer)
         if self.routes is not None:
             plain_rule(graph, self.position).emit_route(graph, op, body, self.routes)
         if self.mask is not None and self.mask.bits is not None:
+            mask = self.mask
             body.include(BACKWARD)
             body.call(
                 "fg_mask_keep",
                 body.value(self.mask.tensor, "const int8_t"),
                 f"{graph.tensors[self.mask.tensor].size}U",
-                self.mask.low,
-                self.mask.high,
+                *growth.clamp_ends(graph, mask.tensor, mask.activation, body),
                 body.address(self.mask.bits, "uint8_t"),
             )
 
@@ -180,15 +208,13 @@ class ForwardStep(Step):
         graph, op, operator = self.graph, self._op, self._operator
         if len(channels) < self._channels:
             graph = part_of(graph, op, self._rule, channels)
-        source = body.value(op.inputs[0], "const int8_t")
         bias = _advanced(body.address(folded, "const int32_t"), channels.start)
         if isinstance(operator, Convolution):
-            scratch = self._scratch
-            patch = "NULL" if scratch is None else body.address(scratch, "int8_t")
             params = operator.params(graph, op, body)
-            body.call(operator.kernel, params, weights, bias, source, patch, made)
+            operator.call_kernel(graph, op, body, (operator.kernel, params, weights, bias), made)
         elif isinstance(operator, FullyConnected):
             params = operator.params(graph, op, body)
+            source = body.value(op.inputs[0], "const int8_t")
             body.call("fg_fully_connected", params, weights, bias, source, made)
         else:
             raise SchemeError(f"{op.kind} cannot train", graph.where(op))

@@ -22,6 +22,7 @@ from fleetgrad_codegen.gradient.tape import (
 )
 from fleetgrad_codegen.gradient.weighted import Layer, rates_initialiser
 from fleetgrad_codegen.ir import Op
+from fleetgrad_codegen.ops import growth
 from fleetgrad_codegen.plan import Region
 from fleetgrad_codegen.program import Entry, Step
 
@@ -63,7 +64,8 @@ class BackwardStep(Step):
     def emit(self, body: Body) -> None:
         """See `Step.emit`."""
         body.comment(self.label)
-        self.write(body)
+        with body.scope():
+            self.write(body)
 
 
 class TapeSteps:
@@ -224,9 +226,14 @@ class TapeSteps:
         def write(body: Body) -> None:
             weights, bias = op.inputs[1:3]
             trains = sums is not None
+            constants = rule.struct(graph, op, layer, body)
+            if grown := growth.exponent(graph.tensors[op.inputs[0]]):
+                now = body.local("fg_backward", f"back{op.index}_now", f"*{constants}")
+                body.line(f"{now}.rates.growth = {grown};")
+                constants = f"&{now}"
             body.call(
                 rule.learn_kernel,
-                rule.struct(graph, op, layer, body),
+                constants,
                 "step",
                 self._record(body, node.source),
                 body.address(node.source.region, "const int8_t"),
@@ -246,7 +253,8 @@ class TapeSteps:
 
         def write(body: Body) -> None:
             body.include(BACKWARD)
-            made = rates_initialiser(rates, f"back{op.index}", body)
+            grown = growth.exponent(self._graph.tensors[op.inputs[0]])
+            made = rates_initialiser(rates, f"back{op.index}", body, grown)
             body.call(
                 "fg_bias_learn_of_loss",
                 f"&(const fg_rates){made}",
@@ -271,7 +279,8 @@ class TapeSteps:
             bits = body.address(mask.bits, "const uint8_t")
             return f"&(const fg_mask){{.bits = {bits}}}"
         values = body.value(mask.tensor, "const int8_t")
-        return f"&(const fg_mask){{.values = {values}, .low = {mask.low}, .high = {mask.high}}}"
+        low, high = growth.clamp_ends(self._graph, mask.tensor, mask.activation, body)
+        return f"&(const fg_mask){{.values = {values}, .low = {low}, .high = {high}}}"
 
     def _move_call(self, node: Back, scratch: Region | None, body: Body) -> MoveCall:
         return MoveCall(
@@ -304,8 +313,8 @@ class TapeSteps:
             trained = layer if op.outputs[0] != head else None
             mask, route = masks.get(op.outputs[0]), routes.get(position)
             if trained is not None or mask is not None or route is not None:
-                plain = OperatorStep.of(graph, position, self._values)
-                steps[position] = ForwardStep(graph, position, plain, trained, mask, route)
+                parts = OperatorStep.of(graph, position, self._values), self._values
+                steps[position] = ForwardStep(graph, position, *parts, trained, mask, route)
         return steps
 
 

@@ -13,9 +13,10 @@ from fleetgrad_codegen.forward import short_name
 from fleetgrad_codegen.gradient.adapter_steps import emit_merge
 from fleetgrad_codegen.gradient.arrange import Places
 from fleetgrad_codegen.gradient.float_network import FloatNetwork
+from fleetgrad_codegen.gradient.float_runs import FloatRuns
 from fleetgrad_codegen.gradient.network import LayerParameters, Network
 from fleetgrad_codegen.gradient.steps import BackwardStep, TapeSteps, is_head_update
-from fleetgrad_codegen.gradient.tape import Tape, record_tape, weighted_rule
+from fleetgrad_codegen.gradient.tape import Back, Tape, record_tape, weighted_rule
 from fleetgrad_codegen.gradient.weighted import Layer, quantization
 from fleetgrad_codegen.ir import Graph
 from fleetgrad_codegen.plan import Region
@@ -89,6 +90,11 @@ class DeepTraining:
         return FloatNetwork(self._site.graph, self._site.position, self._head, self._tape)
 
     @property
+    def float_runs(self) -> FloatRuns:
+        """The same for many trainings side by side; cross-entropy only."""
+        return FloatRuns(self._site.graph, self._site.position, self._head, self._tape)
+
+    @property
     def tape(self) -> Tape:
         """The way back."""
         return self._tape
@@ -132,8 +138,10 @@ class DeepTraining:
 
     @property
     def reads(self) -> frozenset[int]:
-        """What the way back reads."""
-        return self._tape.keeps
+        """What the way back reads, or a step of the forward pass behind its operator."""
+        noted = (n.position for n in self._tape.nodes if isinstance(n, Back) and n.routes)
+        places = (self._site.position, *noted)
+        return self._tape.keeps | {self.graph.ops[place].inputs[0] for place in places}
 
     def replacements(self, values: Mapping[int, Region]) -> Mapping[int, Step]:
         """Layers that train, operators that leave a mask or routes, and the head."""

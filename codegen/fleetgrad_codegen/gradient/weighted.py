@@ -230,16 +230,24 @@ class WeightedRule(GradientRule):
         return body.table(f"op{op.index}_weights", rest)
 
 
-def rates_initialiser(rates: Rates | None, prefix: str, body: Body) -> str:
-    """An ``fg_rates``; the tables are NULL where nothing trains."""
+def rates_initialiser(rates: Rates | None, prefix: str, body: Body, growth: str = "") -> str:
+    """An ``fg_rates``; the tables are NULL where nothing trains.
+
+    Args:
+        rates: The constants.
+        prefix: Of the names of tables.
+        body: Takes the tables.
+        growth: The C of the exponent by which the input's scale has grown, if it may.
+    """
     if rates is None:
-        return "{0U, 0, NULL, NULL}"
+        return "{0U, 0, NULL, NULL, 0}"
     weight = body.structs("fg_scale", f"{prefix}_rate", [_scale(s) for s in rates.weight])
     bias = "NULL"
     if rates.bias:
         bias = body.structs("fg_scale", f"{prefix}_bias_rate", [_scale(s) for s in rates.bias])
     step = int(len(rates.weight) > 1)
-    return f"{{.layer = {rates.layer}U, .step = {step}, .weight = {weight}, .bias = {bias}}}"
+    fields = f".layer = {rates.layer}U, .step = {step}, .weight = {weight}, .bias = {bias}"
+    return f"{{{fields}, .growth = {growth}}}" if growth else f"{{{fields}}}"
 
 
 def ratio_initialiser(ratios: Ratios | None, prefix: str, body: Body) -> str:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fused activations: in quantised arithmetic each is a clamp of the output."""
 
+from dataclasses import replace
 from enum import IntEnum
 
 import numpy as np
@@ -40,6 +41,15 @@ def parse_activation(code: int) -> Activation:
         ) from None
 
 
+def grown_quantization(tensor: Tensor, exponent: int) -> Tensor:
+    """The tensor with its scales doubled ``exponent`` times."""
+    found = tensor.quantization
+    if found is None or not exponent:
+        return tensor
+    scale = tuple(s * 2.0**exponent for s in found.scale)
+    return replace(tensor, quantization=replace(found, scale=scale))
+
+
 def activation_range(activation: Activation, output: Tensor) -> tuple[int, int]:
     """Smallest and largest quantised value that a fused activation lets through.
 
@@ -50,7 +60,22 @@ def activation_range(activation: Activation, output: Tensor) -> tuple[int, int]:
     Returns:
         Both ends, inclusive, within [-128, 127].
     """
-    low, high = -128, 127
+    low, high = _ends(activation, output)
+    return max(-128, low), min(127, high)
+
+
+def is_cut(activation: Activation, output: Tensor) -> tuple[bool, bool]:
+    """Whether int8 ends before the activation does, at the lower and at the upper end.
+
+    Only there can an output at -128 or 127 have been cut off by the tensor's range.
+    """
+    low, high = _ends(activation, output)
+    return low < -128, high > 127
+
+
+def _ends(activation: Activation, output: Tensor) -> tuple[int, int]:
+    """Both ends of the activation, as if integers had no end."""
+    low, high = -int(_FAR), int(_FAR)
     if activation is Activation.NONE or output.quantization is None:
         return low, high
     scale, zero = np.float32(output.quantization.scale[0]), output.quantization.zero_point[0]
@@ -61,7 +86,5 @@ def activation_range(activation: Activation, output: Tensor) -> tuple[int, int]:
         return zero + round_half_away(max(-_FAR, min(ratio, _FAR)))
 
     if activation is Activation.RELU_N1_TO_1:
-        return max(low, quantised(-1.0)), min(high, quantised(1.0))
-    if activation is Activation.RELU6:
-        high = min(high, quantised(6.0))
-    return max(low, quantised(0.0)), high
+        return quantised(-1.0), quantised(1.0)
+    return quantised(0.0), quantised(6.0) if activation is Activation.RELU6 else high

@@ -3,6 +3,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from enum import Enum, auto
 from typing import ClassVar, NoReturn
 
 from fleetgrad_codegen.emit.body import Body
@@ -11,6 +12,17 @@ from fleetgrad_codegen.frontend.flatbuffer import Table
 from fleetgrad_codegen.ir import ABSENT, Array, DType, Graph, Op, Quantization, Tensor
 from fleetgrad_codegen.ops.window import Axis
 from fleetgrad_codegen.plan.buffers import Region
+
+
+class Scaling(Enum):
+    """How the scales of an operator's input and output may grow; see `fleetgrad_codegen.ranges`."""
+
+    CONSTANT = auto()
+    """Neither may: the emitted code takes them as exported."""
+    SHARED = auto()
+    """Inputs and output grow together: values are moved or picked."""
+    FREE = auto()
+    """The inputs grow together, the output by itself: values are scaled anew."""
 
 
 class Operator(ABC):
@@ -22,8 +34,9 @@ class Operator(ABC):
         options_type: Its ``BuiltinOptions`` code there; 0 when it has no options to read.
         arity: Fewest and most inputs.
         is_view: The output is the first input's bytes under another shape: nothing is computed.
-        in_place: Positions of inputs whose memory the output may take over when it is free.
+        in_place: Positions of inputs whose memory an output of the same size may take over.
         state: Positions of inputs that are variables: read, and written for the next run.
+        scaling: How scales may grow while the model is deployed.
     """
 
     kind: ClassVar[str]
@@ -33,6 +46,7 @@ class Operator(ABC):
     is_view: ClassVar[bool] = False
     in_place: ClassVar[tuple[int, ...]] = ()
     state: ClassVar[tuple[int, ...]] = ()
+    scaling: ClassVar[Scaling] = Scaling.CONSTANT
 
     def parse(self, options: Table | None) -> object:  # noqa: ARG002
         """Turns the schema's options table into the operator's own frozen dataclass.
@@ -83,6 +97,29 @@ class Operator(ABC):
     def scratch(self, graph: Graph, op: Op) -> Region | None:  # noqa: ARG002
         """Working memory that the emitted code needs while it runs, or None."""
         return None
+
+    def can_grow(self, graph: Graph, op: Op, by: int) -> bool:  # noqa: ARG002
+        """Whether its constants stay the same but for a shift when their factor grows by 2**by.
+
+        Asked only of operators that scale values anew; otherwise input and output grow together.
+        """
+        return False
+
+    def growth_regions(self, graph: Graph, op: Op) -> tuple[Region, ...]:  # noqa: ARG002
+        """Working memory for constants that follow grown scales."""
+        return ()
+
+    def reuses(self, graph: Graph, op: Op) -> tuple[int, ...]:
+        """Positions of inputs whose memory the output may take over when it is free.
+
+        Emitted code asks ``body.is_in_place`` whether it has. Sizes may differ.
+        """
+        nbytes = self._output(graph, op).nbytes
+        return tuple(i for i in self.in_place if self._input(graph, op, i).nbytes == nbytes)
+
+    def scratch_in_place(self, graph: Graph, op: Op) -> Region | None:
+        """The same as ``scratch`` where the output has taken over an input's memory."""
+        return self.scratch(graph, op)
 
     @abstractmethod
     def emit(self, graph: Graph, op: Op, body: Body) -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from fleetgrad_codegen.errors import UnsupportedError
 from fleetgrad_codegen.ir import DType, Graph, Op
 from fleetgrad_codegen.ops import REGISTRY
+from fleetgrad_codegen.ops.fold_pad import fold_padding
 
 
 def split_boundary(graph: Graph) -> tuple[tuple[Op, ...], Graph, tuple[Op, ...]]:
@@ -20,8 +21,8 @@ def split_boundary(graph: Graph) -> tuple[tuple[Op, ...], Graph, tuple[Op, ...]]
 
     Returns:
         Operators that turn the model's inputs into the device's, the device's graph with all
-        tensors and the other operators, and operators that turn its outputs into the model's. Run
-        the outer ones with `ops.run_ops`.
+        tensors and the other operators, padding folded into convolutions, and operators that turn
+        its outputs into the model's. Run the outer ones with `ops.run_ops`.
 
     Raises:
         UnsupportedError: Something other than int8 is left in between, or at its ends.
@@ -52,7 +53,7 @@ def split_boundary(graph: Graph) -> tuple[tuple[Op, ...], Graph, tuple[Op, ...]]
         outputs=tuple(leaving.get(i, i) for i in graph.outputs),
     )
     _check_device(device)
-    return before, device, after
+    return before, fold_padding(device), after
 
 
 def _leaving_ops(graph: Graph, before: tuple[Op, ...]) -> tuple[Op, ...]:

@@ -13,7 +13,7 @@ from fleetgrad_codegen.frontend.flatbuffer import Table
 from fleetgrad_codegen.ir import ABSENT, Array, Graph, Op
 from fleetgrad_codegen.ops import c_structs
 from fleetgrad_codegen.ops.activation import Activation, parse_activation
-from fleetgrad_codegen.ops.base import Operator
+from fleetgrad_codegen.ops.base import Operator, Scaling
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class Concatenation(Operator):
     """Copies raw values: all tensors have the same quantisation."""
 
     kind = "CONCATENATION"
+    scaling = Scaling.SHARED
     code = 2
     options_type = 10
     arity = (1, 4096)

@@ -14,6 +14,10 @@ from fleetgrad_codegen.ops.convolution import (
     matrix_scratch_bytes,
 )
 from fleetgrad_codegen.ops.window import Axis, parse_padding, tap_view
+from fleetgrad_codegen.plan.buffers import Region
+
+_IN_PLACE_BYTES = 1024
+"""About what ``fg_conv2d_in_place`` copies at a time; whole pixels, two at least."""
 
 
 class Conv2D(Convolution):
@@ -58,6 +62,17 @@ class Conv2D(Convolution):
     def _scratch_bytes(self, graph: Graph, op: Op) -> int:
         rows, columns = self.kernel_axes(graph, op)
         return matrix_scratch_bytes(rows, columns, self._input(graph, op, 0).shape[3])
+
+    def reuses(self, graph: Graph, op: Op) -> tuple[int, ...]:
+        """Pixels depend on nothing but themselves; see `Operator.reuses`."""
+        alone = all(a.window == a.stride == 1 and not a.has_border for a in self.axes(graph, op))
+        return (0,) if alone and self._saves_memory(graph, op) else ()
+
+    def scratch_in_place(self, graph: Graph, op: Op) -> Region | None:
+        """See `Operator.scratch_in_place`."""
+        depth = self._input(graph, op, 0).shape[3]
+        copied = -(-max(2, _IN_PLACE_BYTES // depth) * depth // 4) * 4
+        return Region(f"op{op.index} scratch", copied + self._scratch_bytes(graph, op))
 
     def _channel_fields(self, graph: Graph, op: Op) -> dict[str, int]:
         weights = self._input(graph, op, 1)

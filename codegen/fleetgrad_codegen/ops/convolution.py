@@ -10,12 +10,13 @@ import numpy as np
 
 from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.ir import Array, Graph, Op
-from fleetgrad_codegen.ops import c_structs
+from fleetgrad_codegen.ops import c_structs, growth
 from fleetgrad_codegen.ops.activation import Activation, activation_range
-from fleetgrad_codegen.ops.fixed_point import per_channel
+from fleetgrad_codegen.ops.fixed_point import SCALED_LIMIT, per_channel, quantize_multiplier
 from fleetgrad_codegen.ops.weighted import (
     WeightedOperator,
     bias_values,
+    output_factors,
     output_multipliers,
     requantize_twice,
 )
@@ -25,12 +26,21 @@ from fleetgrad_codegen.plan.buffers import Region
 
 @dataclass(frozen=True, slots=True)
 class ConvolutionOptions:
-    """Options of a convolution; pairs are (height, width)."""
+    """Options of a convolution; pairs are (height, width).
+
+    Attributes:
+        padding: How windows treat the border.
+        stride: Step between two outputs.
+        dilation: Step between two taps.
+        activation: Fused activation.
+        border: Padding besides, (before, after) along each dimension: that of a PAD in front.
+    """
 
     padding: Padding
     stride: tuple[int, int]
     dilation: tuple[int, int]
     activation: Activation
+    border: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
 
 
 _FAR_SHIFT = -20
@@ -55,7 +65,10 @@ class Convolution(WeightedOperator):
         options = self.options(op)
         source, weights = self._input(graph, op, 0).shape, self._input(graph, op, 1).shape
         steps = zip(source[1:3], weights[1:3], options.stride, options.dilation, strict=True)
-        rows, columns = (Axis(*step, options.padding) for step in steps)
+        rows, columns = (
+            Axis(*step, options.padding, border)
+            for step, border in zip(steps, options.border, strict=True)
+        )
         return rows, columns
 
     @abstractmethod
@@ -126,6 +139,12 @@ class Convolution(WeightedOperator):
         nbytes = self._scratch_bytes(graph, op)
         return Region(f"op{op.index} scratch", nbytes) if nbytes else None
 
+    def _saves_memory(self, graph: Graph, op: Op) -> bool:
+        """Whether what a kernel copies to work in place is less than an output of its own."""
+        apart, within = self.scratch(graph, op), self.scratch_in_place(graph, op)
+        needed = 0 if within is None else within.nbytes
+        return needed < self._output(graph, op).nbytes + (0 if apart is None else apart.nbytes)
+
     @abstractmethod
     def _channel_fields(self, graph: Graph, op: Op) -> dict[str, int]:
         """What the kernel's parameters say about channels."""
@@ -141,6 +160,26 @@ class Convolution(WeightedOperator):
         if not any(body.is_trained(index) for index in op.inputs[1:]):
             far |= self._largest_sums(graph, op) < 2**30
         return bool(np.all(far & (shift >= -31) & (shift <= -2)))
+
+    def can_grow(self, graph: Graph, op: Op, by: int) -> bool:
+        """See `Operator.can_grow`; factors below a half need no shift to the left."""
+        tensors = (self._input(graph, op, 0), self._input(graph, op, 1), self._output(graph, op))
+        factors = output_factors(*tensors, tensors[2].shape[3])
+        value, shift = per_channel([quantize_multiplier(f) for f in factors])
+        grown, moved = per_channel([quantize_multiplier(f * 2.0**by) for f in factors])
+        scaled = self._largest_sums(graph, op) * np.array(factors) * 2.0**by
+        return bool(
+            np.array_equal(grown, value)
+            and np.array_equal(moved, shift + by)
+            and moved.max() < 0
+            and scaled.max() < SCALED_LIMIT
+        )
+
+    def grown_scale(self, graph: Graph, op: Op) -> Region | None:
+        """See `WeightedOperator.grown_scale`: the shifts."""
+        if not growth.change(self._input(graph, op, 0), self._output(graph, op)):
+            return None
+        return Region(f"op{op.index} grown shifts", self._output(graph, op).shape[3])
 
     def params(self, graph: Graph, op: Op, body: Body) -> str:
         """The address of the kernel's parameters."""
@@ -161,7 +200,7 @@ class Convolution(WeightedOperator):
         }
         limits = activation_range(self.options(op).activation, output)
         body.include(c_structs.KERNELS)
-        return body.struct(
+        params = body.struct(
             f"{kernel}_params",
             f"{prefix}_params",
             {
@@ -175,21 +214,64 @@ class Convolution(WeightedOperator):
                 "output": c_structs.output(output, limits),
             },
         )
+        if not growth.is_scaled(graph, op):
+            return params
+        now = body.local(f"{kernel}_params", f"{prefix}_now", f"*{params}")
+        return self._follow(graph, op, body, now)
+
+    def _follow(self, graph: Graph, op: Op, body: Body, now: str) -> str:
+        """Makes a copy of the kernel's parameters follow grown scales; returns its address."""
+        source, weights = self._input(graph, op, 0), self._input(graph, op, 1)
+        output, prefix = self._output(graph, op), f"op{op.index}"
+        region = self.grown_scale(graph, op)
+        if region is not None:
+            _, shift = per_channel(output_multipliers(source, weights, output, output.shape[3]))
+            by, shifts = growth.change(source, output), f"{now}.scale.shift"
+            made = f"{shift.size}U, {by}, {body.address(region, 'int8_t')}"
+            body.include(growth.HEADER)
+            body.line(f"{shifts} = fg_grow_shifts({shifts}, {made});")
+            quick = [self._is_quick(graph, op, body, shift + d) for d in growth.REACHABLE]
+            if any(quick) and not all(quick):
+                bits = sum(1 << place for place, one in enumerate(quick) if one)
+                least = growth.MOST_GROWTH
+                body.line(f"{now}.scale.quick = ((0x{bits:02x}U >> ({by} + {least})) & 1U) != 0U;")
+        growth.follow_limits(output, self.options(op).activation, body, prefix, now)
+        return f"&{now}"
 
     def emit(self, graph: Graph, op: Op, body: Body) -> None:
         """See `Operator.emit`."""
         self._emit_call(graph, op, body, self.kernel, self.params(graph, op, body))
 
     def _emit_call(self, graph: Graph, op: Op, body: Body, kernel: str, params: str) -> None:
-        scratch = self.scratch(graph, op)
-        body.call(
-            kernel,
-            params,
-            *self._emit_weights(graph, op, body),
-            self._pointer(graph, op, 0, body),
-            "NULL" if scratch is None else body.address(scratch, "int8_t"),
-            body.value(op.outputs[0], "int8_t"),
-        )
+        weights, bias = self._emit_weights(graph, op, body)
+        self.call_kernel(graph, op, body, (kernel, params, weights, bias))
+
+    def call_kernel(
+        self,
+        graph: Graph,
+        op: Op,
+        body: Body,
+        given: tuple[str, str, str, str],
+        made: str | None = None,
+    ) -> None:
+        """Writes the call of a kernel, in place where the output has its input's memory.
+
+        Args:
+            graph: The graph the operator belongs to.
+            op: The operator.
+            body: Takes the call.
+            given: The kernel's name, and expressions of parameters, weights and bias.
+            made: Expression of where the output goes; by default its own memory.
+        """
+        kernel, *constants = given
+        in_place = body.is_in_place(op)
+        region = self.scratch_in_place(graph, op) if in_place else self.scratch(graph, op)
+        scratch = "NULL" if region is None else body.address(region, "int8_t")
+        made = made or body.value(op.outputs[0], "int8_t")
+        if in_place:
+            body.call(f"{kernel}_in_place", *constants, scratch, made)
+        else:
+            body.call(kernel, *constants, self._pointer(graph, op, 0, body), scratch, made)
 
 
 def matrix_scratch_bytes(rows: Axis, columns: Axis, depth: int) -> int:

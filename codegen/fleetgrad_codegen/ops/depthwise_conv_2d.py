@@ -14,6 +14,10 @@ from fleetgrad_codegen.ops.convolution import (
     matrix_scratch_bytes,
 )
 from fleetgrad_codegen.ops.window import Axis, parse_padding, tap_view
+from fleetgrad_codegen.plan.buffers import Region
+
+_IN_PLACE_LANES = 16
+"""``FG_IN_PLACE_LANES``."""
 
 
 class DepthwiseConv2D(Convolution):
@@ -79,8 +83,11 @@ class DepthwiseConv2D(Convolution):
         return np.moveaxis(weights, 3, 0) if self._is_matrix(graph, op) else weights
 
     def _scratch_bytes(self, graph: Graph, op: Op) -> int:
+        return self._scratch_of(graph, op, self._input(graph, op, 0).shape[3])
+
+    def _scratch_of(self, graph: Graph, op: Op, depth: int) -> int:
+        """What so many input channels need."""
         rows, columns = self.kernel_axes(graph, op)
-        depth = self._input(graph, op, 0).shape[3]
         if self._is_matrix(graph, op):
             return matrix_scratch_bytes(rows, columns, depth)
         # A patch of all channels, or of four channels every row that a window sees, border
@@ -91,6 +98,24 @@ class DepthwiseConv2D(Convolution):
             return patch
         seen = (columns.output - 1) * columns.stride + columns.reach
         return max(patch, 4 * rows.window * seen + 16 * taps)
+
+    def reuses(self, graph: Graph, op: Op) -> tuple[int, ...]:
+        """Channels depend on nothing but themselves; see `Operator.reuses`."""
+        rows, columns = self.kernel_axes(graph, op)
+        follows = all(a.output <= a.size and a.stride <= a.reach for a in (rows, columns))
+        possible = follows and self.multiplier(graph, op) == 1
+        return (0,) if possible and self._saves_memory(graph, op) else ()
+
+    def _copied_bytes(self, graph: Graph, op: Op) -> int:
+        rows, columns = self.kernel_axes(graph, op)
+        seen = min(rows.reach, rows.size) * columns.size
+        return _IN_PLACE_LANES * (rows.window * columns.window + seen + columns.output)
+
+    def scratch_in_place(self, graph: Graph, op: Op) -> Region | None:
+        """See `Operator.scratch_in_place`."""
+        lanes = min(_IN_PLACE_LANES, self._input(graph, op, 0).shape[3])
+        nbytes = self._copied_bytes(graph, op) + self._scratch_of(graph, op, lanes)
+        return Region(f"op{op.index} scratch", nbytes)
 
     def _channel_fields(self, graph: Graph, op: Op) -> dict[str, int]:
         channels = self._input(graph, op, 0).shape[3]

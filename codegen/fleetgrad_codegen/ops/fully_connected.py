@@ -11,10 +11,11 @@ from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.errors import UnsupportedError
 from fleetgrad_codegen.frontend.flatbuffer import Table
 from fleetgrad_codegen.ir import Array, Graph, Op
-from fleetgrad_codegen.ops import c_structs
+from fleetgrad_codegen.ops import c_structs, growth
 from fleetgrad_codegen.ops.activation import Activation, activation_range, parse_activation
 from fleetgrad_codegen.ops.fixed_point import WideMultiplier, scale_once, wide_multiplier
 from fleetgrad_codegen.ops.weighted import WeightedOperator, bias_values, output_factors
+from fleetgrad_codegen.plan.buffers import Region
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,23 @@ class FullyConnected(WeightedOperator):
         clamped = np.clip(scaled, *activation_range(options.activation, output))
         return [clamped.astype(np.int8).reshape(output.shape)]
 
+    def can_grow(self, graph: Graph, op: Op, by: int) -> bool:
+        """See `Operator.can_grow`; factors below a half keep results within 32 bits."""
+        tensors = (self._input(graph, op, 0), self._input(graph, op, 1), self._output(graph, op))
+        for factor, made in zip(
+            output_factors(*tensors, 1), self.multipliers(graph, op), strict=True
+        ):
+            grown = wide_multiplier(factor * 2.0**by)
+            if grown != WideMultiplier(made.high, made.low, made.shift - by) or grown.shift < 32:
+                return False
+        return True
+
+    def grown_scale(self, graph: Graph, op: Op) -> Region | None:
+        """See `WeightedOperator.grown_scale`: an ``fg_wide_scale`` for each factor."""
+        if not growth.change(self._input(graph, op, 0), self._output(graph, op)):
+            return None
+        return Region(f"op{op.index} grown scales", 12 * len(self.multipliers(graph, op)))
+
     def macs(self, graph: Graph, op: Op) -> int:
         """See `Operator.macs`."""
         return self._output(graph, op).size * self._input(graph, op, 1).shape[1]
@@ -99,7 +117,7 @@ class FullyConnected(WeightedOperator):
         options = cast("FullyConnectedOptions", op.options)
         limits = activation_range(options.activation, output)
         body.include(c_structs.KERNELS)
-        return body.struct(
+        params = body.struct(
             "fg_fully_connected_params",
             f"op{op.index}_params",
             {
@@ -111,6 +129,17 @@ class FullyConnected(WeightedOperator):
                 "output": c_structs.output(output, limits),
             },
         )
+        if not growth.is_scaled(graph, op):
+            return params
+        now = body.local("fg_fully_connected_params", f"op{op.index}_now", f"*{params}")
+        region = self.grown_scale(graph, op)
+        if region is not None:
+            by = growth.change(self._input(graph, op, 0), output)
+            address = body.address(region, "fg_wide_scale")
+            body.include(growth.HEADER)
+            body.line(f"{now}.scale = fg_grow_scales({now}.scale, {len(made)}U, {by}, {address});")
+        growth.follow_limits(output, options.activation, body, f"op{op.index}", now)
+        return f"&{now}"
 
     def emit(self, graph: Graph, op: Op, body: Body) -> None:
         """See `Operator.emit`."""

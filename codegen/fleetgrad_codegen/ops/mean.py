@@ -11,8 +11,8 @@ import numpy as np
 from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.frontend.flatbuffer import Table
 from fleetgrad_codegen.ir import Array, DType, Graph, Op
-from fleetgrad_codegen.ops import c_structs
-from fleetgrad_codegen.ops.base import Operator
+from fleetgrad_codegen.ops import c_structs, growth
+from fleetgrad_codegen.ops.base import Operator, Scaling
 from fleetgrad_codegen.ops.fixed_point import (
     INT32_MAX,
     Multiplier,
@@ -35,6 +35,7 @@ class Mean(Operator):
     code = 40
     options_type = 27
     arity = (2, 2)
+    scaling = Scaling.FREE
 
     def parse(self, options: Table | None) -> MeanOptions:
         """Reads the schema's ReducerOptions."""
@@ -53,10 +54,19 @@ class Mean(Operator):
 
     def multiplier(self, graph: Graph, op: Op) -> Multiplier:
         """From sum to output, with the division by the count folded in as the reference does."""
-        made = quantize_multiplier(self._ratio(graph, op))
+        return self._multiplier(graph, op, self._ratio(graph, op))
+
+    def _multiplier(self, graph: Graph, op: Op, ratio: float) -> Multiplier:
+        made = quantize_multiplier(ratio)
         count = self._count(graph, op)
         shift = min(count.bit_length() - 1, 32, 31 + made.shift)
         return Multiplier((made.value << shift) // count, made.shift - shift)
+
+    def can_grow(self, graph: Graph, op: Op, by: int) -> bool:
+        """See `Operator.can_grow`."""
+        ratio = self._ratio(graph, op)
+        made, grown = (self._multiplier(graph, op, ratio * 2.0**n) for n in (0, by))
+        return grown == Multiplier(made.value, made.shift + by) and grown.shift <= 0
 
     def _ratio(self, graph: Graph, op: Op) -> float:
         source = self._check_int8(graph, op, self._input(graph, op, 0))
@@ -133,5 +143,9 @@ class Mean(Operator):
                 "output": c_structs.output(output, (-128, 127)),
             },
         )
+        if by := growth.change(self._input(graph, op, 0), output):
+            now = body.local("fg_mean_params", f"op{op.index}_now", f"*{params}")
+            body.line(f"{now}.scale.shift += {by};")
+            params = f"&{now}"
         source = self._pointer(graph, op, 0, body)
         body.call("fg_mean", params, source, body.value(op.outputs[0], "int8_t"))

@@ -8,13 +8,14 @@ import numpy as np
 from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.ir import Array, DType, Graph, Op
 from fleetgrad_codegen.ops import c_structs
-from fleetgrad_codegen.ops.base import Operator
+from fleetgrad_codegen.ops.base import Operator, Scaling
 
 
 class Pad(Operator):
     """Fills with the zero point, which is what a real zero looks like."""
 
     kind = "PAD"
+    scaling = Scaling.SHARED
     code = 34
     options_type = 22
     arity = (2, 2)

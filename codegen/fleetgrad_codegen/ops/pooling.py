@@ -13,7 +13,7 @@ from fleetgrad_codegen.frontend.flatbuffer import Table
 from fleetgrad_codegen.ir import Array, Graph, Op
 from fleetgrad_codegen.ops import c_structs
 from fleetgrad_codegen.ops.activation import Activation, activation_range, parse_activation
-from fleetgrad_codegen.ops.base import Operator
+from fleetgrad_codegen.ops.base import Operator, Scaling
 from fleetgrad_codegen.ops.window import Axis, Padding, parse_padding
 
 
@@ -36,6 +36,7 @@ class Pooling(Operator):
 
     kernel: ClassVar[str]
     options_type = 5
+    scaling = Scaling.SHARED
 
     def parse(self, options: Table | None) -> PoolOptions:
         """Reads the schema's Pool2DOptions."""
@@ -68,6 +69,10 @@ class Pooling(Operator):
         rows, columns = self.axes(graph, op)
         self._check_window(graph, op, rows, columns)
         self._check_shape(graph, op, (1, rows.output, columns.output, source.shape[3]))
+
+    def reuses(self, graph: Graph, op: Op) -> tuple[int, ...]:
+        """Windows follow their outputs, unless they begin before them; see `Operator.reuses`."""
+        return () if any(axis.before for axis in self.axes(graph, op)) else (0,)
 
     @abstractmethod
     def _pool(self, values: Array, rows: Axis, columns: Axis) -> Array:

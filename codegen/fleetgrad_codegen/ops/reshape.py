@@ -5,13 +5,14 @@ from collections.abc import Sequence
 
 from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.ir import Array, Graph, Op
-from fleetgrad_codegen.ops.base import Operator
+from fleetgrad_codegen.ops.base import Operator, Scaling
 
 
 class Reshape(Operator):
     """The output tensor tells the shape; a shape given as input or option says the same."""
 
     kind = "RESHAPE"
+    scaling = Scaling.SHARED
     code = 22
     options_type = 17
     arity = (1, 2)

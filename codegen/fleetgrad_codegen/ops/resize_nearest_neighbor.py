@@ -11,7 +11,7 @@ from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.frontend.flatbuffer import Table
 from fleetgrad_codegen.ir import Array, DType, Graph, Op
 from fleetgrad_codegen.ops import c_structs
-from fleetgrad_codegen.ops.base import Operator
+from fleetgrad_codegen.ops.base import Operator, Scaling
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class ResizeNearestNeighbor(Operator):
     """Copies pixels; which ones is known, in float32 as in the reference, before the model runs."""
 
     kind = "RESIZE_NEAREST_NEIGHBOR"
+    scaling = Scaling.SHARED
     code = 97
     options_type = 74
     arity = (2, 2)

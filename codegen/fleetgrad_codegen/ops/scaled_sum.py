@@ -2,14 +2,15 @@
 """What ADD and SUB share: both inputs on a common scale, then the sum on the output's."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 
 from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.ir import Array, Graph, Op
-from fleetgrad_codegen.ops import c_structs
-from fleetgrad_codegen.ops.elementwise import Elementwise
+from fleetgrad_codegen.ops import c_structs, growth
+from fleetgrad_codegen.ops.base import Scaling
+from fleetgrad_codegen.ops.elementwise import Elementwise, ElementwiseOptions
 from fleetgrad_codegen.ops.fixed_point import Multiplier, quantize_multiplier, scale_twice
 
 LEFT_SHIFT = 20
@@ -24,6 +25,7 @@ class ScaledSum(Elementwise):
             reference does it; scaling rounds ties up, so that the order matters.
     """
 
+    scaling = Scaling.FREE
     sign: ClassVar[int]
 
     def multipliers(self, graph: Graph, op: Op) -> tuple[Multiplier, Multiplier, Multiplier]:
@@ -48,6 +50,18 @@ class ScaledSum(Elementwise):
                 "the output scale is a millionth of an input scale",
                 "an output scale above 2**-19 of the larger input scale",
             )
+
+    def can_grow(self, graph: Graph, op: Op, by: int) -> bool:
+        """See `Operator.can_grow`."""
+        made = self.multipliers(graph, op)[2]
+        first, second = (self._input(graph, op, i).quantization for i in (0, 1))
+        output = self._output(graph, op).quantization
+        assert first is not None
+        assert second is not None
+        assert output is not None
+        common = 2 * max(first.scale[0], second.scale[0])
+        grown = quantize_multiplier(common * 2.0**by / (2**LEFT_SHIFT * output.scale[0]))
+        return grown == Multiplier(made.value, made.shift + by) and grown.shift <= 0
 
     def reference(self, graph: Graph, op: Op, inputs: Sequence[Array]) -> list[Array]:
         """See `Operator.reference`."""
@@ -80,5 +94,17 @@ class ScaledSum(Elementwise):
                 "output": c_structs.output(output, self.limits(graph, op)),
             },
         )
+        if growth.is_scaled(graph, op):
+            params = self._follow(graph, op, body, params)
         sources = (self._pointer(graph, op, i, body) for i in (0, 1))
         body.call("fg_add", params, *sources, body.value(op.outputs[0], "int8_t"))
+
+    def _follow(self, graph: Graph, op: Op, body: Body, params: str) -> str:
+        """Writes a copy of the parameters that follows grown scales; returns its address."""
+        output, prefix = self._output(graph, op), f"op{op.index}"
+        now = body.local("fg_add_params", f"{prefix}_now", f"*{params}")
+        if by := growth.change(self._input(graph, op, 0), output):
+            body.line(f"{now}.scale.shift += {by};")
+        activation = cast("ElementwiseOptions", op.options).activation
+        growth.follow_limits(output, activation, body, prefix, now)
+        return f"&{now}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.ir import Array, DType, Graph, Op
 from fleetgrad_codegen.ops import c_structs
-from fleetgrad_codegen.ops.base import Operator
+from fleetgrad_codegen.ops.base import Operator, Scaling
 
 DIMENSIONS = 4
 """As many loops as the kernel has."""
@@ -16,6 +16,7 @@ class Transpose(Operator):
     """Moves raw values; output dimension i is the input's dimension ``permutation[i]``."""
 
     kind = "TRANSPOSE"
+    scaling = Scaling.SHARED
     code = 39
     options_type = 26
     arity = (2, 2)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What convolutions and fully connected layers have in common: weights, bias, requantisation."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -8,9 +9,9 @@ import numpy as np
 
 from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.ir import Array, DType, Graph, Op, Tensor
-from fleetgrad_codegen.ops import c_structs
+from fleetgrad_codegen.ops import c_structs, growth
 from fleetgrad_codegen.ops.activation import Activation, activation_range
-from fleetgrad_codegen.ops.base import Operator
+from fleetgrad_codegen.ops.base import Operator, Scaling
 from fleetgrad_codegen.ops.fixed_point import (
     SCALED_LIMIT,
     Multiplier,
@@ -19,6 +20,7 @@ from fleetgrad_codegen.ops.fixed_point import (
     scale_twice,
     wrap_int32,
 )
+from fleetgrad_codegen.plan.buffers import Region
 
 
 class WeightedOperator(Operator):
@@ -29,6 +31,7 @@ class WeightedOperator(Operator):
     """
 
     arity = (2, 3)
+    scaling = Scaling.FREE
     channel_axis: ClassVar[int]
 
     def _check_weights(self, graph: Graph, op: Op, rank: int) -> None:
@@ -116,19 +119,46 @@ class WeightedOperator(Operator):
         """Tables of the weights, and of the bias with the input's zero point folded in.
 
         A sum of w * (x - z) is the sum of w * x, less z times the sum of w. Kernels add modulo
-        2**32, so a folded bias that leaves int32 still leads to the right sum.
+        2**32, so a folded bias that leaves int32 still leads to the right sum. Where the input's
+        scale may grow, the bias is halved and folded anew each time.
         """
         if body.is_trained(op.inputs[1]):
             raise ValueError("a trained operator is emitted by its scheme")
         weights = self._constant(graph, op, 1, "weights")
         other = tuple(i for i in range(weights.ndim) if i != self.channel_axis)
         sums = weights.astype(np.int64).sum(axis=other)
-        zero = c_structs.zero_point(self._input(graph, op, 0))
-        bias = wrap_int32(self._bias(graph, op, sums.size) - zero * sums)
-        return (
-            body.table(f"op{op.index}_weights", self._arranged(graph, op, weights)),
-            body.table(f"op{op.index}_bias", bias.astype(np.int32)),
+        fold = -c_structs.zero_point(self._input(graph, op, 0)) * sums
+        bias, prefix = self._bias(graph, op, sums.size), f"op{op.index}"
+        table = body.table(f"{prefix}_weights", self._arranged(graph, op, weights))
+        grown = self.grown_bias(graph, op)
+        if grown is None:
+            return table, body.table(f"{prefix}_bias", wrap_int32(bias + fold).astype(np.int32))
+        body.include(growth.HEADER)
+        body.call(
+            "fg_grow_bias",
+            body.table(f"{prefix}_bias", bias.astype(np.int32)),
+            body.table(f"{prefix}_fold", wrap_int32(fold).astype(np.int32)),
+            f"{bias.size}U",
+            growth.exponent(self._input(graph, op, 0)),
+            body.address(grown, "int32_t"),
         )
+        return table, body.address(grown, "const int32_t")
+
+    def grown_bias(self, graph: Graph, op: Op) -> Region | None:
+        """Memory of a constant bias whose unit may grow, or None."""
+        bias = self._optional(graph, op, 2)
+        if bias is None or self._input(graph, op, 0).range is None:
+            return None
+        return Region(f"op{op.index} grown bias", 4 * bias.size)
+
+    @abstractmethod
+    def grown_scale(self, graph: Graph, op: Op) -> Region | None:
+        """Memory of factors to the output that may grow, or None."""
+
+    def growth_regions(self, graph: Graph, op: Op) -> tuple[Region, ...]:
+        """See `Operator.growth_regions`."""
+        found = (self.grown_bias(graph, op), self.grown_scale(graph, op))
+        return tuple(region for region in found if region is not None)
 
     def _arranged(self, graph: Graph, op: Op, weights: Array) -> Array:  # noqa: ARG002
         """The weights in the order in which the kernel reads them."""

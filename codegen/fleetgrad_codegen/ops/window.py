@@ -39,6 +39,7 @@ class Axis:
         stride: Step between two outputs.
         dilation: Step between two taps.
         padding: SAME or VALID.
+        border: Padding besides, before and after; VALID only.
     """
 
     size: int
@@ -46,6 +47,7 @@ class Axis:
     stride: int
     dilation: int
     padding: Padding
+    border: tuple[int, int] = (0, 0)
 
     @property
     def reach(self) -> int:
@@ -55,14 +57,15 @@ class Axis:
     @property
     def output(self) -> int:
         """Number of positions; not positive where the window does not fit."""
-        free = self.size - 1 if self.padding is Padding.SAME else self.size - self.reach
-        return free // self.stride + 1
+        if self.padding is Padding.SAME:
+            return (self.size - 1) // self.stride + 1
+        return (self.size + sum(self.border) - self.reach) // self.stride + 1
 
     @property
     def before(self) -> int:
         """Padding before the first element; after the last comes as much, or one more."""
         if self.padding is Padding.VALID:
-            return 0
+            return self.border[0]
         return max(0, (self.output - 1) * self.stride + self.reach - self.size) // 2
 
     @property

@@ -58,7 +58,8 @@ class MemoryPlan:
         """The first step at which most bytes are alive; 0 for an empty timeline."""
         buffers = [placement.buffer for placement in self.layout.placements]
         alive = [
-            sum(buffer.size for buffer in live_at(buffers, step)) for step in range(len(self.steps))
+            sum(buffer.size_at(step) for buffer in live_at(buffers, step))
+            for step in range(len(self.steps))
         ]
         return alive.index(max(alive)) if alive else 0
 
@@ -75,11 +76,12 @@ class MemoryPlan:
                 {
                     "name": placement.buffer.name,
                     "offset": placement.offset,
-                    "size": placement.buffer.size,
-                    "first": placement.buffer.first,
-                    "last": placement.buffer.last,
+                    "size": size,
+                    "first": first,
+                    "last": last,
                 }
                 for placement in self.layout.placements
+                for first, last, size in placement.buffer.spans
             ],
             "steps": list(self.steps),
         }
@@ -102,7 +104,8 @@ def check_budget(plan: MemoryPlan, budget: Budget) -> None:
         raise BudgetError(
             f"The model needs {plan.ram_bytes - budget.ram_bytes} bytes of RAM more than the board "
             f"has left: {plan.ram_bytes} ({parts}) of {budget.ram_bytes}",
-            where=f"step {peak} ({plan.steps[peak]}), where these are alive: {_largest(alive)}"
+            where=f"step {peak} ({plan.steps[peak]}), where these are alive: "
+            + _largest(alive, peak)
             if plan.steps
             else "",
             hint="a smaller batch, a scheme that trains less, a smaller input, or a larger board",
@@ -115,10 +118,10 @@ def check_budget(plan: MemoryPlan, budget: Budget) -> None:
         )
 
 
-def _largest(buffers: Sequence[Buffer]) -> str:
-    ranked = sorted(buffers, key=lambda buffer: (-buffer.size, buffer.name))
-    named = [f"{buffer.name} {buffer.size}" for buffer in ranked[:_BLAMED]]
-    rest = ranked[_BLAMED:]
+def _largest(buffers: Sequence[Buffer], step: int) -> str:
+    sizes = sorted((-buffer.size_at(step), buffer.name) for buffer in buffers)
+    named = [f"{name} {-size}" for size, name in sizes[:_BLAMED]]
+    rest = sizes[_BLAMED:]
     if rest:
-        named.append(f"{len(rest)} more {sum(buffer.size for buffer in rest)}")
+        named.append(f"{len(rest)} more {-sum(size for size, _ in rest)}")
     return ", ".join(named)

@@ -13,9 +13,10 @@ class Region:
     """Bytes in the arena that one or more steps touch.
 
     Attributes:
-        name: Identifies it; equal names are the same memory. What operators and schemes add has a
-            space in its name, so that no tensor of a model can be called the same.
-        nbytes: Size.
+        name: Identifies it; equal names are the same memory, from the same first byte on. What
+            operators and schemes add has a space in its name, so that no tensor of a model can be
+            called the same.
+        nbytes: Size; tensors of several sizes that follow each other in the same memory differ.
         align: Of its first byte; a power of two that the widest element type needs.
         kept: Survives from sample to sample until the last step that touches it, such as the rows
             of a batch: nothing else may ever use its bytes before that.
@@ -33,10 +34,11 @@ class Buffer:
 
     Attributes:
         name: Of the region.
-        size: In bytes, without padding.
+        size: In bytes, without padding, where it is largest.
         first: First step that touches it.
         last: Last step that touches it, inclusive.
         align: Of its offset; a power of two.
+        sizes: Size at each of its steps, in order; empty where it is the same throughout.
     """
 
     name: str
@@ -44,10 +46,32 @@ class Buffer:
     first: int
     last: int
     align: int = DEFAULT_ALIGN
+    sizes: tuple[int, ...] = ()
 
     def meets(self, other: "Buffer") -> bool:
         """Whether both are alive at some step."""
         return self.first <= other.last and other.first <= self.last
+
+    def size_at(self, step: int) -> int:
+        """Size at one of its steps."""
+        return self.sizes[step - self.first] if self.sizes else self.size
+
+    def size_beside(self, other: "Buffer") -> int:
+        """Largest size at the steps at which both are alive."""
+        if not self.sizes:
+            return self.size
+        first, last = max(self.first, other.first), min(self.last, other.last)
+        return max(self.sizes[first - self.first : last - self.first + 1])
+
+    @property
+    def spans(self) -> tuple[tuple[int, int, int], ...]:
+        """First step, last step and size of each stretch of constant size."""
+        found: list[tuple[int, int, int]] = []
+        for step in range(self.first, self.last + 1):
+            size = self.size_at(step)
+            start = found.pop()[0] if found and found[-1][2] == size else step
+            found.append((start, step, size))
+        return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +83,7 @@ class Placement:
 
     @property
     def end(self) -> int:
-        """First byte behind it."""
+        """First byte behind it where it is largest."""
         return self.offset + self.buffer.size
 
 

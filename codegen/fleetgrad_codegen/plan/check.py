@@ -31,22 +31,22 @@ def check_layout(layout: Layout) -> None:
                 expected=f"an offset that is a multiple of {placement.buffer.align}",
             )
     for one, other in combinations(layout.placements, 2):
-        if _share_a_step(one, other) and _share_a_byte(one, other):
+        apart = one.end <= other.offset or other.end <= one.offset
+        if not apart and _share_a_byte_at_a_step(one, other):
             raise LayoutError(
                 "Two live buffers of the memory plan overlap",
                 where=f"{_describe(one)}; {_describe(other)}",
             )
 
 
-def _share_a_step(one: Placement, other: Placement) -> bool:
-    steps = range(one.buffer.first, one.buffer.last + 1)
-    return any(other.buffer.first <= step <= other.buffer.last for step in steps)
-
-
-def _share_a_byte(one: Placement, other: Placement) -> bool:
-    bottom = max(one.offset, other.offset)
-    top = min(one.offset + one.buffer.size, other.offset + other.buffer.size)
-    return bottom < top
+def _share_a_byte_at_a_step(one: Placement, other: Placement) -> bool:
+    for step in range(one.buffer.first, one.buffer.last + 1):
+        if other.buffer.first <= step <= other.buffer.last:
+            bottom = max(one.offset, other.offset)
+            ends = (p.offset + p.buffer.size_at(step) for p in (one, other))
+            if bottom < min(ends):
+                return True
+    return False
 
 
 def _describe(placement: Placement) -> str:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From who touches what, when, to buffers with a lifetime."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import inf
 
 from fleetgrad_codegen.plan.buffers import Buffer, Region
@@ -22,18 +22,25 @@ def lifetimes(
         forward_steps: How many steps the forward pass has; all of them by default.
 
     Returns:
-        One buffer per region, in the order of first touch.
+        One buffer per name, in the order of first touch. Where regions of one name have several
+        sizes, a step that touches two of them needs the larger one, and the steps between two
+        touches what is left by the first and found by the second.
 
     Raises:
-        ValueError: Two regions of one name differ, or an input or output is never touched.
+        ValueError: Two regions of one name differ in more than their size, or an input or output
+            is never touched.
     """
     regions: dict[str, Region] = {}
+    touches: dict[str, dict[int, int]] = {}
     first: dict[str, int] = {}
     last: dict[str, int] = {}
     for step, used in enumerate(touched):
         for region in used:
-            if regions.setdefault(region.name, region) != region:
+            known = regions.setdefault(region.name, region)
+            if (known.align, known.kept) != (region.align, region.kept):
                 raise ValueError(f"region {region.name} is declared in two ways")
+            sizes = touches.setdefault(region.name, {})
+            sizes[step] = max(sizes.get(step, 0), region.nbytes)
             first.setdefault(region.name, step)
             last[region.name] = step
     unknown = {*inputs, *outputs} - regions.keys()
@@ -46,9 +53,21 @@ def lifetimes(
     for name in outputs:
         last[name] = max(last[name], end)
     return tuple(
-        Buffer(name, region.nbytes, first[name], last[name], region.align)
-        for name, region in regions.items()
+        _buffer(region, first[name], last[name], touches[name]) for name, region in regions.items()
     )
+
+
+def _buffer(region: Region, first: int, last: int, touches: Mapping[int, int]) -> Buffer:
+    """The buffer of a region from its size at each step that touches it."""
+    largest = max(touches.values())
+    if min(touches.values()) == largest:
+        return Buffer(region.name, largest, first, last, region.align)
+    steps = sorted(touches)
+    sizes = [touches[steps[0]]] * (steps[0] - first)
+    for step, following in zip(steps, [*steps[1:], last + 1], strict=True):
+        between = min(touches[step], touches.get(following, touches[step]))
+        sizes += [touches[step], *[between] * (following - step - 1)]
+    return Buffer(region.name, largest, first, last, region.align, tuple(sizes))
 
 
 def lower_bound(buffers: Sequence[Buffer]) -> int:
@@ -63,14 +82,14 @@ def lower_bound(buffers: Sequence[Buffer]) -> int:
     if not buffers:
         return 0
     unit = min(buffer.align for buffer in buffers)
-    steps = {buffer.first for buffer in buffers}
+    steps = {span[0] for buffer in buffers for span in buffer.spans}
     worst = 0
     for step in steps:
         padded, slack = 0, inf
         for buffer in buffers:
-            if buffer.first <= step <= buffer.last and buffer.size:
-                padding = -buffer.size % unit
-                padded += buffer.size + padding
+            if buffer.first <= step <= buffer.last and (size := buffer.size_at(step)):
+                padding = -size % unit
+                padded += size + padding
                 slack = min(slack, -padding)
         worst = max(worst, padded + int(slack) if padded else 0)
     return worst

@@ -3,13 +3,14 @@
 
 Every layout follows from an order in which buffers take the lowest gap that is free during their
 lifetime. The best of a few computed orders is then repaired: of the buffers that carry the highest
-one, some buffer is drawn and moves to another place of the order; the change stays where the arena
-does not grow. Draws are seeded, ties break on size, lifetime and name, and the search ends after a
-fixed number of comparisons, so equal input gives equal output anywhere.
+one, or sometimes of all, one is drawn and moves to another place of the order; the change stays
+where the arena does not grow. Draws are seeded, ties break on size, lifetime and name, and the
+search ends after a fixed number of comparisons, so equal input gives equal output anywhere.
 """
 
 import random
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from fleetgrad_codegen.plan.buffers import Buffer, Layout, Placement
 from fleetgrad_codegen.plan.check import check_layout
@@ -49,14 +50,34 @@ def place(buffers: Sequence[Buffer]) -> Layout:
     return layout
 
 
-def _conflicts(buffers: Sequence[Buffer]) -> list[list[int]]:
+class _Conflict(NamedTuple):
+    """Two buffers that are alive at some step.
+
+    Attributes:
+        other: Index of the other one.
+        mine: Largest size of this one while both live.
+        its: Of the other one.
+    """
+
+    other: int
+    mine: int
+    its: int
+
+
+def _conflicts(buffers: Sequence[Buffer]) -> list[list[_Conflict]]:
     return [
-        [j for j, other in enumerate(buffers) if i != j and buffer.meets(other)]
+        [
+            _Conflict(j, buffer.size_beside(other), other.size_beside(buffer))
+            for j, other in enumerate(buffers)
+            if i != j and buffer.size and other.size and buffer.meets(other)
+        ]
         for i, buffer in enumerate(buffers)
     ]
 
 
-def _orders(buffers: Sequence[Buffer], conflicts: Sequence[Sequence[int]]) -> dict[str, list[int]]:
+def _orders(
+    buffers: Sequence[Buffer], conflicts: Sequence[Sequence[_Conflict]]
+) -> dict[str, list[int]]:
     """Orders to begin with, by name; where several are as good, the first one is taken."""
 
     def steps(i: int) -> int:
@@ -75,22 +96,23 @@ def _orders(buffers: Sequence[Buffer], conflicts: Sequence[Sequence[int]]) -> di
 
 
 def _first_fit(
-    buffers: Sequence[Buffer], order: Sequence[int], conflicts: list[list[int]]
+    buffers: Sequence[Buffer], order: Sequence[int], conflicts: Sequence[Sequence[_Conflict]]
 ) -> list[int]:
     """Offsets by buffer: each in the lowest gap left by those placed before it."""
     offsets = [-1] * len(buffers)
     for index in order:
-        buffer = buffers[index]
+        align = buffers[index].align
         taken = sorted(
-            (offsets[other], offsets[other] + buffers[other].size)
-            for other in conflicts[index]
-            if offsets[other] >= 0 and buffers[other].size
+            (offsets[other], offsets[other] + its, mine)
+            for other, mine, its in conflicts[index]
+            if offsets[other] >= 0
         )
-        offset = 0
-        for start, end in taken:
-            if offset + buffer.size <= start:
-                break
-            offset = max(offset, end + -end % buffer.align)
+        offset, moved = 0, True
+        while moved:  # once, and once more to see that it fits, unless sizes vary
+            moved = False
+            for start, end, size in taken:
+                if start < offset + size and offset < end:
+                    offset, moved = end + -end % align, True
         offsets[index] = offset
     return offsets
 
@@ -102,7 +124,10 @@ def _height(buffers: Sequence[Buffer], offsets: Sequence[int]) -> int:
 
 
 def _repaired(
-    buffers: Sequence[Buffer], order: Sequence[int], conflicts: list[list[int]], bound: int
+    buffers: Sequence[Buffer],
+    order: Sequence[int],
+    conflicts: Sequence[Sequence[_Conflict]],
+    bound: int,
 ) -> list[int]:
     """The best offsets that moving buffers within the order leads to."""
     draw = random.Random(_SEED)
@@ -113,7 +138,8 @@ def _repaired(
     for _ in range(min(_MOVES, _WORK // max(pairs, 1))):
         if height <= bound + bound // _NEAR:
             break
-        moved = draw.choice(_pile(buffers, best, conflicts, draw))
+        blamed = _pile(buffers, best, conflicts, draw) if draw.random() < 0.75 else order
+        moved = draw.choice(blamed)
         place_now = order.index(moved)
         earlier = place_now and draw.random() < 0.5  # what is in the way is placed too late
         trial = order[:place_now] + order[place_now + 1 :]
@@ -127,18 +153,18 @@ def _repaired(
 def _pile(
     buffers: Sequence[Buffer],
     offsets: Sequence[int],
-    conflicts: Sequence[Sequence[int]],
+    conflicts: Sequence[Sequence[_Conflict]],
     draw: random.Random,
 ) -> list[int]:
     """The highest buffer, one that it rests on, and so on down to the bottom."""
     ends = [offset + buffer.size for offset, buffer in zip(offsets, buffers, strict=True)]
     pile = [ends.index(max(ends))]
-    while offsets[pile[-1]] > 0:
+    while offsets[pile[-1]] > 0:  # a buffer of its own size lies below, and so on
         top = pile[-1]
         below = [
             other
-            for other in conflicts[top]
-            if 0 <= offsets[top] - ends[other] < buffers[top].align and buffers[other].size
+            for other, _, its in conflicts[top]
+            if 0 <= offsets[top] - offsets[other] - its < buffers[top].align
         ]
         pile.append(draw.choice(below))
     return pile

@@ -8,6 +8,9 @@
     [[layer]]
     name = "block_3/conv"       # its output tensor, as `fleetgrad inspect` shows it; or op = 7
     ratio = 0.25                # share of output channels whose weights train; 0: the bias alone
+
+A search adds what it has found out: predictions to each layer, and a table ``[search]``. Of these
+only ``classes`` is read, to notice a file that was made for another last layer.
 """
 
 import hashlib
@@ -22,6 +25,7 @@ from fleetgrad_codegen.scheme.deep import DeepScheme, layers_of
 from fleetgrad_codegen.scheme.site import HeadSite
 
 _LAYER_KEYS = {"name", "op", "ratio"}
+_PREDICTIONS = {"gain", "ram_bytes", "flash_bytes", "instructions"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +53,14 @@ class SchemeFile(DeepScheme):
         source: The file's name, for messages.
         model_sha256: Of the model that it is for, hex.
         file_layers: In the order of the file.
+        searched_classes: Of the last layer that a search has found the layers for, 0 for the
+            model's own; None where no search has.
     """
 
     source: str = ""
     model_sha256: str = ""
     file_layers: tuple[FileLayer, ...] = ()
+    searched_classes: int | None = None
 
     @property
     def name(self) -> str:
@@ -64,7 +71,7 @@ class SchemeFile(DeepScheme):
         """See `DeepScheme.adapt`.
 
         Raises:
-            SchemeError: Also where the file is for another model.
+            SchemeError: Also where the file is for another model, or another last layer.
         """
         digest = hashlib.sha256(model).hexdigest()
         if digest != self.model_sha256:
@@ -73,6 +80,14 @@ class SchemeFile(DeepScheme):
                 self.source,
                 f'model = "{digest}"',
                 "a scheme file for this model; if its layers fit, put this digest in",
+            )
+        classes = self.last.classes or 0
+        if self.searched_classes not in {None, classes}:
+            raise SchemeError(
+                f"found for scheme.classes = {self.searched_classes}, not {classes}",
+                self.source,
+                f"scheme.classes = {self.searched_classes}",
+                "set it; or search again; or take search.classes out of the file",
             )
         # Not super(): slots make a new class, which the zero-argument form does not find.
         return DeepScheme.adapt(self, model, name)
@@ -133,22 +148,38 @@ def read_scheme(text: str, source: str, **settings: Any) -> SchemeFile:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SchemeError(f"not valid TOML: {error}", source) from error
-    unknown = sorted(tree.keys() - {"model", "layer"})
+    unknown = sorted(tree.keys() - {"model", "search", "layer"})
     if unknown:
         raise SchemeError(f"there is no key {unknown[0]}", source, "model and [[layer]]")
+    classes = _searched_classes(tree.get("search", {}), source)
     model, layers = tree.get("model"), tree.get("layer")
     if not isinstance(model, str) or len(model) != 64:
         raise SchemeError("no model", source, 'model = "SHA-256 of the .tflite file, in hex"')
     if not isinstance(layers, list) or not layers:
         raise SchemeError("no layers", source, "at least one [[layer]]")
     read = tuple(_layer(entry, f"{source}, layer {n}") for n, entry in enumerate(layers, 1))
-    return SchemeFile(source=source, model_sha256=model.lower(), file_layers=read, **settings)
+    return SchemeFile(
+        source=source,
+        model_sha256=model.lower(),
+        file_layers=read,
+        searched_classes=classes,
+        **settings,
+    )
+
+
+def _searched_classes(search: object, source: str) -> int | None:
+    if not isinstance(search, dict):
+        raise SchemeError("search is no table", source, "[search], or nothing")
+    classes = search.get("classes")
+    if not (classes is None or (type(classes) is int and classes >= 0)):
+        raise SchemeError("search.classes of the wrong type", source, "an integer, 0 or more")
+    return classes
 
 
 def _layer(entry: object, where: str) -> FileLayer:
     if not isinstance(entry, dict):
         raise SchemeError("not a table", where, "[[layer]]")
-    unknown = sorted(entry.keys() - _LAYER_KEYS)
+    unknown = sorted(entry.keys() - _LAYER_KEYS - _PREDICTIONS)
     if unknown:
         raise SchemeError(f"there is no key {unknown[0]}", where, "name or op, and ratio")
     name, op, ratio = entry.get("name", ""), entry.get("op"), entry.get("ratio")

@@ -96,11 +96,28 @@ def float_values(graph: Graph, known: Mapping[int, Floats], until: int) -> dict[
     for op in graph.ops:
         if until in values:
             break
-        rule = _RULES.get(op.kind)
-        if rule is None:
-            raise UnsupportedError("no float rule for this operator", graph.where(op))
-        values[op.outputs[0]] = rule(graph, op, values).astype(np.float32)
+        values[op.outputs[0]] = float_op(graph, op, values)
     return values
+
+
+def float_op(graph: Graph, op: Op, values: Mapping[int, Floats]) -> Floats:
+    """What one operator makes of its inputs.
+
+    Args:
+        graph: A checked graph.
+        op: The operator.
+        values: Its inputs, [samples, ...], and constants that differ from the graph's own.
+
+    Returns:
+        float32 [samples, ...].
+
+    Raises:
+        UnsupportedError: There is no float rule.
+    """
+    rule = _RULES.get(op.kind)
+    if rule is None:
+        raise UnsupportedError("no float rule for this operator", graph.where(op))
+    return rule(graph, op, values).astype(np.float32)
 
 
 _Values = Mapping[int, Floats]

@@ -63,6 +63,7 @@ typedef struct fg_rates {
     int32_t step;   /* of both tables: 1 one entry per output channel, 0 one for all */
     const fg_scale *weight;
     const fg_scale *bias;
+    int32_t growth; /* how often the input's scale has doubled since the tables were made */
 } fg_rates;
 
 /* A convolution or a fully connected layer (a row of `rows` pixels, window 1x1) on the way back.

@@ -54,6 +54,18 @@ typedef struct fg_conv2d_params {
 void fg_conv2d(const fg_conv2d_params *params, const int8_t *weights, const int32_t *bias,
                const int8_t *input, int8_t *scratch, int8_t *output);
 
+/* Pixels that fg_conv2d_in_place() computes at a time. */
+static inline int32_t fg_in_place_pixels(int32_t in_channels) {
+    const int32_t fit = 1024 / in_channels;
+    return fit > 2 ? fit : 2;
+}
+
+/* The same into the memory of the input, for windows of 1x1 without stride and padding. `data`
+ * holds the larger of the two. `scratch` begins with in_channels bytes for each of
+ * fg_in_place_pixels(), rounded up to a multiple of 4. */
+void fg_conv2d_in_place(const fg_conv2d_params *params, const int8_t *weights, const int32_t *bias,
+                        int8_t *scratch, int8_t *data);
+
 typedef struct fg_depthwise_conv2d_params {
     fg_window window;
     int16_t in_channels, multiplier; /* out_channels = in_channels * multiplier */
@@ -67,6 +79,17 @@ typedef struct fg_depthwise_conv2d_params {
  * each column that a window sees and 4 * kernel_h * kernel_w words. */
 void fg_depthwise_conv2d(const fg_depthwise_conv2d_params *params, const int8_t *weights,
                          const int32_t *bias, const int8_t *input, int8_t *scratch, int8_t *output);
+
+/* Channels that fg_depthwise_conv2d_in_place() computes at a time. */
+#define FG_IN_PLACE_LANES 16
+
+/* The same into the memory of the input, if multiplier is 1, rows of the output are no wider than
+ * those of the input, and strides no larger than a window's reach, which is more than pad_top.
+ * `scratch` begins with FG_IN_PLACE_LANES bytes for each tap, each element of the input's rows that
+ * a window reaches over, and each element of an output row; the rest is what so many channels need.
+ */
+void fg_depthwise_conv2d_in_place(const fg_depthwise_conv2d_params *params, const int8_t *weights,
+                                  const int32_t *bias, int8_t *scratch, int8_t *data);
 
 /* A factor (high * 2^32 + low) * 2^-(32 + shift), applied with one rounding, ties away from zero.
  */
@@ -92,7 +115,8 @@ typedef struct fg_pool2d_params {
     int8_t low, high; /* clamp, inclusive */
 } fg_pool2d_params;
 
-/* Mean over the part of the window that lies inside, rounded to nearest, ties away from zero. */
+/* Mean over the part of the window that lies inside, rounded to nearest, ties away from zero. Of
+ * both poolings, `output` may be the input where there is no padding above and to the left. */
 void fg_average_pool2d(const fg_pool2d_params *params, const int8_t *input, int8_t *output);
 
 void fg_max_pool2d(const fg_pool2d_params *params, const int8_t *input, int8_t *output);

@@ -25,7 +25,7 @@ extern "C" {
 #define FG_WIRE_PAYLOAD_MIN     64U
 #define FG_WIRE_PAYLOAD_DEFAULT 256U
 #define FG_WIRE_PAYLOAD_MAX     1024U
-#define FG_SCHEMA_HASH          0x07f02595UL
+#define FG_SCHEMA_HASH          0x69801631UL
 
 /* Why a device refuses; carried by ERROR. */
 typedef enum fg_error_code {
@@ -56,13 +56,15 @@ typedef enum fg_phase {
     FG_PHASE_EVALUATING = 2,
     FG_PHASE_TRAINING = 3,
     FG_PHASE_SENDING = 4,
-    FG_PHASE_DONE = 5
+    FG_PHASE_DONE = 5,
+    FG_PHASE_MEASURING = 6
 } fg_phase;
 
 /* Bits of RoundOpen.work. */
 typedef enum fg_work {
     FG_WORK_EVALUATE = 1,
-    FG_WORK_TRAIN = 2
+    FG_WORK_TRAIN = 2,
+    FG_WORK_MEASURE = 4
 } fg_work;
 
 /* Host to device: opens the session whose id the frame header carries; answered by HELLO. */
@@ -277,7 +279,7 @@ typedef struct fg_msg_round_open {
     uint16_t epochs;
     /* samples per step */
     uint16_t batch;
-    /* 0: no limit */
+    /* of training, or samples measured; 0: no limit */
     uint32_t max_steps;
     /* any of the bits of work */
     uint8_t work;

@@ -15,7 +15,10 @@ extern "C" {
 #endif
 
 /* Raised whenever generated code and runtime must change together. */
-#define FG_MODEL_ABI 2U
+#define FG_MODEL_ABI 3U
+
+/* Largest exponent of a range. */
+#define FG_RANGE_MAX 3
 
 /* The parameter vector is little-endian on the line and used in place. */
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
@@ -50,7 +53,9 @@ typedef struct fg_model_state {
     uint8_t *arena;  /* arena_bytes: activations, errors; from accumulate() to apply() batch rows */
     uint8_t *params; /* param_bytes: the parameter vector being trained */
     int8_t *shadow;  /* shadow_bytes: the masters rounded to int8, what the forward pass reads */
-    uint8_t *persistent; /* persistent_bytes: state of operators such as SVDF, kept between runs */
+    uint8_t *persistent; /* persistent_bytes: state of operators such as SVDF, kept between runs,
+                            and counters of ranges */
+    bool measure;        /* the forward pass counts outputs that their ranges cut off */
 } fg_model_state;
 
 /* What a sample should have given: a class, or a vector in the output's own quantisation. */
@@ -93,6 +98,14 @@ typedef struct fg_model {
     const fg_segment *segments;
     const uint8_t *initial_params; /* param_bytes: the parameter vector as exported */
 
+    /* Activation scales that an update may replace: each is the exported one, doubled as often as
+     * an exponent says. These int8, 0 to FG_RANGE_MAX, are the last range_count bytes of the
+     * parameter vector. Outputs at an end of their range are counted in persistent memory, a
+     * uint32_t for each range; refresh() begins anew. */
+    uint32_t range_count;
+    const uint32_t *range_values; /* outputs per sample that are looked at */
+    uint32_t clipped_offset;      /* of the counters in the persistent memory */
+
     /* All entry points exist. Without a loss, evaluate(), accumulate() and apply() do nothing but
      * return FG_ERR_UNSUPPORTED. */
 
@@ -110,7 +123,8 @@ typedef struct fg_model {
     /* One update of the parameters from the mean gradient of rows 0 .. rows-1; refreshes the
      * shadow. */
     fg_status (*apply)(const fg_model_state *state, uint32_t rows, const fg_step *step);
-    /* Recomputes the shadow from the parameter vector; call after writing params. */
+    /* Recomputes the shadow from the parameter vector; call after writing params, exponents
+     * included. */
     fg_status (*refresh)(const fg_model_state *state);
 } fg_model;
 

@@ -44,7 +44,7 @@ typedef struct fg_node_config {
     uint32_t firmware_hash;
 } fg_node_config;
 
-/* What one round computes: evaluation, then training, one sample at a time. */
+/* What one round computes: evaluation, then training, one sample at a time; or a measurement. */
 typedef struct fg_work_state {
     uint32_t key; /* fg_round_key() */
     fg_order order;
@@ -52,7 +52,8 @@ typedef struct fg_work_state {
     uint32_t sample; /* of the held-out part, or of the epoch */
     uint32_t row;    /* of the batch being collected */
     uint32_t steps;
-    uint32_t visits; /* training samples seen, repetitions included */
+    uint32_t visits;   /* training samples seen, repetitions included */
+    uint32_t measured; /* training samples whose clipped outputs were counted */
     uint32_t evaluated;
     uint32_t correct;
     uint64_t eval_loss;  /* sum */
@@ -63,9 +64,12 @@ typedef struct fg_work_state {
 typedef struct fg_update {
     uint8_t header[FG_MSG_UPDATE_HEADER_BYTES];
     uint8_t exponents[FG_NODE_SEGMENTS_MAX];
-    uint32_t segments; /* exponents known so far; 0 stays 0 when nothing was trained */
-    uint32_t total;    /* bytes of the blob */
-    uint32_t summed;   /* bytes that are in `crc` */
+    uint8_t saturated[FG_NODE_SEGMENTS_MAX]; /* parameters at their limits; 255: or more */
+    uint32_t segments; /* of which both are known so far; 0 stays 0 when nothing was trained */
+    uint32_t deltas;   /* elements of all segments; 0: likewise */
+    uint32_t measured;
+    uint32_t total;  /* bytes of the blob */
+    uint32_t summed; /* bytes that are in `crc` */
     uint32_t crc;
 } fg_update;
 

@@ -42,6 +42,7 @@ typedef struct fg_head {
     const fg_scale *fine;  /* accumulator to the loss's unit */
     const fg_scale *rate;  /* gradient to masters, per unit of learning rate and input */
     const fg_scale *bias_rate; /* gradient to biases, per unit of learning rate */
+    int32_t growth; /* how often the input's scale has doubled since the tables were made */
 } fg_head;
 
 /* centred[p][i] = x[p][i] - input_zero_point; acc[p][o] = bias[o] + sum of weights[o][i] *
@@ -102,6 +103,10 @@ void fg_refresh(int16_t *masters, int8_t *shadow, uint32_t count);
 
 /* Largest |params - base| of a segment. */
 uint32_t fg_delta_peak(const fg_segment *segment, const uint8_t *params, const uint8_t *base);
+
+/* How many parameters of a segment have come to their limits, where they cannot grow further; those
+ * of `base` that lay there do not count. */
+uint32_t fg_saturated(const fg_segment *segment, const uint8_t *params, const uint8_t *base);
 
 /* Smallest shift that brings `peak` to int8: max(0, bit length - 7); at most 25. */
 uint8_t fg_delta_exponent(uint32_t peak);

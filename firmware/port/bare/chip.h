@@ -9,6 +9,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Clears what the toolchain has put into memories other than the main one. */
+void port_clear_regions(void);
+
 /* --- The core (its folder also has the start-up code and core.h) --- */
 
 /* Interrupts on from now on. */
@@ -18,8 +21,9 @@ void chip_core_start(void);
  * caller's last look and the sleep. */
 void chip_core_sleep(void);
 
-void chip_core_mask(void);
-void chip_core_unmask(void);
+/* Interrupts off, and as they were before. */
+uint32_t chip_core_mask(void);
+void chip_core_unmask(uint32_t before);
 
 _Noreturn void chip_core_restart(void);
 

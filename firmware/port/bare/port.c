@@ -57,6 +57,8 @@ void fg_port_init(void) {
     boot.resets++;
     boot.check = ~boot.resets;
 
+    port_clear_regions();
+
     chip_clock_start();
     port.last_ticks = chip_clock_now();
     chip_uart_start();
@@ -94,6 +96,9 @@ const uint8_t *fg_port_image(size_t *bytes) {
 }
 
 size_t fg_port_read(uint8_t *bytes, size_t capacity) {
+#if defined(BOARD_POLLS_UART)
+    chip_uart_interrupt();
+#endif
     const uint32_t head = port.head;
     uint32_t tail = port.tail;
     size_t count = 0U;
@@ -120,12 +125,13 @@ void fg_port_wait(uint32_t milliseconds) {
     if (ticks == 0U) {
         return;
     }
+    /* Masked before the alarm is set: one that came before the sleep would not end it. */
+    const uint32_t before = chip_core_mask();
     chip_clock_alarm(ticks);
-    chip_core_mask();
     const bool writable = port.refused && chip_uart_takes();
     if (port.head == port.tail && !writable) {
         chip_core_sleep();
     }
-    chip_core_unmask();
+    chip_core_unmask(before);
     chip_clock_alarm_off();
 }

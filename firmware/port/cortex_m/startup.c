@@ -41,12 +41,14 @@ void chip_core_start(void) {
     }
 }
 
-void chip_core_mask(void) {
-    __asm volatile("cpsid i" ::: "memory");
+uint32_t chip_core_mask(void) {
+    uint32_t before;
+    __asm volatile("mrs %0, primask\n cpsid i" : "=r"(before) : : "memory");
+    return before;
 }
 
-void chip_core_unmask(void) {
-    __asm volatile("cpsie i" ::: "memory");
+void chip_core_unmask(uint32_t before) {
+    __asm volatile("msr primask, %0" : : "r"(before) : "memory");
 }
 
 /* A pending interrupt ends WFI even while it is masked. */

@@ -35,10 +35,11 @@ _Static_assert(offsetof(nrf51_timer, mode) == 0x504U, "as in the reference manua
 _Static_assert(offsetof(nrf51_timer, capture) == 0x540U, "as in the reference manual");
 
 #define WIDTH_32_BITS 3U
-#define COMPARE_0     (1U << 16) /* in interrupts_on and _off */
+/* In interrupts_on and _off. */
+#define COMPARE(which) (1U << (16U + (which)))
 
 /* Which of the four capture registers does what. */
-enum { ALARM = 0, NOW = 1 };
+enum { ALARM = 0, NOW = 1, TURN = 2 };
 
 #define TIMER ((nrf51_timer *)BOARD_TIMER0)
 
@@ -53,6 +54,8 @@ void chip_clock_start(void) {
     TIMER->mode = 0U;
     TIMER->width = WIDTH_32_BITS;
     TIMER->prescaler = 0U; /* BOARD_CLOCK_HZ as it is */
+    TIMER->capture[TURN] = 0U;
+    TIMER->interrupts_on = COMPARE(TURN);
     TIMER->task_clear = 1U;
     TIMER->task_start = 1U;
 }
@@ -62,27 +65,33 @@ uint32_t chip_clock_now(void) {
     return TIMER->capture[NOW];
 }
 
-/* The chip has no second timer that would tell one turn (268 s) from two: whoever measures longer
- * than that looks in between. */
+/* Looked at in every turn: the interrupt does when nobody else does. */
 uint64_t chip_clock_ticks(void) {
+    const uint32_t before = chip_core_mask();
     const uint32_t now = chip_clock_now();
     if (now < clock.last) {
         clock.turns++;
     }
     clock.last = now;
-    return ((uint64_t)clock.turns << 32) | now;
+    const uint64_t ticks = ((uint64_t)clock.turns << 32) | now;
+    chip_core_unmask(before);
+    return ticks;
 }
 
 void chip_clock_alarm(uint32_t ticks) {
     TIMER->event_compare[ALARM] = 0U;
     TIMER->capture[ALARM] = chip_clock_now() + ticks;
-    TIMER->interrupts_on = COMPARE_0;
+    TIMER->interrupts_on = COMPARE(ALARM);
 }
 
 void chip_clock_alarm_off(void) {
-    TIMER->interrupts_off = COMPARE_0;
+    TIMER->interrupts_off = COMPARE(ALARM);
 }
 
 void chip_clock_interrupt(void) {
     TIMER->event_compare[ALARM] = 0U;
+    if (TIMER->event_compare[TURN] != 0U) {
+        TIMER->event_compare[TURN] = 0U;
+        (void)chip_clock_ticks();
+    }
 }

@@ -12,7 +12,7 @@
 #include "chip.h"
 #include "fleetgrad/fg_port.h"
 
-#define MSTATUS_MIE   "8"
+#define MSTATUS_MIE   (1U << 3)
 #define MIE_TIMER     (1U << 7)
 #define MIE_EXTERNAL  (1U << 11)
 #define CAUSE_IRQ     0x80000000U
@@ -51,15 +51,17 @@ void chip_core_start(void) {
     PLIC_ENABLE[BOARD_UART_INTERRUPT / 32U] = 1U << (BOARD_UART_INTERRUPT % 32U);
     PLIC_THRESHOLD = 0U;
     __asm volatile("csrs mie, %0" : : "r"(MIE_TIMER | MIE_EXTERNAL));
-    chip_core_unmask();
+    chip_core_unmask(MSTATUS_MIE);
 }
 
-void chip_core_mask(void) {
-    __asm volatile("csrci mstatus, " MSTATUS_MIE ::: "memory");
+uint32_t chip_core_mask(void) {
+    uint32_t before;
+    __asm volatile("csrrc %0, mstatus, %1" : "=r"(before) : "r"(MSTATUS_MIE) : "memory");
+    return before & MSTATUS_MIE;
 }
 
-void chip_core_unmask(void) {
-    __asm volatile("csrsi mstatus, " MSTATUS_MIE ::: "memory");
+void chip_core_unmask(uint32_t before) {
+    __asm volatile("csrs mstatus, %0" : : "r"(before) : "memory");
 }
 
 /* A pending interrupt ends WFI even while it is masked. */

@@ -193,13 +193,13 @@ size_t fg_node_transmit(fg_node *node, uint8_t *bytes, size_t capacity) {
 /* --- Work ---------------------------------------------------------------------------------- */
 
 static bool computes(const fg_node *node) {
-    return node->phase == FG_PHASE_EVALUATING || node->phase == FG_PHASE_TRAINING ||
-           (node->phase == FG_PHASE_SENDING && !node->sealed);
+    return node->phase == FG_PHASE_EVALUATING || node->phase == FG_PHASE_MEASURING ||
+           node->phase == FG_PHASE_TRAINING || (node->phase == FG_PHASE_SENDING && !node->sealed);
 }
 
 static void begin_update(fg_node *node) {
     const fg_msg_update_header head = fg_work_summary(node);
-    fg_update_begin(&node->update, &node->config, &head, (node->terms.work & FG_WORK_TRAIN) != 0U);
+    fg_update_begin(&node->update, &node->config, &head, node->terms.work, node->work.measured);
     node->sealed = false;
     node->phase = FG_PHASE_SENDING;
 }
@@ -215,6 +215,8 @@ static void work(fg_node *node) {
             node->phase = FG_PHASE_TRAINING;
             more = true;
         }
+    } else if (node->phase == FG_PHASE_MEASURING) {
+        status = fg_work_measure(node, &more);
     } else if (node->phase == FG_PHASE_TRAINING) {
         status = fg_work_train(node, &more);
     } else {

@@ -61,9 +61,10 @@ static uint32_t judge(const fg_node *node, const fg_msg_round_open *terms, uint3
     const fg_model *model = node->config.model;
     const bool train = (terms->work & FG_WORK_TRAIN) != 0U;
     const bool evaluate = (terms->work & FG_WORK_EVALUATE) != 0U;
+    const bool measure = terms->work == FG_WORK_MEASURE;
     *detail = 0U;
-    if (terms->round == 0U || (!train && !evaluate) ||
-        (terms->work & ~(uint32_t)(FG_WORK_TRAIN | FG_WORK_EVALUATE)) != 0U) {
+    if (terms->round == 0U || (!train && !evaluate && !measure) ||
+        (!measure && (terms->work & ~(uint32_t)(FG_WORK_TRAIN | FG_WORK_EVALUATE)) != 0U)) {
         return FG_ERROR_CODE_BAD_MESSAGE;
     }
     if (node->problem != 0U && node->problem != FG_ERROR_CODE_NO_DATA) {
@@ -74,11 +75,12 @@ static uint32_t judge(const fg_node *node, const fg_msg_round_open *terms, uint3
         *detail = model->param_bytes;
         return FG_ERROR_CODE_WRONG_MODEL;
     }
-    if (model->loss == FG_LOSS_NONE) {
+    if (model->loss == FG_LOSS_NONE || (measure && model->range_count == 0U)) {
         return FG_ERROR_CODE_UNSUPPORTED;
     }
     /* A device without held-out samples can still train: its update says that it evaluated none. */
-    if ((train && node->image.train.count == 0U) || (!train && node->image.eval.count == 0U)) {
+    const bool trains = train || measure;
+    if ((trains && node->image.train.count == 0U) || (!trains && node->image.eval.count == 0U)) {
         return FG_ERROR_CODE_NO_DATA;
     }
     if (train && (terms->batch == 0U || terms->batch > model->batch || terms->epochs == 0U ||
@@ -107,7 +109,9 @@ static void begin_work(fg_node *node) {
     }
     const bool evaluate =
         (node->terms.work & FG_WORK_EVALUATE) != 0U && node->image.eval.count > 0U;
-    node->phase = evaluate ? FG_PHASE_EVALUATING : FG_PHASE_TRAINING;
+    const bool measure = (node->terms.work & FG_WORK_MEASURE) != 0U;
+    node->phase =
+        evaluate ? FG_PHASE_EVALUATING : (measure ? FG_PHASE_MEASURING : FG_PHASE_TRAINING);
 }
 
 /* The host asks again for a round that is under way: tell it how far we are, and if the update is

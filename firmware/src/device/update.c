@@ -2,6 +2,7 @@
 #include "update.h"
 
 #include "fleetgrad/fg_train.h"
+#include "quotient.h"
 
 /* The CRC covers everything but itself. */
 #define CRC_BYTES 4U
@@ -9,31 +10,47 @@
 /* Bytes per step of the CRC: on the stack, and the piece of work between two looks at the line. */
 #define SEAL_BYTES 64U
 
+/* The blob's parts: header, exponents, deltas, clipped outputs, saturated parameters. */
+
+static uint32_t range_bytes(const fg_model *model) {
+    return model->range_count > 0U ? 2U + 2U * model->range_count : 0U;
+}
+
 void fg_update_begin(fg_update *update, const fg_node_config *config,
-                     const fg_msg_update_header *head, bool trained) {
+                     const fg_msg_update_header *head, uint8_t work, uint32_t measured) {
+    const fg_model *model = config->model;
+    const bool trained = (work & FG_WORK_TRAIN) != 0U;
     (void)fg_msg_update_header_pack(update->header, head);
     update->segments = 0U;
+    update->deltas = 0U;
+    update->measured = measured;
     update->total = FG_MSG_UPDATE_HEADER_BYTES;
     update->summed = CRC_BYTES;
     update->crc = 0U;
     if (trained) {
-        const fg_model *model = config->model;
-        update->total += model->segment_count;
         for (uint32_t s = 0U; s < model->segment_count; s++) {
-            update->total += model->segments[s].count;
+            update->deltas += model->segments[s].count;
         }
+        update->total += 2U * model->segment_count + update->deltas;
+    }
+    if (trained || (work & FG_WORK_MEASURE) != 0U) {
+        update->total += range_bytes(model);
     }
 }
 
 static uint32_t segments_of(const fg_update *update, const fg_node_config *config) {
-    return update->total > FG_MSG_UPDATE_HEADER_BYTES ? config->model->segment_count : 0U;
+    return update->deltas > 0U ? config->model->segment_count : 0U;
 }
 
 bool fg_update_seal(fg_update *update, const fg_node_config *config) {
     if (update->segments < segments_of(update, config)) {
         const fg_segment *segment = &config->model->segments[update->segments];
+        const uint8_t *params = config->state.params;
+        const uint32_t saturated = fg_saturated(segment, params, config->base);
         update->exponents[update->segments] =
-            fg_delta_exponent(fg_delta_peak(segment, config->state.params, config->base));
+            fg_delta_exponent(fg_delta_peak(segment, params, config->base));
+        update->saturated[update->segments] =
+            saturated > UINT8_MAX ? (uint8_t)UINT8_MAX : (uint8_t)saturated;
         update->segments++;
         return false;
     }
@@ -50,33 +67,52 @@ bool fg_update_seal(fg_update *update, const fg_node_config *config) {
     return true;
 }
 
-/* Deltas `from` .. `from` + `count` - 1, counted over all segments. */
-static void read_deltas(const fg_update *update, const fg_node_config *config, uint32_t from,
-                        uint8_t *out, uint32_t count) {
-    uint32_t first = 0U; /* of the segment */
-    for (uint32_t s = 0U; s < update->segments && count > 0U; s++) {
-        const fg_segment *segment = &config->model->segments[s];
-        while (count > 0U && from - first < segment->count) {
-            *out++ = (uint8_t)fg_delta_value(segment, config->state.params, config->base,
-                                             from - first, update->exponents[s]);
-            from++;
-            count--;
-        }
-        first += segment->count;
+/* Byte `at` of the number of samples measured, and of the share of clipped outputs of each range.
+ */
+static uint8_t range_byte(const fg_update *update, const fg_node_config *config, uint32_t at) {
+    const fg_model *model = config->model;
+    const uint32_t place = at / 2U;
+    uint32_t number = update->measured;
+    if (place > 0U) {
+        const uint8_t *counters = config->state.persistent + model->clipped_offset;
+        const uint64_t clipped = fg_load_u32(counters + 4U * (place - 1U));
+        number = fg_quotient(clipped << 16, update->measured * model->range_values[place - 1U]);
     }
+    return (uint8_t)(number >> (8U * (at % 2U)));
+}
+
+/* Delta `index`, counted over all segments. */
+static uint8_t delta(const fg_update *update, const fg_node_config *config, uint32_t index) {
+    const fg_segment *segment = config->model->segments;
+    uint32_t s = 0U;
+    while (index >= segment[s].count) {
+        index -= segment[s].count;
+        s++;
+    }
+    return (uint8_t)fg_delta_value(&segment[s], config->state.params, config->base, index,
+                                   update->exponents[s]);
+}
+
+static uint8_t byte(const fg_update *update, const fg_node_config *config, uint32_t at) {
+    if (at < FG_MSG_UPDATE_HEADER_BYTES) {
+        return update->header[at];
+    }
+    at -= FG_MSG_UPDATE_HEADER_BYTES;
+    if (at < update->segments) {
+        return update->exponents[at];
+    }
+    at -= update->segments;
+    if (at < update->deltas) {
+        return delta(update, config, at);
+    }
+    at -= update->deltas;
+    const uint32_t ranges = range_bytes(config->model);
+    return at < ranges ? range_byte(update, config, at) : update->saturated[at - ranges];
 }
 
 void fg_update_read(const fg_update *update, const fg_node_config *config, uint32_t offset,
                     uint8_t *out, uint32_t count) {
-    const uint32_t deltas = FG_MSG_UPDATE_HEADER_BYTES + update->segments;
-    while (count > 0U && offset < deltas) {
-        *out++ = offset < FG_MSG_UPDATE_HEADER_BYTES
-                     ? update->header[offset]
-                     : update->exponents[offset - FG_MSG_UPDATE_HEADER_BYTES];
-        offset++;
-        count--;
-    }
-    if (count > 0U) {
-        read_deltas(update, config, offset - deltas, out, count);
+    for (uint32_t i = 0U; i < count; i++) {
+        out[i] = byte(update, config, offset + i);
     }
 }

@@ -6,10 +6,10 @@
 
 #include "fleetgrad/fg_node.h"
 
-/* Begins an update whose numbers are in `head` (its crc is filled in later). `trained`: deltas
- * follow the header. */
+/* Begins an update whose numbers are in `head` (its crc is filled in later). What follows the
+ * header depends on `work`, the bits of the round. */
 void fg_update_begin(fg_update *update, const fg_node_config *config,
-                     const fg_msg_update_header *head, bool trained);
+                     const fg_msg_update_header *head, uint8_t work, uint32_t measured);
 
 /* One bounded piece of finding exponents and CRC; true when the blob can be read. */
 bool fg_update_seal(fg_update *update, const fg_node_config *config);

@@ -4,10 +4,16 @@
 #include <string.h>
 
 #include "fleetgrad/fg_train.h"
+#include "quotient.h"
 
-/* Kernels rely on biases within these limits, or their sums would leave 32 bits; the line may bring
- * any. (Masters beyond theirs are moved by refresh().) */
-static void limit_biases(const fg_model *model, uint8_t *params) {
+/* While it trains, a device looks at the outputs of every so many samples, and of no more than
+ * that: counts of outputs then fit 32 bits. */
+#define MEASURED_EVERY 16U
+#define MEASURED_MOST  1024U
+
+/* Kernels rely on parameters within these limits, or their sums would leave 32 bits; the line may
+ * bring any. (Masters beyond theirs are moved by refresh().) */
+static void limit_params(const fg_model *model, uint8_t *params) {
     for (uint32_t s = 0U; s < model->segment_count; s++) {
         const fg_segment *segment = &model->segments[s];
         const uint32_t count = segment->kind == FG_SEGMENT_BIAS ? segment->count : 0U;
@@ -21,17 +27,22 @@ static void limit_biases(const fg_model *model, uint8_t *params) {
             }
         }
     }
+    uint8_t *exponents = params + (model->param_bytes - model->range_count);
+    for (uint32_t r = 0U; r < model->range_count; r++) {
+        exponents[r] = exponents[r] > FG_RANGE_MAX ? (uint8_t)FG_RANGE_MAX : exponents[r];
+    }
 }
 
 fg_status fg_work_begin(fg_node *node) {
     const fg_node_config *config = &node->config;
     memset(&node->work, 0, sizeof node->work);
+    node->config.state.measure = false;
     node->work.key = fg_round_key(node->terms.seed, node->terms.round, node->image.device_id);
     if (config->model->param_bytes == 0U) {
         return FG_OK; /* nothing trains: the model computes with its constants alone */
     }
     memcpy(config->state.params, config->base, config->model->param_bytes);
-    limit_biases(config->model, config->state.params);
+    limit_params(config->model, config->state.params);
     return config->model->refresh(&config->state);
 }
 
@@ -76,18 +87,40 @@ static fg_status step(fg_node *node) {
     return node->config.model->apply(&node->config.state, rows, &terms);
 }
 
+/* Puts the next training sample of the epoch into the model's input. */
+static fg_target visit(fg_node *node, bool measure) {
+    fg_work_state *work = &node->work;
+    if (work->sample == 0U) {
+        work->order = fg_order_begin(work->key, work->epoch, node->image.train.count);
+    }
+    node->config.state.measure = measure && work->measured < MEASURED_MOST;
+    work->measured += node->config.state.measure ? 1U : 0U;
+    work->visits++;
+    return load(node, &node->image.train, fg_order_take(&work->order));
+}
+
+fg_status fg_work_measure(fg_node *node, bool *more) {
+    fg_work_state *work = &node->work;
+    const uint32_t count = node->image.train.count;
+    const uint32_t most =
+        node->terms.max_steps < MEASURED_MOST ? node->terms.max_steps : MEASURED_MOST;
+    const fg_target target = visit(node, true);
+    fg_metrics metrics = {0U, 0U, false};
+    const fg_status status = node->config.model->evaluate(&node->config.state, &target, &metrics);
+    work->train_loss += metrics.loss;
+    work->sample++;
+    *more = work->sample < count && work->measured < (most == 0U ? MEASURED_MOST : most);
+    return status;
+}
+
 fg_status fg_work_train(fg_node *node, bool *more) {
     fg_work_state *work = &node->work;
     const uint32_t count = node->image.train.count;
-    if (work->sample == 0U) {
-        work->order = fg_order_begin(work->key, work->epoch, count);
-    }
-    const fg_target target = load(node, &node->image.train, fg_order_take(&work->order));
+    const fg_target target = visit(node, work->visits % MEASURED_EVERY == 0U);
     fg_metrics metrics = {0U, 0U, false};
     fg_status status =
         node->config.model->accumulate(&node->config.state, &target, work->row, &metrics);
     work->train_loss += metrics.loss;
-    work->visits++;
     work->row++;
     work->sample++;
     if (status == FG_OK && (work->row == node->terms.batch || work->sample == count)) {
@@ -106,28 +139,10 @@ static uint16_t saturate(uint32_t value) {
     return value > UINT16_MAX ? (uint16_t)UINT16_MAX : (uint16_t)value;
 }
 
-/* sum / count to nearest, at most 65535, bit by bit: a 64-bit division would cost more code than
- * everything else in this file. */
-static uint16_t mean(uint64_t sum, uint32_t count) {
-    if (count == 0U) {
-        return 0U;
-    }
-    sum += count / 2U;
-    uint32_t quotient = 0U;
-    for (int bit = 15; bit >= 0; bit--) {
-        const uint64_t part = (uint64_t)count << bit;
-        if (sum >= part) {
-            sum -= part;
-            quotient |= UINT32_C(1) << bit;
-        }
-    }
-    return sum < count ? (uint16_t)quotient : (uint16_t)UINT16_MAX;
-}
-
 /* Squared errors reach 2^16 squared units: of them, a quarter is enough. */
 static uint16_t mean_loss(const fg_node *node, uint64_t sum, uint32_t count) {
     const bool squares = node->config.model->loss == FG_LOSS_SQUARED_ERROR;
-    return mean(squares ? (sum + 128U) >> 8 : sum, count);
+    return fg_quotient(squares ? (sum + 128U) >> 8 : sum, count);
 }
 
 fg_msg_update_header fg_work_summary(const fg_node *node) {

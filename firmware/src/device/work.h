@@ -16,6 +16,9 @@ fg_status fg_work_evaluate(fg_node *node, bool *more) FG_MUST_CHECK;
  * one. */
 fg_status fg_work_train(fg_node *node, bool *more) FG_MUST_CHECK;
 
+/* The next training sample of a measurement; *more is false after the last one. */
+fg_status fg_work_measure(fg_node *node, bool *more) FG_MUST_CHECK;
+
 /* What the round has measured. */
 fg_msg_update_header fg_work_summary(const fg_node *node);
 

@@ -14,10 +14,11 @@ typedef struct pace {
     int32_t shift;
 } pace;
 
-static pace pace_of(const fg_scale *scale, const fg_step *step, uint32_t samples, int32_t bits) {
+static pace pace_of(const fg_scale *scale, int32_t growth, const fg_step *step, uint32_t samples,
+                    int32_t bits) {
     const int64_t product = (int64_t)scale->mantissa * step->lr_mantissa;
     uint32_t mantissa = (uint32_t)(product >> 15) / samples; /* 30 bits, then fewer */
-    int32_t shift = 45 - bits - scale->exponent - step->lr_exponent;
+    int32_t shift = 45 - bits - scale->exponent - growth - step->lr_exponent;
     while ((mantissa >> PACE_BITS) != 0U) {
         mantissa >>= 1;
         shift--;
@@ -163,14 +164,14 @@ fg_status fg_head_update(const fg_head *head, uint32_t samples, const fg_step *s
     const int32_t limit = FG_CHANGE_LIMIT / (int32_t)(255U * rows); /* inputs are within +-255 */
     const int32_t bias_limit = FG_CHANGE_LIMIT / (int32_t)rows;
     const uint32_t layer_key = fg_layer_key(step->key, head->layer);
-    pace rate = pace_of(head->rate, step, samples, FG_WEIGHT_BITS);
-    pace bias_rate = pace_of(head->bias_rate, step, samples, FG_BIAS_BITS);
+    pace rate = pace_of(head->rate, head->growth, step, samples, FG_WEIGHT_BITS);
+    pace bias_rate = pace_of(head->bias_rate, -head->growth, step, samples, FG_BIAS_BITS);
 
     for (uint32_t o = 0; o < outputs; o++) {
         const uint32_t row_key = fg_row_key(layer_key, o);
         if (head->scale_stride != 0U) {
-            rate = pace_of(&head->rate[o], step, samples, FG_WEIGHT_BITS);
-            bias_rate = pace_of(&head->bias_rate[o], step, samples, FG_BIAS_BITS);
+            rate = pace_of(&head->rate[o], head->growth, step, samples, FG_WEIGHT_BITS);
+            bias_rate = pace_of(&head->bias_rate[o], -head->growth, step, samples, FG_BIAS_BITS);
         }
         bias[o] =
             updated_bias(bias[o], bias_rate, rows, outputs, gradient + o, bias_limit, row_key);

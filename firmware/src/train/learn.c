@@ -15,7 +15,7 @@ fg_learning fg_learning_begin(const fg_rates *rates, const fg_step *step, const 
 
 void fg_learn_bias(const fg_learning *learning, int32_t channel, int32_t sum, int32_t *bias) {
     const fg_scale *const scale = &learning->rates->bias[channel * learning->rates->step];
-    const fg_pace rate = fg_pace_of(learning, scale, FG_BIAS_BITS);
+    const fg_pace rate = fg_pace_of(learning, scale, -learning->rates->growth, FG_BIAS_BITS);
     int32_t change = (int32_t)fg_shift_round(sum * rate.mantissa, rate.shift, FG_CHANGE_LIMIT);
     if (change != 0) {
         const uint32_t key = fg_row_key(learning->layer_key, (uint32_t)channel);

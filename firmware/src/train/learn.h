@@ -22,10 +22,13 @@ typedef struct fg_pace {
     int32_t shift;
 } fg_pace;
 
-static inline fg_pace fg_pace_of(const fg_learning *learning, const fg_scale *scale, int32_t bits) {
+/* `growth`: how often the constant has doubled since `scale` was made. */
+static inline fg_pace fg_pace_of(const fg_learning *learning, const fg_scale *scale, int32_t growth,
+                                 int32_t bits) {
     const fg_step *const step = learning->step;
     const int64_t product = (int64_t)scale->mantissa * step->lr_mantissa;
-    const int32_t shift = 30 - bits - scale->exponent - step->lr_exponent - learning->exponent;
+    const int32_t shift =
+        30 - bits - scale->exponent - growth - step->lr_exponent - learning->exponent;
     return (fg_pace){.mantissa = product >> 15, .shift = shift};
 }
 

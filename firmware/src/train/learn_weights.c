@@ -16,7 +16,7 @@ void fg_learn_weights(const fg_learning *learning, int32_t channel, int32_t firs
     }
 #endif
     const fg_scale *const scale = &learning->rates->weight[channel * learning->rates->step];
-    const fg_pace rate = fg_pace_of(learning, scale, FG_WEIGHT_BITS);
+    const fg_pace rate = fg_pace_of(learning, scale, learning->rates->growth, FG_WEIGHT_BITS);
     const uint32_t key = fg_row_key(learning->layer_key, (uint32_t)channel);
     for (int32_t i = 0; i < count; i++) {
         if (sums[i] != 0) { /* else nothing changes whatever the noise: need not compute it */

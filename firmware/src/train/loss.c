@@ -16,7 +16,7 @@ void fg_loss_fine(const fg_head *head, int32_t *acc, int16_t *gradient) {
 
     for (uint32_t o = 0; o < outputs; o++) {
         const fg_scale *const scale = head->fine + (o * head->scale_stride);
-        const int32_t shift = 30 - scale->exponent;
+        const int32_t shift = 30 - scale->exponent - head->growth;
         int32_t sum = 0;
         for (uint32_t n = o; n < positions * outputs; n += outputs) {
             const bool open = !head->relu || acc[n] > 0;

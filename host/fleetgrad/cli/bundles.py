@@ -12,7 +12,7 @@ import click
 
 from fleetgrad.boards import Board
 from fleetgrad.config import LOSSES, Config, SchemeConfig
-from fleetgrad.errors import ConfigError
+from fleetgrad.errors import ConfigError, UsageError
 from fleetgrad_codegen.bundle import Bundle, Scheme, generate
 from fleetgrad_codegen.frontend.tflite import read_model
 from fleetgrad_codegen.plan import Budget
@@ -27,42 +27,51 @@ RUNTIME_RAM_BYTES: Final = 4 * 1024
 
 SCHEME_FILE_SUFFIX: Final = ".toml"
 
+# Of the kernels on a Cortex-M4, all in all: `fleetgrad bench kernels` finds 3 (large layers) to 9
+# (small ones). Good enough to tell milliseconds from minutes before anything is built.
+INSTRUCTIONS_PER_MAC: Final = 5
+
+# Not a scheme of its own: a search that writes a scheme file.
+AUTO: Final = "auto"
+AUTO_HINT: Final = "fleetgrad plan --scheme auto -o FILE.toml finds one; then --scheme FILE.toml"
+
 
 def _none(settings: SchemeConfig) -> Scheme | None:
     del settings
     return None
 
 
-def _last_layer(settings: SchemeConfig) -> LastLayer:
+def last_layer_of(settings: SchemeConfig) -> LastLayer:
+    """How the configured scheme adapts the last layer."""
     return LastLayer(headroom=settings.headroom, classes=settings.classes or None)
 
 
 def _bias(settings: SchemeConfig) -> Scheme | None:
-    return Bias(last=_last_layer(settings), layers=settings.layers)
+    return Bias(last=last_layer_of(settings), layers=settings.layers)
 
 
 def _sparse(settings: SchemeConfig) -> Scheme | None:
-    return Sparse(last=_last_layer(settings), layers=settings.layers, ratio=settings.ratio)
+    return Sparse(last=last_layer_of(settings), layers=settings.layers, ratio=settings.ratio)
 
 
 def _full(settings: SchemeConfig) -> Scheme | None:
-    return Full(last=_last_layer(settings), layers=settings.layers)
+    return Full(last=last_layer_of(settings), layers=settings.layers)
 
 
 def _lora(settings: SchemeConfig) -> Scheme | None:
-    return Lora(last=_last_layer(settings), layers=settings.layers, rank=settings.rank)
+    return Lora(last=last_layer_of(settings), layers=settings.layers, rank=settings.rank)
 
 
 def _file(settings: SchemeConfig) -> Scheme | None:
     if settings.file == Path():
         raise ConfigError("no scheme file", "scheme.file", "a .toml file that names layers")
     text = read_bytes(settings.file, "scheme file").decode("utf-8", "replace")
-    return read_scheme(text, settings.file.name, last=_last_layer(settings))
+    return read_scheme(text, settings.file.name, last=last_layer_of(settings))
 
 
 # What scheme.name may be. "none" is a model that only infers.
 SCHEMES: Final[dict[str, Callable[[SchemeConfig], Scheme | None]]] = {
-    "last-layer": _last_layer,
+    "last-layer": last_layer_of,
     "bias": _bias,
     "sparse": _sparse,
     "full": _full,
@@ -77,14 +86,17 @@ class SchemeName(click.ParamType[str]):
 
     Args:
         trains: Whether "none" is left out.
+        searches: Whether "auto" may be asked for.
     """
 
     name = "SCHEME"
 
-    def __init__(self, *, trains: bool = False) -> None:
+    def __init__(self, *, trains: bool = False, searches: bool = False) -> None:
         self._names = [
             name for name in SCHEMES if name != "file" and not (trains and name == "none")
         ]
+        if searches:
+            self._names.insert(0, AUTO)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002
         """What the help text shows."""
@@ -94,6 +106,8 @@ class SchemeName(click.ParamType[str]):
         """Accepts a known name, or what looks like a scheme file."""
         if value in self._names or value.endswith(SCHEME_FILE_SUFFIX):
             return value
+        if value == AUTO:
+            raise UsageError("the scheme auto is a search", "--scheme", hint=AUTO_HINT)
         return self.fail(
             f"{value!r} is not one of {', '.join(self._names)}, or a .toml file", param, ctx
         )
@@ -129,6 +143,8 @@ def scheme_of(config: Config) -> Scheme | None:
         CodegenError: A setting that no model could use.
     """
     name = config.scheme.name
+    if name == AUTO:
+        raise ConfigError("the scheme auto is a search", "scheme.name", hint=AUTO_HINT)
     if name not in SCHEMES:
         raise ConfigError(
             f"there is no scheme {name!r}", "scheme.name", f"one of {', '.join(SCHEMES)}"
@@ -137,10 +153,11 @@ def scheme_of(config: Config) -> Scheme | None:
 
 
 def budget_of(board: Board) -> Budget:
-    """What a board has left for the model."""
+    """What a board has left for the model, in all its memories; the linker has the last word."""
     return Budget(
         flash_bytes=max(board.flash_bytes - RUNTIME_FLASH_BYTES, 0),
-        ram_bytes=max(board.ram_bytes - RUNTIME_RAM_BYTES - board.stack_bytes, 0),
+        ram_bytes=max(board.ram_bytes - RUNTIME_RAM_BYTES - board.stack_bytes, 0)
+        + sum(region.bytes for region in board.regions),
     )
 
 
@@ -187,5 +204,6 @@ def make_bundle(config: Config, board: Board | None, scheme: str | None = None) 
             scheme=chosen,
             loss=Loss.NONE if chosen is None else loss_of(config, content),
             batch=config.train.batch,
+            recomputing=config.scheme.recompute,
             board_budget=None if board is None else budget_of(board),
         )

@@ -66,10 +66,17 @@ PROGRAMS: Final = (
         "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf",
         "firmware for RISC-V boards",
     ),
+    Program(
+        "xtensa-lx106-elf-gcc",
+        "compilers",
+        "gcc-xtensa-lx106 picolibc-xtensa-lx106-elf",
+        "firmware for the Xtensa simulator",
+    ),
     Program("cc", "compilers", "gcc libc6-dev", "native and virtual fleets"),
     Program("clang", "compilers", "clang", "a second opinion on the C, in the tests"),
     Program("qemu-system-arm", "emulators", "qemu-system-arm", "emulated Cortex-M boards"),
     Program("qemu-system-riscv32", "emulators", "qemu-system-misc", "emulated RISC-V boards"),
+    Program("qemu-system-xtensa", "emulators", "qemu-system-misc", "Xtensa simulator"),
     Program("cppcheck", "development", "cppcheck", "make lint"),
 )
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shlex
 import tempfile
 import zipfile
 import zlib
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fleetgrad.errors import DataError, UsageError
-from fleetgrad_codegen.errors import CodegenError
+from fleetgrad_codegen.errors import CodegenError, FloatModelError
 
 
 def read_bytes(path: Path, what: str) -> bytes:
@@ -41,11 +42,15 @@ def read_bytes(path: Path, what: str) -> bytes:
 
 @contextlib.contextmanager
 def about(path: Path) -> Iterator[None]:
-    """Puts the file's name before whatever codegen says is wrong inside it."""
+    """Puts the file's name before what codegen says is wrong inside it, and into what to try."""
     try:
         yield
     except CodegenError as error:
         error.where = f"{path}: {error.where}" if error.where else str(path)
+        if isinstance(error, FloatModelError):
+            made = path.with_name(f"{path.stem}_int8.tflite")
+            source, output = shlex.quote(str(path)), shlex.quote(str(made))
+            error.hint = f"fleetgrad quantize {source} --data DATA.npz -o {output}"
         raise
 
 

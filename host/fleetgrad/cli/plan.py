@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 from rich.table import Table
@@ -14,20 +14,18 @@ from rich.text import Text
 from fleetgrad import paths
 from fleetgrad.boards import Board, load_board
 from fleetgrad.config import Config
+from fleetgrad.errors import UsageError
 from fleetgrad.report import Memory, MemoryBlock, Tile, render_plan
 from fleetgrad.report.units import kilobytes, millions
 from fleetgrad_codegen.bundle import Bundle
 from fleetgrad_codegen.errors import BudgetError
 from fleetgrad_codegen.plan import check_budget
 
-from .bundles import SchemeName, budget_of, make_bundle
+from .auto import Asked, Bytes, show, with_data
+from .bundles import AUTO, INSTRUCTIONS_PER_MAC, SchemeName, budget_of, make_bundle
 from .files import write_text
 from .project import configured_for_a_model
 from .ui import Ui, verb
-
-# Of the kernels on a Cortex-M4, all in all: `fleetgrad bench kernels` finds 3 (large layers) to 9
-# (small ones). Good enough to tell milliseconds from minutes before anything is built.
-INSTRUCTIONS_PER_MAC: Final = 5
 
 
 def memory_of(bundle: Bundle) -> Memory:
@@ -41,11 +39,12 @@ def memory_of(bundle: Bundle) -> Memory:
             MemoryBlock(
                 name=placement.buffer.name,
                 offset=placement.offset,
-                size=placement.buffer.size,
-                first=placement.buffer.first,
-                last=placement.buffer.last,
+                size=size,
+                first=first,
+                last=last,
             )
             for placement in layout.placements
+            for first, last, size in placement.buffer.spans
         ),
     )
 
@@ -64,8 +63,9 @@ def figures_of(bundle: Bundle, scheme: str, problem: BudgetError | None) -> dict
         "flash_bytes": memory.weights_flash_bytes,
         "forward_macs": cost["forward_macs"],
         "backward_macs": cost["backward_macs"],
+        "recompute_macs": cost["recompute_macs"],
         "instructions_estimate": INSTRUCTIONS_PER_MAC
-        * (cost["forward_macs"] + cost["backward_macs"]),
+        * (cost["forward_macs"] + cost["backward_macs"] + cost["recompute_macs"]),
         "fits": problem is None,
         "problem": "" if problem is None else str(problem),
     }
@@ -97,7 +97,7 @@ def table_of(rows: list[dict[str, Any]], board: Board) -> Table:
             f"{row['params_ram_bytes']:,} B",
             f"{row['ram_bytes']:,} B",
             f"{row['flash_bytes']:,} B",
-            f"{row['forward_macs']:,} + {row['backward_macs']:,}",
+            macs_of(row),
             f"~{row['instructions_estimate']:,}",
             fits,
         )
@@ -107,11 +107,30 @@ def table_of(rows: list[dict[str, Any]], board: Board) -> Table:
     return table
 
 
+def macs_of(row: dict[str, Any]) -> str:
+    """Forward and backward, and what is computed again."""
+    again = f" + {row['recompute_macs']:,} again" if row["recompute_macs"] else ""
+    return f"{row['forward_macs']:,} + {row['backward_macs']:,}{again}"
+
+
 @click.command()
 @click.option("--board", "board_id", help="The board; by default the configured one.")
-@click.option("--scheme", type=SchemeName(), help="Only this scheme.")
+@click.option("--scheme", type=SchemeName(searches=True), help="Only this scheme.")
+@click.option(
+    "--recompute", is_flag=True, help="Computes cheap activations again instead of keeping them."
+)
 @click.option("--batch", type=click.IntRange(1), help="Samples per update.")
-@click.option("--html", "page", type=click.Path(path_type=Path), help="Writes the memory map.")
+@click.option(
+    "--html",
+    "page",
+    type=click.Path(path_type=Path),
+    help="Gets the memory map, or the report of the search.",
+)
+@click.option("--data", type=click.Path(path_type=Path), help="auto: proxy data, .npz with x, y.")
+@click.option("--ram", type=Bytes(), help="auto: most RAM, such as 64K.")
+@click.option("--flash", type=Bytes(), help="auto: most flash.")
+@click.option("--instructions", type=click.IntRange(1), help="auto: most in a training step.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="auto: gets the scheme file.")
 @verb
 @configured_for_a_model
 def command(
@@ -121,13 +140,33 @@ def command(
     board_id: str | None,
     scheme: str | None,
     batch: int | None,
+    recompute: bool,
     page: Path | None,
+    data: Path | None,
+    output: Path | None,
+    ram: int | None,
+    flash: int | None,
+    instructions: int | None,
 ) -> None:
     """Shows RAM, flash and MACs per scheme against the board's budget.
 
-    MODEL is a .tflite file; by default the configured one.
+    MODEL is a .tflite file; by default the configured one. The scheme auto tries layers out on
+    proxy data, and finds those that bring most within the budget.
     """
     board = load_board(paths.boards(), board_id or config.fleet.board)
+    if recompute:
+        config = replace(config, scheme=replace(config.scheme, recompute=True))
+    asked = Asked(ram, flash, instructions)
+    if (scheme or config.scheme.name) == AUTO:
+        config = with_data(config, data)
+        show(ui, config, board, asked, figures=figures_of, output=output, page=page)
+        return
+    if data or output or asked != Asked():
+        raise UsageError(
+            "proxy data, limits and an output are for a search",
+            "--data, --ram, --flash, --instructions, --output",
+            hint="--scheme auto",
+        )
     if batch is not None:
         config = with_batch(config, batch)
     chosen = scheme or config.scheme.name

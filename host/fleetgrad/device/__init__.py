@@ -15,7 +15,7 @@ from fleetgrad.device.events import (
 )
 from fleetgrad.device.greeting import Greeting, Identity, identify
 from fleetgrad.device.session import DeviceSession, Patience
-from fleetgrad.device.update import Update, read_update
+from fleetgrad.device.update import Shape, Update, read_update
 
 __all__ = [
     "Arrived",
@@ -30,6 +30,7 @@ __all__ = [
     "Printed",
     "Rebooted",
     "Refused",
+    "Shape",
     "Spoiled",
     "Unable",
     "Update",

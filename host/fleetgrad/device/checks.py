@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 
 from fleetgrad.device.events import Refused
-from fleetgrad.device.update import Update
+from fleetgrad.device.update import Shape, Update
 from fleetgrad.wire.messages import SCHEMA_HASH, WIRE_VERSION, ErrorCode, Hello
 
 
@@ -15,12 +15,12 @@ class Expected:
     Attributes:
         device: Device id.
         model_digest: First 8 bytes of the bundle's digest.
-        segments: Kind (``bias`` or ``weight``) and element count of every trained segment.
+        shape: What its updates consist of.
     """
 
     device: int
     model_digest: bytes
-    segments: tuple[tuple[str, int], ...]
+    shape: Shape
 
 
 # What a device says of work that it can never do; everything else is repaired by repetition.

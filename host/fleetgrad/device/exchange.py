@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """One round with one device: its terms and parameters go down, its update comes up."""
 
-from collections.abc import Sequence
 from typing import TypeAlias
 
-from fleetgrad.device.update import Update, read_update
+from fleetgrad.device.update import Shape, Update, read_update
 from fleetgrad.errors import FleetgradError
 from fleetgrad.wire.errors import TransferError
-from fleetgrad.wire.messages import Ack, Chunk, RoundOpen, UpdateHeader, Work
+from fleetgrad.wire.messages import Ack, Chunk, RoundOpen
 from fleetgrad.wire.transfer import Receiver, Sender, transfer_id
 
 Outgoing: TypeAlias = RoundOpen | Chunk | Ack
@@ -22,20 +21,14 @@ class Exchange:
     Args:
         terms: The round's terms.
         blob: The parameter vector.
-        segments: Kind and element count of every segment.
+        shape: What the bundle's updates consist of.
         max_payload: Largest payload both sides take.
     """
 
-    def __init__(
-        self, terms: RoundOpen, blob: bytes, segments: Sequence[tuple[str, int]], max_payload: int
-    ) -> None:
+    def __init__(self, terms: RoundOpen, blob: bytes, shape: Shape, max_payload: int) -> None:
         self.terms = terms
-        self._segments = segments
-        self._trains = bool(terms.work & Work.TRAIN)
-        total = UpdateHeader.BYTES
-        if self._trains:
-            total += len(segments) + sum(count for _, count in segments)
-        self._update_bytes = total
+        self._shape = shape
+        self._update_bytes = total = shape.update_bytes(terms.work)
         self._transfer = transfer_id(terms.round)
         self._sender = Sender(blob, self._transfer, max_payload)
         self._receiver = Receiver(self._transfer, total)
@@ -137,7 +130,7 @@ class Exchange:
         Raises:
             FleetgradError: When the update is damaged or not of this round and version.
         """
-        update = read_update(blob, self._segments, trained=self._trains)
+        update = read_update(blob, self._shape, self.terms.work)
         for name, given, wanted in (
             ("round", update.round, self.terms.round),
             ("version", update.version_tag, self.terms.version_tag),

@@ -181,7 +181,7 @@ class DeviceSession:
             blob: The parameter vector.
             now: Seconds.
         """
-        self._exchange = Exchange(terms, blob, self._expected.segments, self._payload)
+        self._exchange = Exchange(terms, blob, self._expected.shape, self._payload)
         self._heard = now
         self._probed = None
         if self._lost and not self._gone:  # another chance

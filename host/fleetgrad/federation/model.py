@@ -7,9 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fleetgrad.device import Shape
+
 FRACTION_BITS = 16  # what the server keeps below one unit of the device's parameters
 BIAS_LIMIT = 1 << 30
 MASTER_LIMIT = 127 * 256
+GROWTH_LIMIT = 3
+"""Activation scales double so often at the most, in a model's whole life."""
 
 
 @dataclass(frozen=True)
@@ -19,10 +23,19 @@ class Layout:
     Attributes:
         bundle_digest: 32 bytes: which model and scheme the parameters belong to.
         segments: Kind (``bias`` or ``weight``) and element count, biases first.
+        ranges: Number of activation scales that may grow.
+        units: For every segment, the range that its unit grows with, or None; empty: none does.
     """
 
     bundle_digest: bytes
     segments: tuple[tuple[str, int], ...]
+    ranges: int = 0
+    units: tuple[int | None, ...] = ()
+
+    @property
+    def shape(self) -> Shape:
+        """What updates consist of."""
+        return Shape(self.segments, self.ranges)
 
     @property
     def count(self) -> int:
@@ -42,22 +55,25 @@ class GlobalModel:
     Attributes:
         layout: What the numbers are.
         values: One int64 for every parameter, in 2^-16 of the device's unit; read-only.
+        exponents: How often each activation scale has been doubled since the model was exported.
     """
 
     layout: Layout
     values: NDArray[np.int64]
+    exponents: bytes = b""
 
     def __post_init__(self) -> None:
         """Numbers that are shared by many must not change."""
         assert self.values.dtype == np.int64
         assert self.values.shape == (self.layout.count,)
+        assert len(self.exponents) == self.layout.ranges
+        assert max(self.exponents, default=0) <= GROWTH_LIMIT
         self.values.flags.writeable = False
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 over the bundle's digest and the values as little-endian int64: 32 bytes."""
-        values = self.values.astype("<i8", copy=False).tobytes()
-        return hashlib.sha256(self.layout.bundle_digest + values).digest()
+        """SHA-256 over the bundle's digest and `to_bytes`: 32 bytes."""
+        return hashlib.sha256(self.layout.bundle_digest + self.to_bytes()).digest()
 
     @property
     def tag(self) -> int:
@@ -70,17 +86,40 @@ class GlobalModel:
         split = self.layout.bias_count
         biases = np.clip(whole[:split], -BIAS_LIMIT, BIAS_LIMIT).astype("<i4")
         masters = np.clip(whole[split:], -MASTER_LIMIT, MASTER_LIMIT).astype("<i2")
-        return bytes(biases.tobytes() + masters.tobytes())
+        return bytes(biases.tobytes() + masters.tobytes() + self.exponents)
+
+    def to_bytes(self) -> bytes:
+        """The values as little-endian int64, then the exponents."""
+        return self.values.astype("<i8", copy=False).tobytes() + self.exponents
+
+    def grown(self, exponents: bytes) -> "GlobalModel":
+        """The same model with activation scales doubled more often; real biases stay.
+
+        Args:
+            exponents: None below the present one.
+        """
+        more = [new - old for new, old in zip(exponents, self.exponents, strict=True)]
+        assert min(more, default=0) >= 0
+        values = self.values.copy()
+        start = 0
+        for (_, count), unit in zip(self.layout.segments, self.layout.units, strict=True):
+            if unit is not None and more[unit]:
+                part = values[start : start + count]
+                values[start : start + count] = (part + (1 << (more[unit] - 1))) >> more[unit]
+            start += count
+        return GlobalModel(self.layout, values, exponents)
 
 
 def from_vector(layout: Layout, vector: bytes) -> GlobalModel:
     """The global model whose broadcast is ``vector``, with nothing below the devices' unit."""
-    split = 4 * layout.bias_count
+    split, end = 4 * layout.bias_count, len(vector) - layout.ranges
     biases = np.frombuffer(vector[:split], "<i4").astype(np.int64)
-    masters = np.frombuffer(vector[split:], "<i2").astype(np.int64)
-    return GlobalModel(layout, np.concatenate([biases, masters]) << FRACTION_BITS)
+    masters = np.frombuffer(vector[split:end], "<i2").astype(np.int64)
+    values = np.concatenate([biases, masters]) << FRACTION_BITS
+    return GlobalModel(layout, values, vector[end:])
 
 
 def from_bytes(layout: Layout, data: bytes) -> GlobalModel:
-    """The global model from its values as little-endian int64."""
-    return GlobalModel(layout, np.frombuffer(data, "<i8").astype(np.int64))
+    """The global model from what `GlobalModel.to_bytes` gave."""
+    end = 8 * layout.count
+    return GlobalModel(layout, np.frombuffer(data[:end], "<i8").astype(np.int64), data[end:])

@@ -3,6 +3,7 @@
 
 from .html import Tile, render_html, render_plan
 from .result import Firmware, Memory, MemoryBlock, Reference, Report
+from .search import SearchReport, Tried, render_search, search_table
 from .tables import device_table, round_table, summary_table
 
 __all__ = [
@@ -11,10 +12,14 @@ __all__ = [
     "MemoryBlock",
     "Reference",
     "Report",
+    "SearchReport",
     "Tile",
+    "Tried",
     "device_table",
     "render_html",
     "render_plan",
+    "render_search",
     "round_table",
+    "search_table",
     "summary_table",
 ]

@@ -125,10 +125,10 @@ def render_html(report: Report) -> str:
     """
     taking_part = [device for device in report.run.devices if not device.left_out]
     return (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
-            style=STYLE.read_text(encoding="utf-8"),
+            style=style_sheet(),
             report=report,
             run=report.run,
             tiles=tiles_of(report),
@@ -157,10 +157,10 @@ def render_plan(title: str, summary: str, tiles: list[Tile], memory: Memory) -> 
         One HTML document, the same for the same arguments.
     """
     return (
-        _environment()
+        environment()
         .get_template("plan.html.j2")
         .render(
-            style=STYLE.read_text(encoding="utf-8"),
+            style=style_sheet(),
             title=title,
             summary=summary,
             tiles=tiles,
@@ -170,7 +170,13 @@ def render_plan(title: str, summary: str, tiles: list[Tile], memory: Memory) -> 
     )
 
 
-def _environment() -> jinja2.Environment:
+def style_sheet() -> str:
+    """What every page looks like."""
+    return STYLE.read_text(encoding="utf-8")
+
+
+def environment() -> jinja2.Environment:
+    """Where templates find each other, and how they write figures."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("fleetgrad.report", "."),
         autoescape=True,

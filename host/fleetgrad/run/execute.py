@@ -139,7 +139,7 @@ def _start(
         Station(
             endpoint,
             DeviceSession(
-                Expected(endpoint.device, digest, layout.segments),
+                Expected(endpoint.device, digest, layout.shape),
                 services.session_id(),
                 now,
                 services.patience,

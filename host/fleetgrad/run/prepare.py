@@ -18,6 +18,7 @@ from fleetgrad.federation.model import Layout, from_vector
 from fleetgrad.federation.state import Plan, Round, Stage, State
 from fleetgrad.fleet import FieldFleet, Member, Placement
 from fleetgrad.store import DeviceRow, RunRow, Store, Transaction, layout_of
+from fleetgrad.wire.messages import Work
 
 # A board without a memory of its own counts its restarts on top of the image's boot base: so many
 # restarts fit between two starts of the host.
@@ -237,9 +238,10 @@ def restore(store: Store, inputs: Inputs, run: RunRow) -> State:
     if not rounds or rounds[-1].closed:
         return state
     current = rounds[-1]
-    segments = layout_of(inputs.bundle).segments
+    shape = layout_of(inputs.bundle).shape
+    work = Work.EVALUATE if current.evaluation else Work.EVALUATE | Work.TRAIN
     accepted: dict[int, Update] = {
-        row.device: read_update(row.blob, segments, trained=not current.evaluation)
+        row.device: read_update(row.blob, shape, work)
         for row in store.ledger.updates(run.run_id, current.round)
     }
     opened = Round(current.round, current.selected, current.attempt, accepted=accepted)

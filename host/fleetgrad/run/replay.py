@@ -12,6 +12,7 @@ from fleetgrad.errors import StoreError
 from fleetgrad.federation.model import GlobalModel
 from fleetgrad.federation.strategies import Strategy, fedavg
 from fleetgrad.store import EventRow, RoundRow, RunRow, Store, Version, verify
+from fleetgrad.wire.messages import Work
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,9 @@ def _compute(
     store: Store, run: RunRow, row: RoundRow, model: GlobalModel, strategy: Strategy
 ) -> GlobalModel:
     """The version that a round makes of the one it started from."""
-    segments = model.layout.segments
+    shape, work = model.layout.shape, Work.EVALUATE | Work.TRAIN
     updates = {
-        update.device: read_update(update.blob, segments, trained=True)
+        update.device: read_update(update.blob, shape, work)
         for update in store.ledger.updates(run.run_id, row.round)
     }
     return strategy(model, updates)

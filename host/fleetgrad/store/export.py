@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetgrad.bundle import Bundle, Segment
+from fleetgrad.bundle import Bundle, RangeSpec, Segment
 from fleetgrad.errors import BundleError
 from fleetgrad.federation.model import GlobalModel
 
@@ -67,6 +67,8 @@ def export(bundle: Bundle, model: GlobalModel) -> bytes:
             segment.tflite_offset + segment.tflite_count * values.itemsize,
         )
         data[span] = placed(segment, values, bytes(data[span])).tobytes()
+    for found, exponent in zip(bundle.ranges, model.exponents, strict=True):
+        _grow(data, found, exponent)
     return bytes(data)
 
 
@@ -85,6 +87,19 @@ def merged(
     master = frozen.astype(np.int64) * 256 + ((product + (1 << 13)) >> 14)
     weights: NDArray[np.int8] = np.clip((master + 128) >> 8, -127, 127).astype(np.int8)
     return weights
+
+
+def _grow(data: bytearray, found: RangeSpec, exponent: int) -> None:
+    """Doubles scales, and halves biases that do not train, to nearest, halves up."""
+    if not exponent:
+        return
+    for offset, count in found.scales:
+        scales = np.frombuffer(data, "<f4", count, offset) * np.float32(2**exponent)
+        data[offset : offset + 4 * count] = scales.astype("<f4").tobytes()
+    for offset, nbytes in found.biases:
+        biases = np.frombuffer(data, "<i4", nbytes // 4, offset).astype(np.int64)
+        halved = (biases + (1 << (exponent - 1))) >> exponent
+        data[offset : offset + nbytes] = halved.astype("<i4").tobytes()
 
 
 def placed(segment: Segment, values: NDArray[np.integer], before: bytes) -> NDArray[np.integer]:

@@ -23,7 +23,12 @@ LOCK = "lock"
 
 def layout_of(bundle: Bundle) -> Layout:
     """The bundle's parameter vector as the federation sees it."""
-    return Layout(bundle.digest, tuple((s.stored, s.count) for s in bundle.segments))
+    return Layout(
+        bundle.digest,
+        tuple((s.stored, s.count) for s in bundle.segments),
+        len(bundle.ranges),
+        tuple(s.range for s in bundle.segments),
+    )
 
 
 class Store:
@@ -100,7 +105,7 @@ class Store:
 
     def keep_model(self, model: GlobalModel) -> str:
         """Keeps a version's parameters; returns the blob's name."""
-        return self.blobs.put(model.values.astype("<i8", copy=False).tobytes())
+        return self.blobs.put(model.to_bytes())
 
     def bundle(self, digest: str) -> Bundle:
         """A bundle that a run has used."""

@@ -4,7 +4,8 @@
 import hashlib
 import os
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fleetgrad import paths
@@ -13,6 +14,7 @@ from fleetgrad.errors import BoardError, BundleError, ToolError
 from fleetgrad.toolchain.compilers import Compiler, find_compiler
 from fleetgrad.toolchain.elf import Elf
 from fleetgrad.toolchain.objects import Object, Unit, compile_all, run_tool
+from fleetgrad.toolchain.regions import PIECES, Assignment, assign
 from fleetgrad.toolchain.sources import headers_of, needed_sources
 from fleetgrad.toolchain.stack import CallGraph, StackBound, bound_stack, read_callgraphs
 
@@ -48,6 +50,8 @@ class Image:
         stack_path: The calls that need that much.
         digest: SHA-256, hex, of the file.
         firmware_hash: What HELLO reports: the first 4 bytes of the SHA-256 of all sources.
+        places: The memory's name, by large array; empty where the board has but one memory.
+        region_bytes: Variables that lie in other memories than the main one.
     """
 
     path: Path
@@ -62,10 +66,12 @@ class Image:
     stack_path: tuple[str, ...]
     digest: str
     firmware_hash: int
+    places: Mapping[str, str] = field(default_factory=dict)
+    region_bytes: int = 0
 
     @property
     def ram_bytes(self) -> int:
-        """RAM in all, the reserved stack included."""
+        """Main memory in all, the reserved stack included."""
         return self.data_bytes + self.bss_bytes + self.stack_reserved_bytes
 
     @property
@@ -102,7 +108,11 @@ def build_image(
     objects = compile_all(compiler, units, paths.cache())
     model = Elf(next(obj.path for obj in objects if obj.path.stem == "model"))
     stack = StackBound(0, ()) if board.hosted else _bound_stack(board, app, objects, model)
-    path = _link(compiler, board, app, objects, out_dir, stack_bytes=stack.bytes, sanitize=sanitize)
+    regions = _assign(board, objects, stack.bytes)
+    path = _link(
+        compiler, board, app, objects, out_dir,
+        stack_bytes=stack.bytes, sanitize=sanitize, regions=regions,
+    )  # fmt: skip
     sizes = _sizes(path, model, hosted=board.hosted)
     return Image(
         path=path,
@@ -117,7 +127,25 @@ def build_image(
         stack_path=stack.path,
         digest=hashlib.sha256(path.read_bytes()).hexdigest(),
         firmware_hash=firmware_hash,
+        places=regions.places,
+        region_bytes=sizes["regions"],
     )
+
+
+def _assign(board: Board, objects: list[Object], stack_bytes: int) -> Assignment:
+    """Where the app's large arrays go; nowhere in particular on a board with one memory."""
+    if not board.regions:
+        return Assignment((), {})
+    pieces: dict[str, int] = {}
+    taken = stack_bytes
+    for obj in objects:
+        for section in Elf(obj.path).sections:
+            piece = section.name.removeprefix(".bss.")
+            if obj.path.stem == "main" and piece in PIECES:
+                pieces[piece] = section.size
+            elif section.allocated and section.writable:
+                taken += section.size + 8  # and what alignment may cost
+    return assign(board, pieces, taken)
 
 
 def _check_request(bundle_dir: Path, board: Board, app: str, *, sanitize: bool) -> None:
@@ -192,6 +220,7 @@ def _link(
     *,
     stack_bytes: int,
     sanitize: bool,
+    regions: Assignment,
 ) -> Path:
     name = f"fleetgrad-{app}" + (".so" if app == "library" else "" if board.hosted else ".elf")
     command = [*compiler.command, *board.compiler.flags, "-Wl,--gc-sections", "-Wl,--build-id=none"]
@@ -217,7 +246,10 @@ def _link(
         out_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out_dir, prefix=".link-") as fresh:
             output = Path(fresh) / name
+            command.append(f"-L{fresh}")
             try:
+                Path(fresh, "memory.ld").write_text(regions.memory_script, encoding="utf-8")
+                Path(fresh, "regions.ld").write_text(regions.sections_script, encoding="utf-8")
                 run_tool([*command, "-o", str(output)], "the firmware does not link", board.id)
             except ToolError as error:
                 raise _overflow(error, board) from error
@@ -271,12 +303,14 @@ def _bound_stack(board: Board, app: str, objects: list[Object], model: Elf) -> S
 
 def _sizes(path: Path, model: Elf, *, hosted: bool) -> dict[str, int]:
     """Bytes of each kind of section of a linked image."""
-    sizes = dict.fromkeys(("text", "weights", "data", "bss", "stack"), 0)
+    sizes = dict.fromkeys(("text", "weights", "data", "bss", "stack", "regions"), 0)
     for section in Elf(path).sections:
         if not section.allocated:
             continue
         if section.name == ".stack":
             kind = "stack"
+        elif section.name.startswith(".fg_") and section.writable:
+            kind = "regions"
         elif section.name == ".weights":
             kind = "weights"
         elif section.writable:

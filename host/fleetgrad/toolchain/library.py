@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fleetgrad.errors import ToolError
 
 _ALIGNMENT = 8
-_ABI = 2
+_ABI = 3
 
 STATUS = {
     0: "ok",

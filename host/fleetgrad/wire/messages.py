@@ -21,7 +21,7 @@ WIRE_VERSION: Final = 1
 PAYLOAD_MIN: Final = 64
 PAYLOAD_DEFAULT: Final = 256
 PAYLOAD_MAX: Final = 1024
-SCHEMA_HASH: Final = 0x07F02595
+SCHEMA_HASH: Final = 0x69801631
 
 
 class ErrorCode(IntEnum):
@@ -57,6 +57,7 @@ class Phase(IntEnum):
     TRAINING = 3
     SENDING = 4
     DONE = 5
+    MEASURING = 6
 
 
 class Work(IntFlag):
@@ -64,6 +65,7 @@ class Work(IntFlag):
 
     EVALUATE = 1
     TRAIN = 2
+    MEASURE = 4
 
 
 _HELLO_REQUEST: Final = Layout(
@@ -321,7 +323,7 @@ class RoundOpen:
         lr_exponent: i16; learning rate = lr_mantissa * 2^(lr_exponent - 15)
         epochs: u16; passes over the training samples
         batch: u16; samples per step
-        max_steps: u32; 0: no limit
+        max_steps: u32; of training, or samples measured; 0: no limit
         work: u8; any of the bits of work
     """
 

@@ -62,7 +62,7 @@ def test_regions_have_short_and_distinct_names() -> None:
     for source in (0, 1):
         made.op(
             "MAX_POOL_2D", [source], [source + 1],
-            padding=0, strideH=1, strideW=1, filterHeight=2, filterWidth=2,
+            padding=0, strideH=1, strideW=1, filterHeight=3, filterWidth=3,
         )  # fmt: skip
     regions = assign_regions(read_model(made.build([0], [2]), "names"))
     assert [regions[i].name for i in range(3)] == ["in", "body/Relu", "body/Relu (2)"]

@@ -215,8 +215,8 @@ def invalid_zero_point_beyond_int8() -> bytes:
 
 
 UNSUPPORTED: list[tuple[Callable[[], bytes], tuple[str, ...]]] = [
-    (invalid_float_model, ("float model", "representative_dataset", "TFLITE_BUILTINS_INT8")),
-    (invalid_hybrid_model, ("hybrid", "int8 weights", "representative_dataset")),
+    (invalid_float_model, ("float model", "fleetgrad quantize MODEL --data")),
+    (invalid_hybrid_model, ("hybrid", "int8 weights", "from the float model")),
     (invalid_half_quantised_model, ("float32", "op 2 (SOFTMAX", "1 of 2")),
     (invalid_unknown_operator, ("operator ELU", "op 1 (ELU", "FULLY_CONNECTED")),
     (invalid_custom_operator, ('CUSTOM "Whatever"', "op 1")),

@@ -28,7 +28,13 @@ def buffer_lists(draw: st.DrawFn) -> list[Buffer]:
         first = draw(st.integers(0, steps - 1))
         last = draw(st.integers(first, steps - 1))
         size = draw(st.one_of(st.integers(0, 40), st.integers(0, 100_000)))
-        made.append(Buffer(f"b{index}", size, first, last, draw(st.sampled_from([1, 4, 4, 4, 8]))))
+        sizes: tuple[int, ...] = ()
+        if draw(st.booleans()):
+            steps_of = last - first + 1
+            sizes = tuple(draw(st.integers(0, size)) for _ in range(steps_of))
+            size = max(sizes)
+        align = draw(st.sampled_from([1, 4, 4, 4, 8]))
+        made.append(Buffer(f"b{index}", size, first, last, align, sizes))
     return made
 
 
@@ -53,7 +59,7 @@ def test_the_same_buffers_give_the_same_layout(buffers: list[Buffer]) -> None:
 def test_the_bound_is_what_the_worst_step_needs_side_by_side(buffers: list[Buffer]) -> None:
     for step in range(12):
         alive = [b for b in buffers if b.first <= step <= b.last]
-        assert sum(buffer.size for buffer in alive) <= lower_bound(buffers)
+        assert sum(buffer.size_at(step) for buffer in alive) <= lower_bound(buffers)
 
 
 @given(st.lists(st.integers(1, 250).map(lambda words: 4 * words), min_size=1, max_size=12))
@@ -111,6 +117,10 @@ def test_a_damaged_layout_is_refused() -> None:
         return Layout(placements, 0, "by hand")
 
     check_layout(layout(Placement(a, 0), Placement(b, 16)))
+    shrinking = Buffer("c", 16, 0, 2, sizes=(16, 8, 8))
+    check_layout(layout(Placement(shrinking, 0), Placement(b, 8)))
+    with pytest.raises(LayoutError, match="overlap"):
+        check_layout(layout(Placement(shrinking, 0), Placement(a, 8)))
     with pytest.raises(LayoutError, match="overlap"):
         check_layout(layout(Placement(a, 0), Placement(b, 12)))
     with pytest.raises(LayoutError, match="out of place"):
@@ -126,6 +136,22 @@ def test_lifetimes_reach_from_first_to_last_touch() -> None:
         Buffer("y", 5, 0, 1),
         Buffer("z", 6, 1, 2),
     )
+
+
+def test_memory_that_several_sizes_share_is_as_large_as_what_it_holds() -> None:
+    wide, narrow, other = Region("x", 100), Region("x", 25), Region("y", 4)
+    touched = [[wide], [other], [wide, narrow], [other], [narrow], [other], [narrow, wide]]
+    (x, _) = lifetimes(touched)
+    assert x.sizes == (100, 100, 100, 25, 25, 25, 100)
+    assert x.spans == ((0, 2, 100), (3, 5, 25), (6, 6, 100))
+    (late, _) = lifetimes([[other], [narrow], [wide]], inputs={"x"})[::-1]
+    assert (late.first, late.sizes) == (0, (25, 25, 100))
+
+
+def test_what_shrinks_makes_room_above_it() -> None:
+    buffers = [Buffer("x", 100, 0, 2, sizes=(100, 25, 25)), Buffer("y", 75, 1, 2)]
+    layout = place(buffers)
+    assert layout.arena_bytes <= 104
 
 
 def test_ends_of_the_forward_pass_stay_readable() -> None:
@@ -149,6 +175,6 @@ def test_what_is_kept_from_sample_to_sample_is_never_shared() -> None:
 
 def test_contradictions_are_refused() -> None:
     with pytest.raises(ValueError, match="two ways"):
-        lifetimes([[Region("x", 4)], [Region("x", 8)]])
+        lifetimes([[Region("x", 4)], [Region("x", 4, align=8)]])
     with pytest.raises(ValueError, match="no step touches y"):
         lifetimes([[Region("x", 4)]], inputs={"y"})

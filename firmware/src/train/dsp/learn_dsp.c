@@ -17,8 +17,8 @@ bool fg_learn_quickly(const fg_learning *learning, int32_t channel, int32_t firs
                       const int32_t *sums, int16_t *masters, int8_t *shadow) {
     const fg_scale *const scale = &learning->rates->weight[channel * learning->rates->step];
     fg_quick_pace pace;
-    if (!fg_quick_pace_of(fg_pace_of(learning, scale, FG_WEIGHT_BITS), largest_of(sums, count),
-                          &pace)) {
+    if (!fg_quick_pace_of(fg_pace_of(learning, scale, learning->rates->growth, FG_WEIGHT_BITS),
+                          largest_of(sums, count), &pace)) {
         return false;
     }
     const uint32_t key = fg_row_key(learning->layer_key, (uint32_t)channel);

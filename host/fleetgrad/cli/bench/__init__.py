@@ -6,6 +6,7 @@ from __future__ import annotations
 import click
 
 from .accuracy import accuracy
+from .finetune import finetune
 from .kernels import kernels
 from .memory import memory
 
@@ -17,4 +18,5 @@ def command() -> None:
 
 command.add_command(kernels)
 command.add_command(accuracy)
+command.add_command(finetune)
 command.add_command(memory)

@@ -9,6 +9,7 @@ Integer sums commute, so neither the order of arrival nor the number of workers 
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +48,7 @@ def fedavg(model: GlobalModel, updates: Mapping[int, Update]) -> GlobalModel:
             [count for _, count in segments],
         )
         total += update.deltas * scale.astype(np.int64)
-    return GlobalModel(model.layout, model.values + _divide(total, weight))
+    return replace(model, values=model.values + _divide(total, weight))
 
 
 def _divide(total: NDArray[np.int64], weight: int) -> NDArray[np.int64]:

@@ -9,7 +9,7 @@
 
 _Static_assert(512U + FG_MODEL_INPUT_BYTES <= FG_MODEL_ARENA_BYTES,
                "the input lies in the arena");
-_Static_assert(408U + FG_MODEL_OUTPUT_BYTES <= FG_MODEL_ARENA_BYTES,
+_Static_assert(464U + FG_MODEL_OUTPUT_BYTES <= FG_MODEL_ARENA_BYTES,
                "the output lies in the arena");
 _Static_assert(FG_ALIGNMENT % 4U == 0U, "the arena is aligned");
 
@@ -116,15 +116,15 @@ static fg_status forward(const fg_model_state *state) {
     fg_conv2d(&op0_params, op0_weights, op0_bias, ARENA(const int8_t, 512U), ARENA(int8_t, 576U),
             ARENA(int8_t, 256U));
     /* 1 MAX_POOL_2D: t4 4x4x4 */
-    fg_max_pool2d(&op1_params, ARENA(const int8_t, 256U), ARENA(int8_t, 512U));
+    fg_max_pool2d(&op1_params, ARENA(const int8_t, 256U), ARENA(int8_t, 256U));
     /* 2 RESHAPE: t5 64 */
     /* 3 FULLY_CONNECTED: t9 4 */
-    fg_head_forward(&head, ARENA(const int8_t, 512U), SHADOW(const int8_t, 0U),
-            PARAMS(const int32_t, 0U), ARENA(int16_t, 256U), ARENA(int32_t, 384U));
-    fg_head_output_once(&head, ARENA(const int32_t, 384U), head_scale, &head_output,
-            ARENA(int8_t, 408U));
+    fg_head_forward(&head, ARENA(const int8_t, 256U), SHADOW(const int8_t, 0U),
+            PARAMS(const int32_t, 0U), ARENA(int16_t, 320U), ARENA(int32_t, 448U));
+    fg_head_output_once(&head, ARENA(const int32_t, 448U), head_scale, &head_output,
+            ARENA(int8_t, 464U));
     /* 4 SOFTMAX: t10 4 */
-    fg_softmax(&op4_params, ARENA(const int8_t, 408U), ARENA(int8_t, 408U));
+    fg_softmax(&op4_params, ARENA(const int8_t, 464U), ARENA(int8_t, 464U));
     return FG_OK;
 }
 
@@ -138,9 +138,9 @@ static fg_status evaluate(const fg_model_state *state, const fg_target *target,
         return status;
     }
     /* loss: softmax_cross_entropy */
-    metrics->loss = fg_loss_cross_entropy(&head, target->label, ARENA(int32_t, 384U),
-            ARENA(int16_t, 400U));
-    metrics->predicted = fg_argmax(ARENA(const int8_t, 408U), 4U);
+    metrics->loss = fg_loss_cross_entropy(&head, target->label, ARENA(int32_t, 448U),
+            ARENA(int16_t, 256U));
+    metrics->predicted = fg_argmax(ARENA(const int8_t, 464U), 4U);
     metrics->correct = metrics->predicted == target->label;
     return FG_OK;
 }
@@ -158,12 +158,12 @@ static fg_status accumulate(const fg_model_state *state, const fg_target *target
         return status;
     }
     /* loss: softmax_cross_entropy */
-    metrics->loss = fg_loss_cross_entropy(&head, target->label, ARENA(int32_t, 384U),
-            ARENA(int16_t, 400U));
-    metrics->predicted = fg_argmax(ARENA(const int8_t, 408U), 4U);
+    metrics->loss = fg_loss_cross_entropy(&head, target->label, ARENA(int32_t, 448U),
+            ARENA(int16_t, 256U));
+    metrics->predicted = fg_argmax(ARENA(const int8_t, 464U), 4U);
     metrics->correct = metrics->predicted == target->label;
     /* keep */
-    fg_head_keep(&head, row, ARENA(const int16_t, 256U), ARENA(const int16_t, 400U),
+    fg_head_keep(&head, row, ARENA(const int16_t, 320U), ARENA(const int16_t, 256U),
             ARENA(int16_t, 0U), ARENA(int16_t, 636U));
     return FG_OK;
 }
@@ -217,18 +217,18 @@ static const uint8_t initial_params[528] = {
 };
 
 _Static_assert(sizeof initial_params == FG_MODEL_PARAM_BYTES,
-               "the segments fill the parameter vector");
+               "segments and exponents fill the parameter vector");
 
 const fg_model fg_generated_model = {
     .abi = FG_MODEL_ABI,
-    .digest = {0xdb, 0x06, 0xb3, 0xb5, 0xf7, 0x4c, 0x37, 0xf9},
+    .digest = {0xce, 0xb9, 0x21, 0x54, 0x08, 0xa4, 0xe3, 0x8d},
     .arena_bytes = FG_MODEL_ARENA_BYTES,
     .param_bytes = FG_MODEL_PARAM_BYTES,
     .shadow_bytes = FG_MODEL_SHADOW_BYTES,
     .persistent_bytes = FG_MODEL_PERSISTENT_BYTES,
     .input_offset = 512U,
     .input_bytes = FG_MODEL_INPUT_BYTES,
-    .output_offset = 408U,
+    .output_offset = 464U,
     .output_bytes = FG_MODEL_OUTPUT_BYTES,
     .target_bytes = 0U,
     .batch = FG_MODEL_BATCH,
@@ -236,6 +236,9 @@ const fg_model fg_generated_model = {
     .segment_count = 2U,
     .segments = segments,
     .initial_params = initial_params,
+    .range_count = 0U,
+    .range_values = NULL,
+    .clipped_offset = 0U,
     .reset = reset,
     .forward = forward,
     .evaluate = evaluate,

@@ -4,7 +4,7 @@
 
 #include "fleetgrad/fg_model.h"
 
-#if FG_MODEL_ABI != 2U
+#if FG_MODEL_ABI != 3U
 #error "generated for another version of the runtime: generate again"
 #endif
 

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`fleetgrad bench finetune`: what integers cost on real data, by data set and scheme."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from fleetgrad.errors import UsageError
+from fleetgrad.report.units import count, percent
+
+from ..ui import Ui, verb
+from .corpus import DATA_VARIABLE
+from .search import Cells, Found, search
+from .sides import SCHEMES, Integers, Reals, Setting
+from .tasks import TASKS
+
+TARGET: Final = 0.005
+WORST: Final = 0.010
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A task with a scheme.
+
+    Attributes:
+        task: Its name.
+        scheme: Its name.
+        trained: Weights and biases that train.
+        before: Test accuracy before.
+        integers: The device's code at its best learning rate.
+        reals: float32 at its own.
+    """
+
+    task: str
+    scheme: str
+    trained: int
+    before: float
+    integers: Found
+    reals: Found
+
+    @property
+    def differences(self) -> list[float]:
+        """Test accuracy of integers minus float32's, by seed."""
+        pairs = self.integers.scores.items()
+        return [score.test - self.reals.scores[seed].test for seed, score in pairs]
+
+    @property
+    def gap(self) -> float:
+        """Mean difference."""
+        return sum(self.differences) / len(self.differences)
+
+    @property
+    def gap_error(self) -> float | None:
+        """Standard error of the gap; None for one seed."""
+        found = self.differences
+        if len(found) < 2:
+            return None
+        squares = sum((one - self.gap) ** 2 for one in found)
+        return math.sqrt(squares / (len(found) - 1) / len(found))
+
+
+@click.command()
+@click.option("--data", type=click.Path(path_type=Path),
+              help=f"Folder of data sets and models; by default ${DATA_VARIABLE}.")  # fmt: skip
+@click.option("--only", multiple=True, type=click.Choice([task.name for task in TASKS]))
+@click.option("--scheme", "schemes", multiple=True, type=click.Choice(SCHEMES))
+@click.option("--seeds", type=click.IntRange(1), default=5, show_default=True)
+@click.option("--cells", "folder", type=click.Path(path_type=Path),
+              default=Path("build/finetune"), show_default=True,
+              help="Keeps what was measured; a second call goes on from there.")  # fmt: skip
+@verb
+def finetune(
+    ui: Ui,
+    *,
+    data: Path | None,
+    only: tuple[str, ...],
+    schemes: tuple[str, ...],
+    seeds: int,
+    folder: Path,
+) -> None:
+    """Fine-tunes on four data sets, integers and float32 each at its own best learning rate.
+
+    One device has all training samples; batch 1. Learning rates are chosen on validation samples.
+    """
+    if data is None:
+        if DATA_VARIABLE not in os.environ:
+            raise UsageError("no data sets", hint=f"--data DIR, or set {DATA_VARIABLE}")
+        data = Path(os.environ[DATA_VARIABLE])
+    tasks = [task for task in TASKS if not only or task.name in only]
+    chosen = schemes or SCHEMES
+    cells: list[Cell] = []
+    with ui.progress("cells", len(tasks) * len(chosen)) as advance:
+        for task in tasks:
+            splits = task.read(data)
+            for scheme in chosen:
+                setting = Setting(task, splits, scheme, task.model(data))
+                cells.append(measure(ui, setting, range(1, seeds + 1), folder))
+                advance(len(cells), f"{task.name} {scheme}")
+    met = all(cell.gap >= -TARGET for cell in cells)
+    bearable = all(cell.gap >= -WORST for cell in cells)
+    verdict = Text(
+        f"within 0.5 points of float32 on each: {'met' if met else 'missed'};"
+        f" none worse than 1.0: {'met' if bearable else 'missed'}"
+    )
+    document = {"cells": [document_of(cell) for cell in cells], "met": met, "bearable": bearable}
+    shown = [table_of(cells)]
+    if {"sparse", "last-layer"} <= set(chosen):
+        shown.append(gain_table(cells))
+    ui.result(document, *shown, verdict)
+
+
+def measure(ui: Ui, setting: Setting, seeds: range, folder: Path) -> Cell:
+    """Both sides of a cell."""
+    found = []
+    for side in (Reals(setting), Integers(setting)):
+        path = folder / f"{setting.task.name}-{setting.scheme}-{side.name}.json"
+
+        def tell(line: str, who: str = side.name) -> None:
+            ui.detail(f"{setting.task.name}, {setting.scheme}, {who}, {line}")
+
+        found.append(search(Cells(path, setting.digest, side), seeds, tell))
+    reals, integers = found
+    return Cell(
+        setting.task.name, setting.scheme, setting.trained, setting.before().test, integers, reals
+    )
+
+
+def document_of(cell: Cell) -> dict[str, Any]:
+    """A cell as --json shows it."""
+    return asdict(cell) | {"gap": cell.gap, "gap_error": cell.gap_error}
+
+
+def gap_text(gap: float, error: float | None) -> str:
+    """In points, with its standard error."""
+    text = f"{100 * gap:+.2f}"
+    return text if error is None else f"{text} ± {100 * error:.2f}"
+
+
+def table_of(cells: list[Cell]) -> Table:
+    """A line for each cell."""
+    seeds = len(cells[0].integers.scores) if cells else 0
+    table = Table(box=None, pad_edge=False, header_style="dim", title_justify="left",
+                  title=f"Test accuracy, mean of {seeds} seeds", title_style="bold")  # fmt: skip
+    for heading in ("data", "scheme"):
+        table.add_column(heading)
+    for heading in ("before", "integers", "at", "float32", "at", "gap in points"):
+        table.add_column(heading, justify="right")
+    for cell in cells:
+        table.add_row(
+            cell.task,
+            cell.scheme,
+            percent(cell.before),
+            percent(cell.integers.mean),
+            f"{cell.integers.rate:g}",
+            percent(cell.reals.mean),
+            f"{cell.reals.rate:g}",
+            gap_text(cell.gap, cell.gap_error),
+        )
+    return table
+
+
+def gain_table(cells: list[Cell]) -> Table:
+    """What training more than the last layer brings, in integers."""
+    table = Table(box=None, pad_edge=False, header_style="dim", title_justify="left",
+                  title="\nSparse against the last layer", title_style="bold")  # fmt: skip
+    table.add_column("data")
+    for heading in ("last layer", "trained", "sparse", "trained", "gain in points"):
+        table.add_column(heading, justify="right")
+    by_name = {(cell.task, cell.scheme): cell for cell in cells}
+    for task in dict.fromkeys(cell.task for cell in cells):
+        last, sparse = by_name[task, "last-layer"], by_name[task, "sparse"]
+        table.add_row(
+            task,
+            percent(last.integers.mean),
+            count(last.trained),
+            percent(sparse.integers.mean),
+            count(sparse.trained),
+            f"{100 * (sparse.integers.mean - last.integers.mean):+.1f}",
+        )
+    return table
