@@ -53,7 +53,8 @@ def emit_learn(graph: Graph, layer: Layer, body: Body, pointers: tuple[str, ...]
         body.params(bias, "int32_t"),
         body.params(weights, "int16_t"),
     )
-    emit_merge(graph, layer, body)
+    if not body.is_paged(weights):
+        emit_merge(graph, layer, body)
 
 
 def emit_merge(graph: Graph, layer: Layer, body: Body) -> None:

@@ -39,12 +39,19 @@ class BackwardStep(Step):
         runs_in: Entry points.
         touched: Arena memory.
         write: Writes its C.
+        shadowed: See `Step.shadows`.
     """
 
     label: str
     runs_in: Entry
     touched: tuple[Region, ...]
     write: Callable[[Body], None]
+    shadowed: tuple[int, ...] = ()
+
+    @property
+    def shadows(self) -> tuple[int, ...]:
+        """See `Step.shadows`."""
+        return self.shadowed
 
     @property
     def name(self) -> str:
@@ -193,7 +200,8 @@ class TapeSteps:
                 body.address(node.target.region, "int8_t"),
             )
 
-        return BackwardStep(label, Entry.APPLY, tuple(dict.fromkeys([*regions, sums])), write)
+        touched = tuple(dict.fromkeys([*regions, sums]))
+        return BackwardStep(label, Entry.APPLY, touched, write, _weights(op, layer))
 
     def _learn(self, node: Learn) -> Step:
         layer = node.layer
@@ -218,7 +226,8 @@ class TapeSteps:
                 )
                 adapter_steps.emit_learn(graph, layer, body, pointers)
 
-            return BackwardStep(label, Entry.APPLY, tuple(dict.fromkeys(regions)), adapt)
+            touched = tuple(dict.fromkeys(regions))
+            return BackwardStep(label, Entry.APPLY, touched, adapt, _weights(op, layer))
         if layer.channels:
             sums = Region(f"sums of {label}", rule.learn_scratch(graph, op))
             regions += [self._values[op.inputs[0]], sums]
@@ -244,7 +253,8 @@ class TapeSteps:
                 body.shadow(weights) if trains else "NULL",
             )
 
-        return BackwardStep(label, Entry.APPLY, tuple(dict.fromkeys(regions)), write)
+        touched = tuple(dict.fromkeys(regions))
+        return BackwardStep(label, Entry.APPLY, touched, write, _weights(op, layer))
 
     def _learn_head_bias(self, node: Learn, op: Op, label: str) -> Step:
         rates = node.layer.rates
@@ -316,6 +326,11 @@ class TapeSteps:
                 parts = OperatorStep.of(graph, position, self._values), self._values
                 steps[position] = ForwardStep(graph, position, *parts, trained, mask, route)
         return steps
+
+
+def _weights(op: Op, layer: Layer) -> tuple[int, ...]:
+    """A layer's weights, if any of them train."""
+    return (op.inputs[1],) if layer.channels else ()
 
 
 def is_head_update(node: Node) -> bool:
