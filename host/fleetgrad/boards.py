@@ -324,8 +324,8 @@ def _check(board: Board, path: Path) -> None:
         problem = f"the compiler family {board.compiler.family!r} is none of {', '.join(FAMILIES)}"
     elif missing:
         problem = f"a board that is a chip needs a {missing[0]} beside its {FILE_NAME}"
-    elif not board.hosted and board.stack_bytes % 8:
-        problem = f"stack_bytes {board.stack_bytes} is not a multiple of 8"
+    elif not board.hosted and board.stack_bytes % 16:
+        problem = f"stack_bytes {board.stack_bytes} is not a multiple of 16"
     elif not board.hosted and not 0 < board.stack_bytes < board.ram_bytes:
         problem = f"a stack of {board.stack_bytes} bytes in {board.ram_bytes} bytes of RAM"
     names = [region.name for region in board.regions]

@@ -45,6 +45,8 @@ def test_every_board_of_the_checkout_is_complete(board: Board) -> None:
     for part in board.port:
         assert list((paths.firmware() / "port" / part).glob("*.c")), part
     assert board.hosted or board.emulators, "nothing can run it here"
+    table = (paths.boards().parent / "docs" / "boards.md").read_text()
+    assert f"| `{board.id}` |" in table, "docs/boards.md does not list it"
 
 
 def test_an_unknown_board_gets_the_nearest_name() -> None:
@@ -67,7 +69,7 @@ def test_a_good_board_is_read(tmp_path: Path) -> None:
         ("= 256", '= "256"', "wrong type"),
         ("= 256", "= true", "wrong type"),
         ("= 256", "= 4096", "stack of 4096 bytes in 1024"),
-        ("= 256", "= 255", "multiple of 8"),
+        ("= 256", "= 255", "multiple of 16"),
         ("= 256", "= -8", "out of range"),
         ("arm-none-eabi", "riscv", "compiler family"),
         ("[memory]", "[memroy]", "'memroy' a misspelling"),

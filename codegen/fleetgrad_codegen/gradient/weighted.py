@@ -88,7 +88,7 @@ class WeightedRule(GradientRule):
     def learn_scratch(self, graph: Graph, op: Op) -> int:
         """Bytes of scratch memory that an update of weights takes."""
         pixels = graph.tensors[op.outputs[0]].size // self.channels(graph, op)
-        return learn_bytes(pixels, self.taps(graph, op))
+        return learn_bytes(pixels, self.taps(graph, op), self.depth(graph, op))
 
     @abstractmethod
     def errors(self, graph: Graph, op: Op, scaled: Array, weights: Array) -> Doubles:

@@ -200,5 +200,6 @@ def make_bundle(config: Config, board: Board | None, scheme: str | None = None) 
             loss=Loss.NONE if chosen is None else loss_of(config, content),
             batch=config.train.batch,
             recomputing=config.scheme.recompute,
+            paging=config.scheme.page,
             board_budget=None if board is None else budget_of(board),
         )

@@ -28,6 +28,8 @@ BASE_FLAGS = (
 KERNEL_FLAGS = ("-O2", "-fno-schedule-insns")
 SANITIZE_FLAGS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g1")
 
+# RISC-V's and Xtensa's calling conventions ask for it; Arm's for 8.
+STACK_ALIGNMENT = 16
 # The descriptor in model.c whose pointers are the firmware's only indirect calls.
 _DESCRIPTOR = ".rodata.fg_generated_model"
 _VECTORS = ".vectors"
@@ -46,7 +48,7 @@ class Image:
         data_bytes: Initialised variables.
         bss_bytes: Zeroed and uninitialised variables, without the stack.
         stack_bytes: Bound of the stack over all paths; 0 where an operating system provides it.
-        stack_reserved_bytes: What the linker set aside for it: the bound, rounded up to 8 bytes.
+        stack_reserved_bytes: What the linker set aside for it: the bound, rounded up to 16 bytes.
         stack_path: The calls that need that much.
         digest: SHA-256, hex, of the file.
         firmware_hash: What HELLO reports: the first 4 bytes of the SHA-256 of all sources.
@@ -232,7 +234,7 @@ def _link(
         sizes = {
             "FG_FLASH_BYTES": board.flash_bytes + _bench_extra(board, app),
             "FG_RAM_BYTES": board.ram_bytes,
-            "FG_STACK_BYTES": (stack_bytes + 7) // 8 * 8,
+            "FG_STACK_BYTES": -(-stack_bytes // STACK_ALIGNMENT) * STACK_ALIGNMENT,
             "FG_IMAGE_ADDRESS": board.image_address,
             "FG_IMAGE_BYTES": board.image_bytes,
             "FG_JOB_ADDRESS": board.qemu.job_address if board.qemu else 0,
