@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import tempfile
@@ -23,7 +22,6 @@ from fleetgrad.toolchain import build_image
 from fleetgrad.toolchain.bench import TrainingJob, bench_training
 from fleetgrad_codegen.bundle import Bundle, Scheme, generate
 from fleetgrad_codegen.frontend.tflite import read_model
-from fleetgrad_codegen.gradient import RULES, WeightedRule
 from fleetgrad_codegen.ops import REGISTRY
 from fleetgrad_codegen.program import Loss
 from fleetgrad_codegen.scheme import Bias, Full, LastLayer, Sparse
@@ -40,9 +38,6 @@ MLP_TARGET: Final = 40_000
 MLP_RAM_TARGET: Final = 8 * 1024
 SPARSE_TARGET: Final = 2.0
 SPARSE_MODEL: Final = "mcunet_vww"
-SPARSE_BIASES: Final = 22
-SPARSE_RATIOS: Final = {21: 1.0, 24: 1.0, 27: 1.0, 30: 1.0, 36: 0.125, 39: 0.25}
-"""Convolutions, counted from 0, whose weights train: TinyEngine's choice."""
 # Learning rate 2^(exponent - 1).
 HEAD_RATE: Final = -5
 DEEP_RATE: Final = -9
@@ -114,7 +109,8 @@ def training_rows(board: Board) -> Iterator[TrainingRow]:
     model = read_bytes(path, "model")
     shape = read_model(model, SPARSE_MODEL)
     size = shape.tensors[shape.inputs[0]].size
-    scheme = read_scheme(sparse_scheme(model), name)
+    source = paths.home() / "tools" / "bench" / "mcunet_sparse.toml"
+    scheme = read_scheme(source.read_text(encoding="utf-8"), source.name)
     yield _measure(
         board,
         _random_run(name, model, scheme, size, classes=2, exponent=DEEP_RATE, steps=DEEP_STEPS),
@@ -156,26 +152,6 @@ def _random_run(
     rng = np.random.default_rng(SEED)
     inputs = rng.integers(-128, 127, (steps, size), np.int8, endpoint=True)
     return _Run(name, model, scheme, inputs, rng.integers(0, classes, steps, np.uint32), exponent)
-
-
-def sparse_scheme(model: bytes) -> str:
-    """A scheme file: biases of the last layers, weights of some of their convolutions.
-
-    Args:
-        model: The ``.tflite`` file.
-    """
-    layers = [
-        op.index
-        for op in read_model(model, SPARSE_MODEL).ops
-        if isinstance(RULES.get(op.kind), WeightedRule)
-    ]
-    last = len(layers) - 1
-    lines = [f'model = "{hashlib.sha256(model).hexdigest()}"']
-    for number, op in enumerate(layers):
-        if number > last - SPARSE_BIASES or number in SPARSE_RATIOS:
-            ratio = 1.0 if number == last else SPARSE_RATIOS.get(number, 0.0)
-            lines += ["[[layer]]", f"op = {op}", f"ratio = {ratio}"]
-    return "\n".join(lines)
 
 
 def _measure(board: Board, run: _Run) -> TrainingRow:
