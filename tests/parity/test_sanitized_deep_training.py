@@ -13,14 +13,14 @@ import pytest
 
 from fleetgrad_codegen.bundle import Bundle, generate
 from fleetgrad_codegen.program import Loss
-from fleetgrad_codegen.scheme import Bias, Full, Sparse
+from fleetgrad_codegen.scheme import Bias, Full, Lora, Sparse
 from support.deep_models import DEEP
 from support.heads import autoencoder
 from support.native_model import compile_models, compile_objects, compile_runtime
 
 SANITIZED = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 DRIVER = Path(__file__).with_name("train_models.c")
-SCHEMES = (Bias(), Sparse(ratio=0.4), Full())
+SCHEMES = (Bias(), Sparse(ratio=0.4), Full(), Lora(rank=2))
 
 
 def _run(bundles: Sequence[Bundle], folder: Path, cc: str, flags: Sequence[str]) -> str:

@@ -75,9 +75,10 @@ class Asked:
     def limits(self, board: Board) -> Limits:
         """The tighter one of both each time."""
         budget = budget_of(board)
+        ram, flash = self.ram_bytes, self.flash_bytes
         return Limits(
-            ram_bytes=min(budget.ram_bytes, self.ram_bytes or budget.ram_bytes),
-            flash_bytes=min(budget.flash_bytes, self.flash_bytes or budget.flash_bytes),
+            ram_bytes=budget.ram_bytes if ram is None else min(ram, budget.ram_bytes),
+            flash_bytes=budget.flash_bytes if flash is None else min(flash, budget.flash_bytes),
             instructions=self.instructions,
         )
 
@@ -170,7 +171,12 @@ def find_scheme(ui: Ui, config: Config, board: Board, asked: Asked) -> Result:
     text = scheme_toml(found, origin)
     scheme = read_scheme(text, "the scheme found", last=space.last)
     bundle = generate(
-        content, config.model_name, scheme=scheme, loss=space.loss, board_budget=limits.budget
+        content,
+        config.model_name,
+        scheme=scheme,
+        loss=space.loss,
+        ranges=space.ranges,
+        board_budget=limits.budget,
     )
     return Result(found, origin, text, bundle, time.monotonic() - started)
 
@@ -302,6 +308,8 @@ def show(
         page: Gets the report.
     """
     refuse_to_overwrite(output, config.model.path, config.data.path)
+    if config.train.batch != 1:
+        ui.note("trials take one sample per update: more than the last layer trains no other way")
     if config.scheme.recompute:
         ui.note("the search keeps all activations; the scheme found may then be planned with less")
     result = find_scheme(ui, config, board, asked)

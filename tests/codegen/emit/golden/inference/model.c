@@ -156,7 +156,7 @@ static fg_status refresh(const fg_model_state *state) {
 
 const fg_model fg_generated_model = {
     .abi = FG_MODEL_ABI,
-    .digest = {0x54, 0xa1, 0x2a, 0x98, 0xb9, 0x6c, 0xbf, 0xd8},
+    .digest = {0xef, 0x93, 0x1c, 0x27, 0xa4, 0xdc, 0xa9, 0xdb},
     .arena_bytes = FG_MODEL_ARENA_BYTES,
     .param_bytes = FG_MODEL_PARAM_BYTES,
     .shadow_bytes = FG_MODEL_SHADOW_BYTES,
