@@ -2,6 +2,8 @@
 #include "../kernels/fg_target.h"
 #include "fleetgrad/fg_backward.h"
 
+#if !FG_MVE
+
 #if FG_DSP
 #include "../kernels/dsp/fg_dsp.h"
 #endif
@@ -54,6 +56,8 @@ void fg_fold_bias(const int32_t *bias, const int8_t *weights, int32_t zero, uint
         folded[o] = (int32_t)((uint32_t)bias[o] - (uint32_t)(zero * sum));
     }
 }
+
+#endif
 
 void fg_add_bias(const int32_t *bias, const int32_t *constant, uint32_t channels, int32_t *folded) {
     for (uint32_t o = 0; o < channels; o++) {
