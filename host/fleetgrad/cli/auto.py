@@ -34,7 +34,7 @@ from fleetgrad_codegen.search import (
     search_space,
 )
 
-from .bundles import AUTO, INSTRUCTIONS_PER_MAC, budget_of, last_layer_of, loss_of
+from .bundles import AUTO, INSTRUCTIONS_PER_MAC, budget_of, last_layer_of, loss_of, ranges_of
 from .files import about, read_bytes, refuse_to_overwrite, write_text
 from .trials import native_trials
 from .ui import Ui
@@ -170,7 +170,12 @@ def find_scheme(ui: Ui, config: Config, board: Board, asked: Asked) -> Result:
     text = scheme_toml(found, origin)
     scheme = read_scheme(text, "the scheme found", last=space.last)
     bundle = generate(
-        content, config.model_name, scheme=scheme, loss=space.loss, board_budget=limits.budget
+        content,
+        config.model_name,
+        scheme=scheme,
+        loss=space.loss,
+        board_budget=limits.budget,
+        ranges=ranges_of(config),
     )
     return Result(found, origin, text, bundle, time.monotonic() - started)
 
