@@ -79,6 +79,12 @@ class _HeadStep(Step):
 
     label: ClassVar[str]
     runs_in: ClassVar[frozenset[Entry]]
+    has_weights: ClassVar[bool] = False
+
+    @property
+    def shadows(self) -> tuple[int, ...]:
+        """The layer's weights, where the step touches them."""
+        return self.site.op.inputs[1:2] if self.has_weights else ()
 
     @property
     def name(self) -> str:
@@ -139,6 +145,7 @@ class HeadForwardStep(_HeadStep):
 
     __slots__ = ()
     runs_in = frozenset({Entry.FORWARD})
+    has_weights = True
 
     @property
     def name(self) -> str:
@@ -326,6 +333,7 @@ class UpdateStep(_HeadStep):
     __slots__ = ()
     label = "update"
     runs_in = frozenset({Entry.APPLY})
+    has_weights = True
 
     @property
     def regions(self) -> tuple[Region, ...]:
@@ -364,6 +372,7 @@ class RefreshStep(_HeadStep):
     __slots__ = ()
     label = "refresh"
     runs_in = frozenset({Entry.REFRESH})
+    has_weights = True
 
     @property
     def regions(self) -> tuple[Region, ...]:

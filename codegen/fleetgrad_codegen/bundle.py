@@ -23,6 +23,7 @@ from fleetgrad_codegen.frontend.patch import patch_model
 from fleetgrad_codegen.frontend.tflite import read_model
 from fleetgrad_codegen.ir import Graph
 from fleetgrad_codegen.ops.boundary import split_boundary
+from fleetgrad_codegen.paging import page_shadow
 from fleetgrad_codegen.persistent import persistent_bytes
 from fleetgrad_codegen.plan import Budget, MemoryPlan, check_budget, place
 from fleetgrad_codegen.program import Loss, Program, SegmentKind, Training
@@ -111,6 +112,7 @@ def generate(
     loss: Loss = Loss.NONE,
     batch: int = 1,
     recomputing: bool = False,
+    paging: bool = False,
     board_budget: Budget | None = None,
     ranges: Ranges | None = None,
 ) -> Bundle:
@@ -123,6 +125,8 @@ def generate(
         loss: What training minimises; ``Loss.NONE`` without a scheme.
         batch: Most samples between two updates.
         recomputing: Whether cheap activations are computed again where that lowers the peak.
+        paging: Whether trained weights become int8 only while they are needed, where that takes
+            less RAM.
         board_budget: Memory that the board has left for the model; None for no limit.
         ranges: What may happen to activation scales; None: they stay as exported.
 
@@ -139,6 +143,7 @@ def generate(
         loss=loss,
         batch=batch,
         recomputing=recomputing,
+        paging=paging,
         ranges=ranges,
     )
     plan, text = plan_program(program)
@@ -167,6 +172,7 @@ def prepare(
     batch: int = 1,
     ranges: Ranges | None = None,
     recomputing: bool = False,
+    paging: bool = False,
 ) -> tuple[bytes, Graph, Program]:
     """The first half of `generate`: what is to be done, before memory is planned.
 
@@ -186,7 +192,9 @@ def prepare(
     _check_ends(graph)
     training = None if scheme is None else scheme.prepare(graph, loss, batch)
     program = build_program(graph if training is None else training.graph, training)
-    return deployed, source, recompute(program) if recomputing else program
+    if recomputing:
+        program = recompute(program)
+    return deployed, source, page_shadow(program) if paging else program
 
 
 def _ready_to_grow(

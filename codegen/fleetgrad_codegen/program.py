@@ -108,6 +108,11 @@ class Step(ABC):
     def regions(self) -> tuple[Region, ...]:
         """All arena memory it reads or writes; shared regions are equal, hence have one name."""
 
+    @property
+    def shadows(self) -> tuple[int, ...]:
+        """Weights that it reads or writes as int8, in case they train."""
+        return ()
+
     def alone(self) -> "Step":
         """What makes the step's result, without what it leaves for later besides."""
         return self
@@ -188,6 +193,7 @@ class Program:
         variables: What outlives a run.
         ranges: The range table, whose exponents lie behind the segments in the parameter vector.
         recomputed: Tensors that are computed again after the forward pass; see `recompute`.
+        paged: Whether trained weights become int8 in the arena, layer by layer; see `page_shadow`.
     """
 
     graph: Graph
@@ -197,6 +203,7 @@ class Program:
     variables: tuple[Variable, ...] = ()
     ranges: tuple[Range, ...] = ()
     recomputed: tuple[int, ...] = ()
+    paged: bool = False
 
     @property
     def forward_steps(self) -> int:

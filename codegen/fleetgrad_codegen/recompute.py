@@ -53,6 +53,11 @@ class MovedStep(Step):
         """See `Step.regions`."""
         return tuple(replace(r, name=self.moved.get(r.name, r.name)) for r in self.step.regions)
 
+    @property
+    def shadows(self) -> tuple[int, ...]:
+        """See `Step.shadows`."""
+        return self.step.shadows
+
     def emit(self, body: Body) -> None:
         """See `Step.emit`."""
         self.step.emit(body.moved(self.moved))

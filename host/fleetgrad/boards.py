@@ -14,6 +14,8 @@ FILE_NAME = "board.toml"
 CHIP_FILES = ("link.ld", "board.h")
 FAMILIES = ("arm-none-eabi", "riscv64-unknown-elf", "xtensa-lx106-elf", "host")
 
+_RESERVED = ("RAM", "FLASH", "VECTORS")  # names of memory in every linker script
+
 _T = TypeVar("_T", str, int)
 
 
@@ -57,6 +59,24 @@ class QemuSpec:
 
 
 @dataclass(frozen=True)
+class MemoryRegion:
+    """Memory besides the main one: core-coupled, on another bus, or outside of the chip.
+
+    Attributes:
+        name: What the linker calls it.
+        address: Where it begins.
+        bytes: How large it is.
+        rank: Below 0 where it is faster than the main memory, above where it is slower; the larger
+            the slower.
+    """
+
+    name: str
+    address: int
+    bytes: int
+    rank: int
+
+
+@dataclass(frozen=True)
 class Board:
     """One kind of board.
 
@@ -73,6 +93,7 @@ class Board:
         image_address: Where the data image lies in flash.
         image_bytes: How large it may be; 0 where it is a file.
         qemu: How to emulate it; None when QEMU cannot.
+        regions: Memory besides the main one.
         instructions: What its kernels cost, by kind: for a multiply-accumulate, and for a value
             made; empty where nobody has measured them.
         folder: With ``board.toml`` and, for a chip, ``board.h`` and ``link.ld``.
@@ -92,6 +113,7 @@ class Board:
     qemu: QemuSpec | None
     instructions: Mapping[str, tuple[float, float]]
     folder: Path
+    regions: tuple[MemoryRegion, ...] = ()
 
     @property
     def hosted(self) -> bool:
@@ -200,6 +222,13 @@ class _Table:
             raise self._missing(key, f"a table [{self.key(key)}]")
         return _Table(self._path, self.key(key), value)
 
+    def tables(self, key: str) -> "list[_Table]":
+        self._known.append(key)
+        value = self._values.pop(key, [])
+        if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+            raise self.fail(key, "not a list of tables", f"[[{self.key(key)}]]")
+        return [_Table(self._path, self.key(key), one) for one in value]
+
     def done(self) -> None:
         for key in self._values:
             near = difflib.get_close_matches(key, self._known, n=1, cutoff=0.5)
@@ -234,6 +263,7 @@ def _read(path: Path) -> Board:
     top = _Table(path, "", tree)
     compiler = _required(top, "compiler")
     memory = _required(top, "memory")
+    regions = memory.tables("region")
     image = top.table("image", optional=True)
     qemu = top.table("qemu", optional=True)
     instructions = top.table("instructions", optional=True)
@@ -266,8 +296,17 @@ def _read(path: Path) -> Board:
         ),
         instructions=instructions.pairs() if instructions else {},
         folder=path.parent,
+        regions=tuple(
+            MemoryRegion(
+                name=one.take("name", str),
+                address=one.size("address"),
+                bytes=one.size("bytes"),
+                rank=one.take("rank", int),
+            )
+            for one in regions
+        ),
     )
-    for table in (top, compiler, memory, image, qemu):
+    for table in (*regions, top, compiler, memory, image, qemu):
         if table is not None:
             table.done()
     _check(board, path)
@@ -285,9 +324,19 @@ def _check(board: Board, path: Path) -> None:
         problem = f"the compiler family {board.compiler.family!r} is none of {', '.join(FAMILIES)}"
     elif missing:
         problem = f"a board that is a chip needs a {missing[0]} beside its {FILE_NAME}"
-    elif not board.hosted and board.stack_bytes % 8:
-        problem = f"stack_bytes {board.stack_bytes} is not a multiple of 8"
+    elif not board.hosted and board.stack_bytes % 16:
+        problem = f"stack_bytes {board.stack_bytes} is not a multiple of 16"
     elif not board.hosted and not 0 < board.stack_bytes < board.ram_bytes:
         problem = f"a stack of {board.stack_bytes} bytes in {board.ram_bytes} bytes of RAM"
+    names = [region.name for region in board.regions]
+    for region in board.regions:
+        if (
+            not region.name.isidentifier()
+            or region.name in _RESERVED
+            or names.count(region.name) > 1
+        ):
+            problem = f"a region cannot be called {region.name!r}"
+        elif not region.rank or not region.bytes:
+            problem = f"the region {region.name} has a rank of {region.rank}, {region.bytes} bytes"
     if problem:
         raise BoardError(problem, where=str(path))

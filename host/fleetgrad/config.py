@@ -58,6 +58,7 @@ class SchemeConfig:
     classes: int = field(default=0, metadata={"check": Range(0, 65535)})  # 0: the model's own head
     loss: str = field(default="auto", metadata={"check": Choice(LOSSES)})
     recompute: bool = False  # cheap activations on the way back, where that lowers the arena
+    page: bool = False  # int8 weights of one trained layer at a time, where that takes less RAM
 
 
 @dataclass(frozen=True)

@@ -41,11 +41,11 @@ def test_larger_batch_needs_more_memory(fleetgrad: Run, digits: Path) -> None:
 def test_board_too_small_is_a_failure_that_names_tensors(
     fleetgrad: Run, digits: Path, checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = checkout / "boards" / "mps2_an386"
+    real = checkout / "boards" / "riscv_virt"
     small = tmp_path / "boards" / "small"
     small.mkdir(parents=True)
     board = (real / "board.toml").read_text()
-    board = board.replace('id = "mps2_an386"', 'id = "small"').replace("0x400000 ", "0x2000 ")
+    board = board.replace('id = "riscv_virt"', 'id = "small"').replace("0x400000 ", "0x2000 ")
     (small / "board.toml").write_text(board)
     for name in ("link.ld", "board.h"):
         (small / name).write_text((real / name).read_text())
@@ -94,3 +94,10 @@ def test_recomputing_is_planned_with_its_price(fleetgrad: Run, shared_data: Path
     assert kept["recompute_macs"] == 0
     assert 0 < again["recompute_macs"] < 0.1 * kept["forward_macs"]
     assert again["backward_macs"] == kept["backward_macs"]
+
+
+def test_paging_is_planned(fleetgrad: Run, digits: Path) -> None:
+    kept = fleetgrad("plan", digits, "--scheme", "full", "--json").json
+    paged = fleetgrad("plan", digits, "--scheme", "full", "--page", "--json").json
+    assert paged["ram_bytes"] < kept["ram_bytes"]
+    assert paged["params_ram_bytes"] < kept["params_ram_bytes"]

@@ -45,6 +45,8 @@ def test_every_board_of_the_checkout_is_complete(board: Board) -> None:
     for part in board.port:
         assert list((paths.firmware() / "port" / part).glob("*.c")), part
     assert board.hosted or board.emulators, "nothing can run it here"
+    table = (paths.boards().parent / "docs" / "boards.md").read_text()
+    assert f"| `{board.id}` |" in table, "docs/boards.md does not list it"
 
 
 def test_an_unknown_board_gets_the_nearest_name() -> None:
@@ -67,7 +69,7 @@ def test_a_good_board_is_read(tmp_path: Path) -> None:
         ("= 256", '= "256"', "wrong type"),
         ("= 256", "= true", "wrong type"),
         ("= 256", "= 4096", "stack of 4096 bytes in 1024"),
-        ("= 256", "= 255", "multiple of 8"),
+        ("= 256", "= 255", "multiple of 16"),
         ("= 256", "= -8", "out of range"),
         ("arm-none-eabi", "riscv", "compiler family"),
         ("[memory]", "[memroy]", "'memroy' a misspelling"),
@@ -89,3 +91,28 @@ def test_a_mistake_is_named(tmp_path: Path, find: str, replace: str, said: str) 
 def test_a_chip_needs_a_linker_script(tmp_path: Path) -> None:
     with pytest.raises(BoardError, match=r"link\.ld"):
         load_board(make(tmp_path, GOOD, script=False), "toy")
+
+
+REGION = """
+[[memory.region]]
+name = "CCM"
+address = 0x10000000
+bytes = 65536
+rank = -1
+"""
+
+
+def test_memories_besides_the_main_one_are_read(tmp_path: Path) -> None:
+    board = load_board(make(tmp_path, GOOD + REGION), "toy")
+    (region,) = board.regions
+    assert (region.name, region.address, region.bytes, region.rank) == ("CCM", 1 << 28, 65536, -1)
+
+
+@pytest.mark.parametrize(
+    "wrong", ['name = "RAM"', 'name = "a b"', "rank = 0", "bytes = 0", 'rank = "fast"']
+)
+def test_a_mistaken_memory_is_refused(tmp_path: Path, wrong: str) -> None:
+    key = wrong.split(maxsplit=1)[0]
+    lines = [line for line in REGION.splitlines() if not line.startswith(key)] + [wrong]
+    with pytest.raises(BoardError):
+        load_board(make(tmp_path, GOOD + "\n".join(lines)), "toy")

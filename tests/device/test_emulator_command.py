@@ -49,13 +49,30 @@ def test_semihosting_is_for_the_bench_alone(board: Board) -> None:
     assert config == "enable=on,target=native,arg=/d/result"
 
 
+def test_a_board_says_what_else_its_emulator_needs(
+    board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "qemu-system-arm").rename(tmp_path / "qemu-system-riscv32")
+    command = qemu_command(load_board(paths.boards(), "riscv_virt"), ELF, None, "127.0.0.1:1")
+    assert command[command.index("-bios") + 1] == "none"
+    assert command[command.index("-cpu") + 1].startswith("rv32,")
+
+
+@pytest.mark.parametrize(
+    ("board_id", "package"),
+    [
+        ("mps2_an386", "qemu-system-arm"),
+        ("riscv_virt", "qemu-system-misc"),
+        ("lx106_sim", "qemu-system-misc"),
+    ],
+)
 def test_a_missing_emulator_comes_with_a_way_to_get_it(
-    board: Board, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch, board_id: str, package: str
 ) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(ToolError) as caught:
-        qemu_command(board, ELF, None, "127.0.0.1:1")
-    assert "apt install qemu-system-arm" in caught.value.hint
+        qemu_command(load_board(paths.boards(), board_id), ELF, None, "127.0.0.1:1")
+    assert f"apt install {package};" in caught.value.hint
 
 
 def test_a_host_is_not_emulated() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fleetgrad import paths
-from fleetgrad.boards import Board, load_board
+from fleetgrad.boards import FAMILIES, Board, load_board
 from fleetgrad.errors import BoardError, BundleError, ToolError
 from fleetgrad.toolchain import build_image, find_compiler
 from fleetgrad.toolchain.sources import headers_of, needed_sources
@@ -40,7 +40,7 @@ def test_sizes_tell_code_from_model(chip: Board, tmp_path: Path, app: str) -> No
     image = build_image(FAKE_BUNDLE, chip, app, tmp_path)
     assert image.weights_bytes in WEIGHTS_OF_FAKE
     assert 0 < image.stack_bytes <= chip.stack_bytes
-    assert 0 <= image.stack_reserved_bytes - image.stack_bytes < 8
+    assert 0 <= image.stack_reserved_bytes - image.stack_bytes < 16
     assert image.stack_path[0] == "Reset_Handler"
     assert image.stack_path[-1] == "forward"  # through the model's descriptor
     assert image.ram_bytes == image.data_bytes + image.bss_bytes + image.stack_reserved_bytes
@@ -50,7 +50,7 @@ def test_a_node_is_small(chip: Board, tmp_path: Path) -> None:
     image = build_image(FAKE_BUNDLE, chip, "node", tmp_path)
     assert image.text_bytes < 10_000
     model = 2 * 1320 + 640 + 128
-    assert image.ram_bytes - model <= 4_000
+    assert image.ram_bytes - model <= 4_100
 
 
 def test_two_builds_are_the_same_byte_for_byte(
@@ -134,7 +134,7 @@ def test_a_variable_length_array_fails_the_build(chip: Board, bundle: Path, tmp_
 def test_a_model_larger_than_the_memory_says_by_how_much(
     chip: Board, bundle: Path, tmp_path: Path
 ) -> None:
-    small = replace(chip, ram_bytes=4096)
+    small = replace(chip, ram_bytes=4096, regions=())
     with pytest.raises(BoardError, match=r"\d+ bytes larger than the ram of mps2_an386"):
         build_image(bundle, small, "node", tmp_path / "out")
 
@@ -165,7 +165,7 @@ def test_missing_compilers_come_with_a_way_to_get_them(monkeypatch: pytest.Monke
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    for family in ("arm-none-eabi", "host"):
+    for family in FAMILIES:
         with pytest.raises(ToolError) as caught:
             find_compiler(family)
         assert "apt install" in caught.value.hint

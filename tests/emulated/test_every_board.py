@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,7 @@ from support.fake_model import (
     expected_update,
 )
 from support.node_host import round_open
+from support.real_models import RealModel
 from support.socket_line import run_round
 
 pytestmark = pytest.mark.emulated
@@ -115,6 +117,22 @@ def test_inference_and_training_are_this_machines_bit_for_bit(
     assert hashlib.sha256(trained.params).hexdigest() == hashlib.sha256(here.params).hexdigest()
     assert trained.params != made.files["params.bin"]
     assert 0 < trained.stack_bytes <= image.stack_bytes
+
+
+def test_a_real_model_meets_its_golden_outputs(
+    board: Board, shared_data: Path, tmp_path: Path
+) -> None:
+    real = RealModel(shared_data, "mlperf_kws_ref_model")
+    made = generate(real.data, real.name)
+    made.write(tmp_path / "bundle")
+    image = build_image(tmp_path / "bundle", board, "bench", tmp_path)
+    inputs, wanted = zip(*islice(real.golden(), 2), strict=True)
+    graph = made.program.graph
+    output_bytes = graph.tensors[graph.outputs[0]].nbytes
+    x = np.stack([x.reshape(-1) for x in inputs])
+    given = bench_forward(board, image, x, output_bytes=output_bytes).outputs
+    for output, expected in zip(given, wanted, strict=True):
+        np.testing.assert_array_equal(real.leave(output), expected)
 
 
 def test_counts_are_of_single_instructions_and_repeatable(

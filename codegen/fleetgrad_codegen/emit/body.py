@@ -55,6 +55,7 @@ class Body:
         self._locals: list[str] = []
         self._suffix = ""
         self._moved: Mapping[str, str] = {}
+        self._pages: Mapping[int, Region] = {}
 
     def part(self, suffix: str) -> "Body":
         """The same body for one of several parts of an operator: constants get a suffix."""
@@ -70,6 +71,12 @@ class Body:
         """
         made = copy(self)
         made._moved = {**self._moved, **names}
+        return made
+
+    def paged(self, pages: Mapping[int, Region]) -> "Body":
+        """The same body for a step that finds trained weights, by tensor, in the arena."""
+        made = copy(self)
+        made._pages = {**self._pages, **pages}
         return made
 
     @property
@@ -110,6 +117,8 @@ class Body:
         segment = self._trained[tensor]
         if segment.shadow_offset is None:
             return f"PARAMS(const int32_t, {segment.offset}U)"
+        if tensor in self._pages:
+            return self.address(self._pages[tensor], "const int8_t")
         return f"SHADOW(const int8_t, {segment.shadow_offset}U)"
 
     def params(self, tensor: int, ctype: str) -> str:
@@ -118,6 +127,8 @@ class Body:
 
     def shadow(self, tensor: int, ctype: str = "int8_t") -> str:
         """A pointer to the int8 shadow of trained weights, as ``ctype *``."""
+        if tensor in self._pages:
+            return self.address(self._pages[tensor], ctype)
         return f"SHADOW({ctype}, {self._trained[tensor].shadow_offset}U)"
 
     def table(self, name: str, array: Array) -> str:

@@ -252,7 +252,9 @@ def param_bytes(program: Program) -> int:
 
 
 def shadow_bytes(program: Program) -> int:
-    """Size of the int8 shadow of all trained weights."""
+    """Size of the int8 shadow of all trained weights; 0 where it is made in the arena."""
+    if program.paged:
+        return 0
     return sum(segment.count for segment in program.segments if segment.shadow_offset is not None)
 
 

@@ -133,6 +133,11 @@ class ForwardStep(Step):
         pixels = self.graph.tensors[self._op.outputs[0]].size // self._channels
         return Region(f"first channels of op {self._op.index}", pixels * self.layer.channels)
 
+    @property
+    def shadows(self) -> tuple[int, ...]:
+        """The layer's weights, if any of them train."""
+        return (self._op.inputs[1],) if self.layer is not None and self.layer.channels else ()
+
     def alone(self) -> Step:
         """The operator without mask and routes."""
         return replace(self, mask=None, routes=None)

@@ -38,12 +38,19 @@ class BackwardStep(Step):
         runs_in: Entry points.
         touched: Arena memory.
         write: Writes its C.
+        shadowed: See `Step.shadows`.
     """
 
     label: str
     runs_in: Entry
     touched: tuple[Region, ...]
     write: Callable[[Body], None]
+    shadowed: tuple[int, ...] = ()
+
+    @property
+    def shadows(self) -> tuple[int, ...]:
+        """See `Step.shadows`."""
+        return self.shadowed
 
     @property
     def name(self) -> str:
@@ -192,7 +199,8 @@ class TapeSteps:
                 body.address(node.target.region, "int8_t"),
             )
 
-        return BackwardStep(label, Entry.APPLY, tuple(dict.fromkeys([*regions, sums])), write)
+        touched = tuple(dict.fromkeys([*regions, sums]))
+        return BackwardStep(label, Entry.APPLY, touched, write, _weights(op, layer))
 
     def _learn(self, node: Learn) -> Step:
         layer = node.layer
@@ -228,7 +236,8 @@ class TapeSteps:
                 body.shadow(weights) if trains else "NULL",
             )
 
-        return BackwardStep(label, Entry.APPLY, tuple(dict.fromkeys(regions)), write)
+        touched = tuple(dict.fromkeys(regions))
+        return BackwardStep(label, Entry.APPLY, touched, write, _weights(op, layer))
 
     def _learn_head_bias(self, node: Learn, op: Op, label: str) -> Step:
         rates = node.layer.rates
@@ -300,6 +309,11 @@ class TapeSteps:
                 parts = OperatorStep.of(graph, position, self._values), self._values
                 steps[position] = ForwardStep(graph, position, *parts, trained, mask, route)
         return steps
+
+
+def _weights(op: Op, layer: Layer) -> tuple[int, ...]:
+    """A layer's weights, if any of them train."""
+    return (op.inputs[1],) if layer.channels else ()
 
 
 def is_head_update(node: Node) -> bool:

@@ -169,7 +169,7 @@ def _refresh_step(graph: Graph, position: int, count: int) -> Step:
         body.call("fg_refresh", body.params(weights, "int16_t"), body.shadow(weights), f"{count}U")
 
     label = f"refresh of {short_name(graph, op.outputs[0])}"
-    return BackwardStep(label, Entry.REFRESH, (), write)
+    return BackwardStep(label, Entry.REFRESH, (), write, (weights,))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,6 +9,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Clears what the toolchain has put into memories other than the main one. */
+void port_clear_regions(void);
+
 /* --- The core (its folder also has the start-up code and core.h) --- */
 
 /* Interrupts on from now on. */

@@ -57,6 +57,8 @@ void fg_port_init(void) {
     boot.resets++;
     boot.check = ~boot.resets;
 
+    port_clear_regions();
+
     chip_clock_start();
     port.last_ticks = chip_clock_now();
     chip_uart_start();

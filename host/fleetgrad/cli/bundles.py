@@ -148,10 +148,11 @@ def scheme_of(config: Config) -> Scheme | None:
 
 
 def budget_of(board: Board) -> Budget:
-    """What a board has left for the model."""
+    """What a board has left for the model, in all its memories; the linker has the last word."""
     return Budget(
         flash_bytes=max(board.flash_bytes - RUNTIME_FLASH_BYTES, 0),
-        ram_bytes=max(board.ram_bytes - RUNTIME_RAM_BYTES - board.stack_bytes, 0),
+        ram_bytes=max(board.ram_bytes - RUNTIME_RAM_BYTES - board.stack_bytes, 0)
+        + sum(region.bytes for region in board.regions),
     )
 
 
@@ -199,6 +200,7 @@ def make_bundle(config: Config, board: Board | None, scheme: str | None = None) 
             loss=Loss.NONE if chosen is None else loss_of(config, content),
             batch=config.train.batch,
             recomputing=config.scheme.recompute,
+            paging=config.scheme.page,
             board_budget=None if board is None else budget_of(board),
             ranges=ranges_of(config),
         )

@@ -12,7 +12,7 @@ from fleetgrad.boards import Board, load_board
 from fleetgrad.config import Config
 from fleetgrad.errors import FleetgradError, ToolError
 from fleetgrad.toolchain.compilers import find_compiler, find_host
-from fleetgrad.toolchain.emulator import PACKAGES
+from fleetgrad.toolchain.emulator import package_of
 
 from .fleets import KINDS
 
@@ -70,5 +70,5 @@ def emulator_of(board: Board) -> str:
         raise FleetgradError(f"{board.id} has no emulator")
     program = board.qemu.program
     if shutil.which(program) is None:
-        raise ToolError(f"no {program}", hint=f"apt install {PACKAGES[program]}")
+        raise ToolError(f"no {program}", hint=f"apt install {package_of(program)}")
     return program

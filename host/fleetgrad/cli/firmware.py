@@ -83,4 +83,6 @@ def sizes_document(image: Image) -> dict[str, Any]:
         "stack_reserved_bytes": image.stack_reserved_bytes,
         "flash_bytes": image.flash_bytes,
         "ram_bytes": image.ram_bytes,
+        "places": dict(image.places),
+        "region_bytes": image.region_bytes,
     }

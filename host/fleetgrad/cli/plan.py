@@ -119,6 +119,9 @@ def macs_of(row: dict[str, Any]) -> str:
 @click.option(
     "--recompute", is_flag=True, help="Computes cheap activations again instead of keeping them."
 )
+@click.option(
+    "--page", "paging", is_flag=True, help="Makes int8 weights of one trained layer at a time."
+)
 @click.option("--batch", type=click.IntRange(1), help="Samples per update.")
 @click.option(
     "--html",
@@ -141,6 +144,7 @@ def command(
     scheme: str | None,
     batch: int | None,
     recompute: bool,
+    paging: bool,
     page: Path | None,
     data: Path | None,
     output: Path | None,
@@ -156,6 +160,8 @@ def command(
     board = load_board(paths.boards(), board_id or config.fleet.board)
     if recompute:
         config = replace(config, scheme=replace(config.scheme, recompute=True))
+    if paging:
+        config = replace(config, scheme=replace(config.scheme, page=True))
     asked = Asked(ram, flash, instructions)
     if (scheme or config.scheme.name) == AUTO:
         config = with_data(config, data)

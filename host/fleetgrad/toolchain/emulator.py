@@ -7,16 +7,14 @@ from pathlib import Path
 from fleetgrad.boards import Board, QemuSpec
 from fleetgrad.errors import BoardError, ToolError
 
-PACKAGES = {
-    "qemu-system-arm": "qemu-system-arm",
-    "qemu-system-riscv32": "qemu-system-misc",
-    "qemu-system-xtensa": "qemu-system-misc",
-}
-"""Debian's package for each emulator."""
-
 # Every instruction takes 2^ICOUNT_SHIFT ns of virtual time, the most there is: 1024 ns are 25.6
 # ticks of the 25 MHz timer, so that rounding to whole ticks never hides an instruction.
 ICOUNT_SHIFT = 10
+
+
+def package_of(program: str) -> str:
+    """Debian's package that brings the emulator of a board."""
+    return program if program == "qemu-system-arm" else "qemu-system-misc"
 
 
 def qemu_command(
@@ -123,7 +121,7 @@ def find_emulator(board: Board) -> Path:
         raise ToolError(
             f"no emulator for {board.id}",
             expected=f"{spec.program} in PATH",
-            hint=f"apt install {PACKAGES[spec.program]};"
+            hint=f"apt install {package_of(spec.program)};"
             " or --fleet native, which needs no emulator",
         )
     return Path(program)

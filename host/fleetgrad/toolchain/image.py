@@ -4,7 +4,8 @@
 import hashlib
 import os
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fleetgrad import paths
@@ -13,6 +14,7 @@ from fleetgrad.errors import BoardError, BundleError, ToolError
 from fleetgrad.toolchain.compilers import Compiler, find_compiler
 from fleetgrad.toolchain.elf import Elf
 from fleetgrad.toolchain.objects import Object, Unit, compile_all, run_tool
+from fleetgrad.toolchain.regions import PIECES, Assignment, assign
 from fleetgrad.toolchain.sources import headers_of, needed_sources
 from fleetgrad.toolchain.stack import CallGraph, StackBound, bound_stack, read_callgraphs
 
@@ -26,6 +28,8 @@ BASE_FLAGS = (
 KERNEL_FLAGS = ("-O2", "-fno-schedule-insns")
 SANITIZE_FLAGS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g1")
 
+# RISC-V's and Xtensa's calling conventions ask for it; Arm's for 8.
+STACK_ALIGNMENT = 16
 # The descriptor in model.c whose pointers are the firmware's only indirect calls.
 _DESCRIPTOR = ".rodata.fg_generated_model"
 _VECTORS = ".vectors"
@@ -44,10 +48,12 @@ class Image:
         data_bytes: Initialised variables.
         bss_bytes: Zeroed and uninitialised variables, without the stack.
         stack_bytes: Bound of the stack over all paths; 0 where an operating system provides it.
-        stack_reserved_bytes: What the linker set aside for it: the bound, rounded up to 8 bytes.
+        stack_reserved_bytes: What the linker set aside for it: the bound, rounded up to 16 bytes.
         stack_path: The calls that need that much.
         digest: SHA-256, hex, of the file.
         firmware_hash: What HELLO reports: the first 4 bytes of the SHA-256 of all sources.
+        places: The memory's name, by large array; empty where the board has but one memory.
+        region_bytes: Variables that lie in other memories than the main one.
     """
 
     path: Path
@@ -62,10 +68,12 @@ class Image:
     stack_path: tuple[str, ...]
     digest: str
     firmware_hash: int
+    places: Mapping[str, str] = field(default_factory=dict)
+    region_bytes: int = 0
 
     @property
     def ram_bytes(self) -> int:
-        """RAM in all, the reserved stack included."""
+        """Main memory in all, the reserved stack included."""
         return self.data_bytes + self.bss_bytes + self.stack_reserved_bytes
 
     @property
@@ -102,7 +110,11 @@ def build_image(
     objects = compile_all(compiler, units, paths.cache())
     model = Elf(next(obj.path for obj in objects if obj.path.stem == "model"))
     stack = StackBound(0, ()) if board.hosted else _bound_stack(board, app, objects, model)
-    path = _link(compiler, board, app, objects, out_dir, stack_bytes=stack.bytes, sanitize=sanitize)
+    regions = _assign(board, objects, stack.bytes)
+    path = _link(
+        compiler, board, app, objects, out_dir,
+        stack_bytes=stack.bytes, sanitize=sanitize, regions=regions,
+    )  # fmt: skip
     sizes = _sizes(path, model, hosted=board.hosted)
     return Image(
         path=path,
@@ -117,7 +129,25 @@ def build_image(
         stack_path=stack.path,
         digest=hashlib.sha256(path.read_bytes()).hexdigest(),
         firmware_hash=firmware_hash,
+        places=regions.places,
+        region_bytes=sizes["regions"],
     )
+
+
+def _assign(board: Board, objects: list[Object], stack_bytes: int) -> Assignment:
+    """Where the app's large arrays go; nowhere in particular on a board with one memory."""
+    if not board.regions:
+        return Assignment((), {})
+    pieces: dict[str, int] = {}
+    taken = stack_bytes
+    for obj in objects:
+        for section in Elf(obj.path).sections:
+            piece = section.name.removeprefix(".bss.")
+            if obj.path.stem == "main" and piece in PIECES:
+                pieces[piece] = section.size
+            elif section.allocated and section.writable:
+                taken += section.size + 8  # and what alignment may cost
+    return assign(board, pieces, taken)
 
 
 def _check_request(bundle_dir: Path, board: Board, app: str, *, sanitize: bool) -> None:
@@ -192,6 +222,7 @@ def _link(
     *,
     stack_bytes: int,
     sanitize: bool,
+    regions: Assignment,
 ) -> Path:
     name = f"fleetgrad-{app}" + (".so" if app == "library" else "" if board.hosted else ".elf")
     command = [*compiler.command, *board.compiler.flags, "-Wl,--gc-sections", "-Wl,--build-id=none"]
@@ -203,7 +234,7 @@ def _link(
         sizes = {
             "FG_FLASH_BYTES": board.flash_bytes + _bench_extra(board, app),
             "FG_RAM_BYTES": board.ram_bytes,
-            "FG_STACK_BYTES": (stack_bytes + 7) // 8 * 8,
+            "FG_STACK_BYTES": -(-stack_bytes // STACK_ALIGNMENT) * STACK_ALIGNMENT,
             "FG_IMAGE_ADDRESS": board.image_address,
             "FG_IMAGE_BYTES": board.image_bytes,
             "FG_JOB_ADDRESS": board.qemu.job_address if board.qemu else 0,
@@ -217,7 +248,10 @@ def _link(
         out_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out_dir, prefix=".link-") as fresh:
             output = Path(fresh) / name
+            command.append(f"-L{fresh}")
             try:
+                Path(fresh, "memory.ld").write_text(regions.memory_script, encoding="utf-8")
+                Path(fresh, "regions.ld").write_text(regions.sections_script, encoding="utf-8")
                 run_tool([*command, "-o", str(output)], "the firmware does not link", board.id)
             except ToolError as error:
                 raise _overflow(error, board) from error
@@ -271,12 +305,14 @@ def _bound_stack(board: Board, app: str, objects: list[Object], model: Elf) -> S
 
 def _sizes(path: Path, model: Elf, *, hosted: bool) -> dict[str, int]:
     """Bytes of each kind of section of a linked image."""
-    sizes = dict.fromkeys(("text", "weights", "data", "bss", "stack"), 0)
+    sizes = dict.fromkeys(("text", "weights", "data", "bss", "stack", "regions"), 0)
     for section in Elf(path).sections:
         if not section.allocated:
             continue
         if section.name == ".stack":
             kind = "stack"
+        elif section.name.startswith(".fg_") and section.writable:
+            kind = "regions"
         elif section.name == ".weights":
             kind = "weights"
         elif section.writable:
