@@ -6,9 +6,9 @@
 
 #define BOARD_CLOCK_HZ 40000000U
 
-/* The console never interrupts: it is looked at before every read, and at least every
- * millisecond. */
+/* The console never interrupts: it is looked at before every read, and at least every two
+ * milliseconds. */
 #define BOARD_POLLS_UART    1
-#define BOARD_LONGEST_SLEEP (BOARD_CLOCK_HZ / 1000U)
+#define BOARD_LONGEST_SLEEP (BOARD_CLOCK_HZ / 500U)
 
 #endif

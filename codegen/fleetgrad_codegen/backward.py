@@ -438,6 +438,7 @@ class HeadTraining:
             scale=weights.quantization.scale,
             initial=masters.clip(-MASTER_LIMIT, MASTER_LIMIT).astype(np.int16),
             shadow_offset=0,
+            shadow_bytes=masters.size,
         )
         return first, second
 

@@ -11,7 +11,7 @@ from fleetgrad_codegen.emit.model import param_bytes, shadow_bytes
 from fleetgrad_codegen.ops import REGISTRY
 from fleetgrad_codegen.persistent import persistent_bytes
 from fleetgrad_codegen.plan import Buffer, lifetimes, lower_bound
-from fleetgrad_codegen.program import Program
+from fleetgrad_codegen.program import Program, SegmentKind
 
 _SCALE_BYTES = 5
 """Of an output channel: multiplier and shift."""
@@ -48,7 +48,11 @@ class Cost:
 def estimate(program: Program) -> Cost:
     """What the program costs, in milliseconds instead of seconds."""
     graph, training = program.graph, program.training
-    trained = {segment.tensor: segment.count for segment in program.segments}
+    trained = {
+        segment.tensor: segment.count
+        for segment in program.segments
+        if segment.kind in {SegmentKind.BIAS, SegmentKind.WEIGHT}
+    }
     constants = 0
     for op in graph.ops:
         for index in op.inputs:

@@ -19,16 +19,18 @@ from fleetgrad_codegen.program import Entry, Program, Step
 
 @dataclass(frozen=True, slots=True)
 class PageStep(Step):
-    """Rounds a layer's masters to int8.
+    """Makes a layer's int8 weights.
 
     Attributes:
         tensor: The weights.
+        refresh: What makes them in the shadow.
         label: What memory maps call it.
         runs_in: The entry points that run it.
         page: Where the result goes.
     """
 
     tensor: int
+    refresh: Step
     label: str
     runs_in: frozenset[Entry]
     page: Region
@@ -50,10 +52,7 @@ class PageStep(Step):
 
     def emit(self, body: Body) -> None:
         """Writes the call."""
-        body.include("fleetgrad/fg_train.h")
-        masters, page = body.params(self.tensor, "int16_t"), body.address(self.page, "int8_t")
-        body.comment(self.label)
-        body.call("fg_refresh", masters, page, f"{self.page.nbytes}U")
+        self.refresh.emit(body.paged({self.tensor: self.page}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +89,13 @@ class PagedStep(Step):
 
 def page_shadow(program: Program) -> Program:
     """The program without a shadow, if that takes less RAM; else the same one."""
-    counts = {s.tensor: s.count for s in program.segments if s.shadow_offset is not None}
+    counts = {s.tensor: s.shadow_bytes for s in program.segments if s.shadow_offset is not None}
+    refreshes = {
+        tensor: step
+        for step in program.steps
+        if Entry.REFRESH in step.entries
+        for tensor in step.shadows
+    }
     steps: list[Step] = []
     there: set[str] = set()
     for step in program.steps:
@@ -104,7 +109,8 @@ def page_shadow(program: Program) -> Program:
         for tensor, page in pages.items():
             if page.name not in there:
                 label = f"int8 {short_name(program.graph, tensor)}{late}"
-                steps.append(PageStep(tensor, label, step.entries, page))
+                made = PageStep(tensor, refreshes[tensor], label, step.entries, page)
+                steps.append(made)
         there |= {page.name for page in pages.values()}
         steps.append(PagedStep(step, pages) if pages else step)
     paged = replace(program, steps=tuple(steps), paged=True)

@@ -45,10 +45,17 @@ class Loss(StrEnum):
 
 
 class SegmentKind(StrEnum):
-    """What the numbers of a segment are; the values name ``FG_SEGMENT_*``."""
+    """What the numbers of a segment are; all but biases are int16."""
 
     BIAS = "bias"
     WEIGHT = "weight"
+    DOWN = "down"
+    UP = "up"
+
+    @property
+    def device(self) -> str:
+        """What a device calls it: factors of an adapter are int16 like masters."""
+        return "FG_SEGMENT_BIAS" if self is SegmentKind.BIAS else "FG_SEGMENT_WEIGHT"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,13 +64,15 @@ class Segment:
 
     Attributes:
         name: The tensor's name; what reports and messages call it.
-        kind: Biases are int32 and used as they are; weights are int16 masters with an int8 shadow.
+        kind: Biases are int32 and used as they are; weights are int16 masters with an int8 shadow;
+            the factors of an adapter are int16, and the shadow has the merged weights.
         tensor: Index into the graph's tensors.
-        shape: Of the tensor.
+        shape: Of what trains.
         offset: In bytes from the start of the parameter vector.
         scale: Of the quantised tensor: one value, or one per slice along its quantised axis.
         initial: Values as exported: int32 biases or int16 masters, of ``shape``.
-        shadow_offset: In bytes from the start of the shadow; weights only.
+        shadow_offset: In bytes from the start of the shadow; weights, and the factor "down".
+        shadow_bytes: How many there.
         places: Along each dimension, which element of the model file's tensor stands where, or None
             where they are the first ones in its own order; empty where that is so throughout, and
             the segment is the whole tensor.
@@ -77,6 +86,7 @@ class Segment:
     scale: tuple[float, ...]
     initial: Array
     shadow_offset: int | None = None
+    shadow_bytes: int = 0
     places: tuple[tuple[int, ...] | None, ...] = ()
 
     @property

@@ -13,6 +13,7 @@ from typing import Any
 from fleetgrad.errors import BundleError
 
 FORMAT = 1
+KINDS = ("bias", "weight", "down", "up")
 MANIFEST, PARAMS, MODEL = "manifest.json", "params.bin", "model.tflite"
 
 _HINT = "fleetgrad build makes a new bundle"
@@ -44,7 +45,8 @@ class Segment:
 
     Attributes:
         name: The tensor's name.
-        kind: ``bias`` (int32) or ``weight`` (int16, 1/256 of the int8 weight's unit).
+        kind: ``bias`` (int32), ``weight`` (int16, 1/256 of the int8 weight's unit), or ``down`` and
+            ``up`` (int16), the factors of an adapter.
         offset: Bytes into the parameter vector.
         count: Elements.
         tflite_offset: Bytes into model.tflite of the int32 or int8 data; None where it has none.
@@ -71,9 +73,31 @@ class Segment:
         return prod(self.tflite_shape) if self.places else self.count
 
     @property
+    def stored(self) -> str:
+        """``bias`` or ``weight``: factors of an adapter are stored as weights are."""
+        return "bias" if self.kind == "bias" else "weight"
+
+    @property
     def item_bytes(self) -> int:
         """Bytes of one element in the parameter vector."""
         return 4 if self.kind == "bias" else 2
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A low-rank difference to a weight tensor of the model file, in two segments.
+
+    Attributes:
+        down: Place of the first factor among the segments, [rank, inputs] in 2^-14.
+        up: Place of the second, [outputs, rank] in 1/256 of the int8 weight's unit.
+        shape: Outputs and inputs.
+        tflite_offset: Bytes into model.tflite of the int8 weights.
+    """
+
+    down: int
+    up: int
+    shape: tuple[int, int]
+    tflite_offset: int
 
 
 @dataclass(frozen=True)
@@ -112,6 +136,7 @@ class Bundle:
         initial_params: The parameter vector that the model was exported with.
         manifest: manifest.json as it is.
         model: model.tflite as it is.
+        adapters: Differences that an export merges into the model file's weights.
         ranges: Scales that may grow; their exponents end the parameter vector.
     """
 
@@ -128,6 +153,7 @@ class Bundle:
     initial_params: bytes
     manifest: bytes
     model: bytes
+    adapters: tuple[Adapter, ...] = ()
     ranges: tuple[RangeSpec, ...] = ()
 
     @property
@@ -210,6 +236,7 @@ def parse(manifest: bytes, params: bytes, model: bytes, *, where: str = MANIFEST
             initial_params=params,
             manifest=manifest,
             model=model,
+            adapters=tuple(_adapter(a) for a in tree.get("adapters", ())),
             ranges=tuple(_range(r) for r in tree.get("ranges", ())),
         )
         declared = int(tree["param_bytes"])
@@ -257,6 +284,28 @@ def _range(tree: dict[str, Any]) -> RangeSpec:
     )
 
 
+def _adapter(tree: dict[str, Any]) -> Adapter:
+    outputs, inputs = (int(n) for n in tree["shape"])
+    return Adapter(
+        down=int(tree["down"]),
+        up=int(tree["up"]),
+        shape=(outputs, inputs),
+        tflite_offset=int(tree["tflite_offset"]),
+    )
+
+
+def _mismatched(bundle: Bundle, adapter: Adapter) -> bool:
+    """Whether an adapter's factors do not fit each other, or lie outside the model file."""
+    places = (adapter.down, adapter.up)
+    if not all(0 <= place < len(bundle.segments) for place in places):
+        return True
+    down, up = (bundle.segments[place] for place in places)
+    outputs, inputs = adapter.shape
+    fits = down.shape[1:] == (inputs,) and up.shape == (outputs, *down.shape[:1])
+    inside = 0 <= adapter.tflite_offset <= len(bundle.model) - outputs * inputs
+    return not (fits and inside and (down.kind, up.kind) == ("down", "up"))
+
+
 def _misplaced(segment: Segment) -> bool:
     """Whether the places of a segment do not fit its shape, or lie outside the file's tensor."""
     if not segment.places:
@@ -280,7 +329,7 @@ def _check(bundle: Bundle, declared: int, where: str) -> None:
     problem = ""
     position = 0
     for segment in bundle.segments:
-        if segment.kind not in ("bias", "weight"):
+        if segment.kind not in KINDS:
             problem = f"segment {segment.name} is of the unknown kind {segment.kind!r}"
         elif segment.offset != position:
             problem = f"segment {segment.name} starts at {segment.offset}, not at {position}"
@@ -293,6 +342,8 @@ def _check(bundle: Bundle, declared: int, where: str) -> None:
         if segment.range is not None and not 0 <= segment.range < len(bundle.ranges):
             problem = f"segment {segment.name} belongs to a range that does not exist"
         position += segment.count * segment.item_bytes
+    if any(_mismatched(bundle, adapter) for adapter in bundle.adapters):
+        problem = "an adapter's factors do not fit each other or their tensor"
     for found in bundle.ranges:
         spans = [(at, 4 * count) for at, count in found.scales] + list(found.biases)
         if found.values < 1 or any(

@@ -54,6 +54,7 @@ class SchemeConfig:
     file: Path = Path()  # of the scheme "file"
     layers: int = field(default=0, metadata={"check": Range(0, 65535)})  # the last ones; 0: all
     ratio: float = field(default=0.5, metadata={"check": Range(2.0**-10, 1.0)})  # of "sparse"
+    rank: int = field(default=4, metadata={"check": Range(1, 64)})  # of "lora"
     headroom: float = field(default=4.0, metadata={"check": Range(1.0, 16.0)})
     classes: int = field(default=0, metadata={"check": Range(0, 65535)})  # 0: the model's own head
     loss: str = field(default="auto", metadata={"check": Choice(LOSSES)})

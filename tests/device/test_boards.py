@@ -93,6 +93,20 @@ def test_a_chip_needs_a_linker_script(tmp_path: Path) -> None:
         load_board(make(tmp_path, GOOD, script=False), "toy")
 
 
+def test_instruction_costs_are_pairs_of_numbers(tmp_path: Path) -> None:
+    text = GOOD + "\n[instructions]\nconv = [1.5, 20]\n"
+    board = load_board(make(tmp_path, text), "toy")
+    assert board.instructions == {"conv": (1.5, 20.0)}
+
+
+@pytest.mark.parametrize("value", ["1", "[1]", "[1, 2, 3]", '["a", 1]', "[-1, 0]", "[true, 1]"])
+def test_instruction_costs_of_another_kind_are_refused(tmp_path: Path, value: str) -> None:
+    with pytest.raises(BoardError) as caught:
+        load_board(make(tmp_path, f"{GOOD}\n[instructions]\nconv = {value}\n"), "toy")
+    assert "instructions.conv" in caught.value.where
+    assert caught.value.expected == "two numbers, 0 or more"
+
+
 REGION = """
 [[memory.region]]
 name = "CCM"

@@ -51,6 +51,7 @@ SAMPLES = Samples.random(7, seed=6)
 STEPS, KEY = 6, 77
 RATE = LearningRate.of(0.02)
 
+TURNS = {"microbit": 2.3, "lx106_sim": 2.3}  # their counters' turns are counted by the port
 INCLUDES = '#include "core.h"\n#include "model.h"'
 
 CASES: dict[str, tuple[str, DeepScheme | LastLayer, int]] = {
@@ -203,7 +204,7 @@ def test_runs_of_more_ticks_than_a_counter_has_are_counted_too(
 ) -> None:
     assert board.qemu is not None
     ticks_per_loop = 2 * board.qemu.timer_hz * 2**ICOUNT_SHIFT / 10**9
-    loops = int(1.2 * 2**32 / ticks_per_loop)
+    loops = int(TURNS.get(board.id, 1.2) * 2**32 / ticks_per_loop)
     source = (FAKE_BUNDLE / "model.c").read_text().replace('#include "model.h"', INCLUDES)
     head = "static fg_status forward(const fg_model_state *state) {\n"
     (tmp_path / "model.c").write_text(source.replace(head, head + f"    core_spin({loops}U);\n"))
@@ -211,5 +212,5 @@ def test_runs_of_more_ticks_than_a_counter_has_are_counted_too(
     image = build_image(tmp_path, board, "bench", tmp_path / "out")
     (long,) = bench_forward(board, image, SAMPLES.x[:1], output_bytes=10).instructions
     (short,) = bench_forward(board, bench, SAMPLES.x[:1], output_bytes=10).instructions
-    # Loading the counter, and where a turn of the counter interrupts, that.
-    assert 0 <= long - short - 2 * loops <= 250
+    # Loading the counter, and where the counter's turns interrupt, that.
+    assert 0 <= long - short - 2 * loops <= 800

@@ -19,10 +19,12 @@ from fleetgrad_codegen.scheme import (
     Full,
     HeadSite,
     LastLayer,
+    Lora,
     Sparse,
     deep_training,
 )
 from fleetgrad_codegen.scheme.deep import layers_of
+from fleetgrad_codegen.training.adapter import Adapter
 from fleetgrad_codegen.training.fixed_point import LearningRate
 from fleetgrad_codegen.training.local import LocalPlan
 from fleetgrad_codegen.training.update import BIAS_LIMIT, MASTER_LIMIT
@@ -56,6 +58,7 @@ SCHEMES: dict[str, DeepScheme] = {
     "full": Full(),
     "full-last-two": Full(layers=2),
     "shares": Shares(),
+    "lora": Lora(rank=2),
 }
 MODELS = {name: (make, CE) for name, make in DEEP.items()}
 MODELS |= {"pooled-convolution": (pooled_convolution, CE), "autoencoder": (autoencoder, SE)}
@@ -164,7 +167,13 @@ def at_limits(network: Network, dice: np.random.Generator) -> State:
     for position, found in network.initial().items():
         bias = dice.choice([-BIAS_LIMIT, BIAS_LIMIT, -(1 << 29), 0, 1 << 29], found.bias.shape)
         masters = dice.choice([-MASTER_LIMIT, MASTER_LIMIT], found.masters.shape)
-        made[position] = LayerParameters(bias, masters)
+        adapter = None
+        if found.adapter is not None:
+            factors = (found.adapter.down, found.adapter.up)
+            adapter = Adapter(
+                *(dice.choice([-MASTER_LIMIT, MASTER_LIMIT], f.shape) for f in factors)
+            )
+        made[position] = LayerParameters(bias, masters, adapter)
     return made
 
 

@@ -11,7 +11,7 @@ import pytest
 from fleetgrad_codegen.bundle import generate
 from fleetgrad_codegen.plan import check_layout
 from fleetgrad_codegen.program import Loss
-from fleetgrad_codegen.scheme import Full, LastLayer, Sparse
+from fleetgrad_codegen.scheme import Full, LastLayer, Lora, Sparse
 from fleetgrad_codegen.training.fixed_point import LearningRate
 from fleetgrad_codegen.training.local import LocalPlan
 from support.deep_models import DEEP
@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from support.native_model import Builder
 
 CE = Loss.SOFTMAX_CROSS_ENTROPY
-SCHEMES = {"sparse": Sparse(ratio=0.4), "full": Full(), "last-two": Full(layers=2)}
+SCHEMES = {
+    "sparse": Sparse(ratio=0.4),
+    "full": Full(),
+    "last-two": Full(layers=2),
+    "lora": Lora(rank=2),
+}
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -35,8 +40,9 @@ def test_training_is_the_specifications(
     model = DEEP[name](np.random.default_rng(3))
     chosen = SCHEMES[scheme]
     bundle = generate(model, name, scheme=chosen, loss=CE, recomputing=recomputing, paging=True)
-    assert bundle.program.paged
-    assert bundle.manifest["shadow_bytes"] == 0
+    # With adapters this one has a single layer with int8 weights, needed where most memory is.
+    assert bundle.program.paged is ((name, scheme) != ("cnn", "lora"))
+    assert (bundle.manifest["shadow_bytes"] == 0) is bundle.program.paged
     check_layout(bundle.memory.layout)
     device = native.load({name: bundle}, tmp_path)[name]
     graph = bundle.program.graph

@@ -20,7 +20,7 @@ from fleetgrad_codegen.ops import run_ops
 from fleetgrad_codegen.ops.growth import MOST_GROWTH
 from fleetgrad_codegen.program import Loss
 from fleetgrad_codegen.ranges import grow, grown_patches, mark_ranges
-from fleetgrad_codegen.scheme import Bias, Full, LastLayer, Sparse
+from fleetgrad_codegen.scheme import Bias, Full, LastLayer, Lora, Sparse
 from fleetgrad_codegen.scheme.site import find_head
 from support.deep_models import DEEP, NONE, RELU6
 from support.heads import autoencoder
@@ -34,6 +34,7 @@ SCHEMES: dict[str, Scheme] = {
     "bias": Bias(),
     "sparse": Sparse(ratio=0.4),
     "full": Full(),
+    "lora": Lora(rank=2),
 }
 MODELS = {name: (make, CE) for name, make in DEEP.items()}
 MODELS |= {"autoencoder": (autoencoder, SE)}

@@ -13,14 +13,14 @@ import pytest
 
 from fleetgrad_codegen.bundle import Bundle, generate
 from fleetgrad_codegen.program import Loss
-from fleetgrad_codegen.scheme import Bias, Full, Sparse
+from fleetgrad_codegen.scheme import Bias, Full, Lora, Sparse
 from support.deep_models import DEEP
 from support.heads import autoencoder
 from support.native_model import compile_models, compile_objects, compile_runtime
 
 SANITIZED = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 DRIVER = Path(__file__).with_name("train_models.c")
-SCHEMES = (Bias(), Sparse(ratio=0.4), Full())
+SCHEMES = (Bias(), Sparse(ratio=0.4), Full(), Lora(rank=2))
 
 
 def _run(bundles: Sequence[Bundle], folder: Path, cc: str, flags: Sequence[str]) -> str:
@@ -42,8 +42,11 @@ def _run(bundles: Sequence[Bundle], folder: Path, cc: str, flags: Sequence[str])
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kernels", [(), ("-DFG_EMULATE_DSP",)], ids=["portable", "dsp"])
 @pytest.mark.parametrize("cc", ["gcc", "clang"])
-def test_training_is_clean_and_agrees_with_an_optimised_build(cc: str, tmp_path: Path) -> None:
+def test_training_is_clean_and_agrees_with_an_optimised_build(
+    cc: str, kernels: tuple[str, ...], tmp_path: Path
+) -> None:
     if shutil.which(cc) is None:
         pytest.skip(f"no {cc}")
     dice = np.random.default_rng(5)
@@ -54,6 +57,6 @@ def test_training_is_clean_and_agrees_with_an_optimised_build(cc: str, tmp_path:
     ]
     model = autoencoder(dice)
     made += [generate(model, "a", scheme=s, loss=Loss.SQUARED_ERROR) for s in SCHEMES]
-    clean = _run(made, tmp_path / "clean", cc, SANITIZED)
+    clean = _run(made, tmp_path / "clean", cc, (*SANITIZED, *kernels))
     assert clean == _run(made, tmp_path / "fast", cc, ("-O3",))
     assert len(clean.split()) == len(made)

@@ -73,6 +73,10 @@ class Body:
         made._moved = {**self._moved, **names}
         return made
 
+    def is_paged(self, tensor: int) -> bool:
+        """Whether a step finds these weights in the arena, where nobody does after it."""
+        return tensor in self._pages
+
     def paged(self, pages: Mapping[int, Region]) -> "Body":
         """The same body for a step that finds trained weights, by tensor, in the arena."""
         made = copy(self)

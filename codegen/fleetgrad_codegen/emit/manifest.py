@@ -54,6 +54,7 @@ def build_manifest(
         "batch": 0 if training is None else training.batch,
         "target": _target(program),
         "segments": [_segment(graph, segment, model) for segment in program.segments],
+        "adapters": _adapters(program, model),
         "param_bytes": plan.param_bytes,
         "shadow_bytes": shadow_bytes(program),
         "persistent_bytes": plan.persistent_bytes,
@@ -112,10 +113,16 @@ def _target(program: Program) -> dict[str, object]:
 
 
 def _segment(graph: Graph, segment: Segment, model: bytes) -> dict[str, object]:
-    source = graph.tensors[segment.tensor].source
-    if source is None:
-        raise ValueError(f"{segment.name} is not a tensor of the model file")
-    offset, nbytes = buffer_location(model, source)
+    if segment.kind in {SegmentKind.DOWN, SegmentKind.UP}:
+        return {
+            "name": segment.name,
+            "kind": segment.kind.value,
+            "shape": list(segment.shape),
+            "offset": segment.offset,
+            "count": segment.count,
+            "scale": list(segment.scale),
+        }
+    offset, nbytes = _location(graph, segment, model)
     shape = graph.tensors[segment.tensor].shape
     itemsize = 4 if segment.kind is SegmentKind.BIAS else 1
     if nbytes != prod(shape) * itemsize or (not segment.places and segment.shape != shape):
@@ -136,6 +143,28 @@ def _segment(graph: Graph, segment: Segment, model: bytes) -> dict[str, object]:
     if segment.places:
         made["tflite_shape"] = list(shape)
         made["tflite_places"] = [None if p is None else list(p) for p in segment.places]
+    return made
+
+
+def _location(graph: Graph, segment: Segment, model: bytes) -> tuple[int, int]:
+    source = graph.tensors[segment.tensor].source
+    if source is None:
+        raise ValueError(f"{segment.name} is not a tensor of the model file")
+    return buffer_location(model, source)
+
+
+def _adapters(program: Program, model: bytes) -> list[dict[str, object]]:
+    """Where the model file has the weights that adapters are merged into."""
+    segments = program.segments
+    made: list[dict[str, object]] = []
+    for place, segment in enumerate(segments):
+        if segment.kind is SegmentKind.DOWN:
+            up = segments[place + 1]
+            shape = [up.shape[0], segment.shape[1]]
+            offset, nbytes = _location(program.graph, segment, model)
+            if up.kind is not SegmentKind.UP or nbytes != prod(shape):
+                raise ValueError(f"{segment.name} has {nbytes} bytes in the model file")
+            made.append({"down": place, "up": place + 1, "shape": shape, "tflite_offset": offset})
     return made
 
 

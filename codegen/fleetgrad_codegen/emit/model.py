@@ -11,7 +11,7 @@ from fleetgrad_codegen.emit.writer import Writer
 from fleetgrad_codegen.ir import Array
 from fleetgrad_codegen.persistent import counters_offset, persistent_bytes
 from fleetgrad_codegen.plan import Layout
-from fleetgrad_codegen.program import Entry, Loss, Program, Training
+from fleetgrad_codegen.program import Entry, Loss, Program, SegmentKind, Training
 
 ABI = 3
 """Mirrors ``FG_MODEL_ABI``; generated code refuses to compile with another."""
@@ -41,7 +41,12 @@ class ModelSource:
     def __init__(self, program: Program, layout: Layout) -> None:
         self._program = program
         self._layout = layout
-        self._trained = {segment.tensor: segment for segment in program.segments}
+        # Of an adapter the first factor stands for the tensor: it has the merged weights' shadow.
+        self._trained = {
+            segment.tensor: segment
+            for segment in program.segments
+            if segment.kind is not SegmentKind.UP
+        }
         self._constants = Constants()
         self._bodies = {entry: self._body(entry) for entry in Entry}
         self._initial = np.frombuffer(initial_params(program), np.uint8)
@@ -196,8 +201,7 @@ class ModelSource:
         if program.segments:
             with out.block("static const fg_segment segments[] =", end="};"):
                 for segment in program.segments:
-                    kind = f"FG_SEGMENT_{segment.kind.value.upper()}"
-                    out.line(f"{{{kind}, {segment.offset}U, {segment.count}U}},")
+                    out.line(f"{{{segment.kind.device}, {segment.offset}U, {segment.count}U}},")
             out.blank()
             out.array("static const uint8_t", "initial_params", self._initial.tolist())
             out.line(
@@ -255,7 +259,7 @@ def shadow_bytes(program: Program) -> int:
     """Size of the int8 shadow of all trained weights; 0 where it is made in the arena."""
     if program.paged:
         return 0
-    return sum(segment.count for segment in program.segments if segment.shadow_offset is not None)
+    return sum(segment.shadow_bytes for segment in program.segments)
 
 
 def _little_endian(values: Array) -> bytes:

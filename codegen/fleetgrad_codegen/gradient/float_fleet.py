@@ -6,8 +6,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fleetgrad_codegen.gradient.float_network import FloatLayer, FloatNetwork, FloatState
+from fleetgrad_codegen.gradient.float_network import (
+    FloatAdapter,
+    FloatLayer,
+    FloatNetwork,
+    FloatState,
+)
 from fleetgrad_codegen.ir import Array
+from fleetgrad_codegen.training.float_forward import Floats
 from fleetgrad_codegen.training.local import LocalPlan
 
 
@@ -61,16 +67,23 @@ def _mean(states: Sequence[FloatState], counts: Sequence[int]) -> FloatState:
     made = {}
     for position in states[0]:
         layers = [state[position] for state in states]
-        weights = sum(
-            (share * layer.weights for share, layer in zip(shares, layers, strict=True)),
-            start=np.zeros(()),
-        )
-        bias = sum(
-            (share * layer.bias for share, layer in zip(shares, layers, strict=True)),
-            start=np.zeros(()),
-        )
-        made[position] = FloatLayer(weights.astype(np.float32), bias.astype(np.float32))
+        bias = _weighted([layer.bias for layer in layers], shares)
+        adapters = [layer.adapter for layer in layers if layer.adapter is not None]
+        if adapters:
+            down = _weighted([adapter.down for adapter in adapters], shares)
+            up = _weighted([adapter.up for adapter in adapters], shares)
+            adapter = FloatAdapter(adapters[0].frozen, down, up)
+            made[position] = adapter.layer(layers[0].weights.shape, bias)
+        else:
+            weights = _weighted([layer.weights for layer in layers], shares)
+            made[position] = FloatLayer(weights, bias)
     return made
+
+
+def _weighted(arrays: Sequence[Floats], shares: Sequence[float]) -> Floats:
+    parts = (share * array for share, array in zip(shares, arrays, strict=True))
+    mean: Array = sum(parts, start=np.zeros(()))
+    return mean.astype(np.float32)
 
 
 def _accuracy(network: FloatNetwork, state: FloatState, devices: Sequence[FleetSamples]) -> float:

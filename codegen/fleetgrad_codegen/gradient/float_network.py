@@ -14,6 +14,7 @@ from fleetgrad_codegen.gradient.tape import Back, Mask, Merge, Tape, plain_rule,
 from fleetgrad_codegen.ir import Array, Graph, Op
 from fleetgrad_codegen.ops.activation import Activation
 from fleetgrad_codegen.ops.softmax import SoftmaxOptions
+from fleetgrad_codegen.training.adapter import DOWN_BITS, initial_adapter
 from fleetgrad_codegen.training.float_forward import LIMITS, Floats, dequantised, float_values
 from fleetgrad_codegen.training.float_loss import loss_slope, predictions
 from fleetgrad_codegen.training.head import Head
@@ -27,10 +28,40 @@ class FloatLayer:
     Attributes:
         weights: float32, of all channels, in the tensor's own layout.
         bias: float32 [channels].
+        adapter: How the weights differ from frozen ones; None where they train by themselves.
     """
 
     weights: Floats
     bias: Floats
+    adapter: "FloatAdapter | None" = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FloatAdapter:
+    """A low-rank difference.
+
+    Attributes:
+        frozen: float32 [outputs, inputs].
+        down: float32 [rank, inputs].
+        up: float32 [outputs, rank].
+    """
+
+    frozen: Floats
+    down: Floats
+    up: Floats
+
+    def moved(self, gradient: Array, rate: float) -> "FloatAdapter":
+        """After a step along the gradient of the weights, [outputs, inputs]."""
+        return FloatAdapter(
+            self.frozen,
+            (self.down - rate * (self.up.T @ gradient)).astype(np.float32),
+            (self.up - rate * (gradient @ self.down.T)).astype(np.float32),
+        )
+
+    def layer(self, shape: tuple[int, ...], bias: Floats) -> FloatLayer:
+        """The layer with merged weights."""
+        weights = (self.frozen + self.up @ self.down).reshape(shape).astype(np.float32)
+        return FloatLayer(weights, bias, self)
 
 
 FloatState = Mapping[int, FloatLayer]
@@ -58,13 +89,23 @@ class FloatNetwork:
     def initial(self) -> FloatState:
         """The parameters as exported."""
         state = {}
-        for position in self._tape.layers:
+        for position, layer in self._tape.layers.items():
             op = self._graph.ops[position]
             weights, bias = (self._graph.tensors[index] for index in op.inputs[1:3])
             assert weights.data is not None
             assert bias.data is not None
             values = dequantised(bias, bias.data).reshape(-1)
-            state[position] = FloatLayer(dequantised(weights, weights.data), values)
+            real = dequantised(weights, weights.data)
+            adapter = None
+            if layer.adapter is not None:
+                rows = real.reshape(len(values), -1)
+                first = initial_adapter(layer.adapter.rank, *rows.T.shape, layer.adapter.up.layer)
+                adapter = FloatAdapter(
+                    rows,
+                    (first.down / (1 << DOWN_BITS)).astype(np.float32),
+                    first.up.astype(np.float32),
+                )
+            state[position] = FloatLayer(real, values, adapter)
         return state
 
     def outputs(self, state: FloatState, samples: Array) -> Floats:
@@ -119,11 +160,14 @@ class FloatNetwork:
     def _moved(
         self, position: int, layer: FloatLayer, gradient: tuple[Array, Array], rate: float
     ) -> FloatLayer:
+        bias = (layer.bias - rate * gradient[1]).astype(np.float32)
+        if layer.adapter is not None:
+            return layer.adapter.moved(gradient[0], rate).layer(layer.weights.shape, bias)
         rule = weighted_rule(self._graph, position)
         rows = rule.by_channel(layer.weights).copy()
         rows[: len(gradient[0])] -= rate * gradient[0]
         weights = rule.own_layout(rows, layer.weights.shape).astype(np.float32)
-        return FloatLayer(weights, (layer.bias - rate * gradient[1]).astype(np.float32))
+        return FloatLayer(weights, bias)
 
     def _forward(self, state: FloatState, samples: Array) -> dict[int, Floats]:
         graph = self._graph

@@ -24,6 +24,7 @@ from fleetgrad_codegen.gradient.weighted import quantization
 from fleetgrad_codegen.ir import Array, Graph, Op
 from fleetgrad_codegen.ops import run_ops
 from fleetgrad_codegen.training import update as head_update
+from fleetgrad_codegen.training.adapter import Adapter, initial_adapter, learn_adapter, merged
 from fleetgrad_codegen.training.errors import LOSS_EXPONENT, Errors, merge, shrink
 from fleetgrad_codegen.training.fixed_point import Ints, LearningRate
 from fleetgrad_codegen.training.head import MASTER_UNITS, Head
@@ -39,11 +40,19 @@ class LayerParameters:
 
     Attributes:
         bias: int32 values [channels].
-        masters: int16 values [trained channels, taps].
+        masters: int16 values [trained channels, taps]; none with an adapter.
+        adapter: The difference to frozen weights; None without one.
     """
 
     bias: Ints
     masters: Ints
+    adapter: Adapter | None = None
+
+    def arrays(self) -> tuple[Ints, ...]:
+        """What follows the biases in the parameter vector."""
+        if self.adapter is None:
+            return (self.masters,)
+        return self.adapter.down, self.adapter.up
 
 
 State = Mapping[int, LayerParameters]
@@ -99,21 +108,29 @@ class Network:
             op = self.graph.ops[position]
             bias, weights = self._constant(op, 2), self._constant(op, 1)
             rows = weighted_rule(self.graph, position).by_channel(weights.astype(np.int64))
+            adapter = None
+            if layer.adapter is not None:
+                outputs, inputs = rows.shape
+                number = layer.adapter.up.layer
+                adapter = initial_adapter(layer.adapter.rank, inputs, outputs, number)
+                rows = rows[:0]
             masters = rows[: layer.channels] * MASTER_UNITS
             state[position] = LayerParameters(
                 bias.reshape(-1).astype(np.int64).clip(-BIAS_LIMIT, BIAS_LIMIT),
                 masters.clip(-MASTER_LIMIT, MASTER_LIMIT),
+                adapter,
             )
         return state
 
     def vector(self, state: State) -> bytes:
         """The parameter vector: biases in the order of the graph, then masters, each in the
-        tensor's own order.
+        tensor's own order, or the factors of an adapter: down, then up.
         """  # noqa: D205
         biases = [p.bias.astype("<i4").tobytes() for p in state.values()]
         masters = [
-            self.own_layout(position, p.masters).astype("<i2").tobytes()
+            (self.own_layout(position, a) if p.adapter is None else a).astype("<i2").tobytes()
             for position, p in state.items()
+            for a in p.arrays()
         ]
         return b"".join((*biases, *masters))
 
@@ -310,6 +327,13 @@ class Network:
         if not node.source.wide and errors.bits == 0:
             return found
         flat = errors.values.reshape(-1, len(found.bias))
+        if node.layer.adapter is not None:
+            assert found.adapter is not None
+            rows = Errors(flat, errors.exponent), self._rows(position, values)
+            adapter, bias = learn_adapter(
+                found.adapter, found.bias, rows, node.layer.adapter, rate=rate, key=key
+            )
+            return LayerParameters(bias, found.masters, adapter)
         bias = learn_bias(
             found.bias,
             flat.sum(axis=0),
@@ -326,6 +350,17 @@ class Network:
         )
         return LayerParameters(bias, masters)
 
+    def _rows(self, position: int, values: Mapping[int, Array]) -> Ints:
+        """What a 1x1 convolution or a fully connected layer reads, centred: [rows, inputs]."""
+        graph, op = self.graph, self.graph.ops[position]
+        zero = quantization(graph.tensors[op.inputs[0]]).zero_point[0]
+        rule = weighted_rule(graph, position)
+        rows, columns = rule.axes(graph, op)
+        centred = values[op.inputs[0]].astype(np.int64) - zero
+        image = centred.reshape(rows.size, columns.size, rule.depth(graph, op))
+        seen: Ints = image[:: rows.stride, :: columns.stride][: rows.output, : columns.output]
+        return seen.reshape(-1, image.shape[2])
+
     def _sums(self, node: Learn, errors: Errors, values: Mapping[int, Array]) -> Ints:
         graph, op = self.graph, self.graph.ops[node.layer.position]
         shaped = errors.values.reshape(graph.tensors[op.outputs[0]].shape)
@@ -341,6 +376,8 @@ class Network:
         rule = weighted_rule(self.graph, position)
         whole = self._constant(op, 1)
         rows = rule.by_channel(whole).copy()
+        if found.adapter is not None:
+            rows = merged(rows, found.adapter)
         rows[: len(found.masters)] = shadow_of(found.masters)
         return rule.own_layout(rows, whole.shape)
 

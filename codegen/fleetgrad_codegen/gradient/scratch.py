@@ -8,13 +8,14 @@ from fleetgrad_codegen.ops.window import Axis
 
 _BLOCK_PIXELS = 16
 _LEARN_PIXELS = 256
-_LEARN_COLUMNS = 16
+_LEARN_INPUTS = 2560
+_LEARN_COLUMNS = 128
 _WORD = 4
 _LARGEST_SIDE = (1 << 15) - 1
 
 
 def matrix_error_bytes(rows: Axis, columns: Axis, inputs: int, outputs: int) -> int:
-    """Of ``fg_conv2d_error``: sums of a block of pixels, spread errors, spread weights.
+    """Of ``fg_conv2d_error``: sums of pixels, spread errors and weights, listed channels.
 
     Args:
         rows: Geometry along the height.
@@ -31,7 +32,7 @@ def matrix_error_bytes(rows: Axis, columns: Axis, inputs: int, outputs: int) -> 
     reach = (columns.window - 1) * columns.dilation
     seen = min((block - 1 + reach) // columns.stride + 1, out_width)
     sums = block * -(-inputs // 4) * 4
-    return _WORD * (sums + -(-seen // 2) * 2 * pairs + 4 * pairs)
+    return _WORD * (sums + -(-seen // 2) * 2 * pairs + 5 * pairs)
 
 
 def strip_error_bytes(rows: Axis, columns: Axis, inputs: int) -> int:
@@ -47,15 +48,16 @@ def strip_error_bytes(rows: Axis, columns: Axis, inputs: int) -> int:
     return _WORD * max(words, inputs)
 
 
-def learn_bytes(pixels: int, taps: int) -> int:
+def learn_bytes(pixels: int, taps: int, inputs: int) -> int:
     """Of ``fg_conv2d_learn``: spread inputs and errors with their sums, or sums of all taps.
 
     Args:
         pixels: Positions of the output.
         taps: Weights of an output channel.
+        inputs: Channels of the input.
     """
-    if pixels > _LEARN_PIXELS:
+    if pixels == 1 or pixels > _LEARN_PIXELS:
         return _WORD * taps
     pairs = -(-pixels // 2)
-    columns = min(max(_LEARN_PIXELS // pixels // 4 * 4, 4), _LEARN_COLUMNS)
+    columns = min(-(-inputs // 4) * 4, _LEARN_INPUTS // pixels // 4 * 4, _LEARN_COLUMNS)
     return _WORD * max(taps, columns * pairs + 2 * pairs + 2 * columns)

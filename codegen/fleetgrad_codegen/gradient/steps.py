@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.forward import OperatorStep, short_name
+from fleetgrad_codegen.gradient import adapter_steps
 from fleetgrad_codegen.gradient.base import BACKWARD, MoveCall, SumRule
 from fleetgrad_codegen.gradient.forward_step import ForwardStep
 from fleetgrad_codegen.gradient.tape import (
@@ -211,6 +212,22 @@ class TapeSteps:
         rule = weighted_rule(graph, layer.position)
         regions = [node.source.region, self._records]
         sums = None
+        if layer.adapter is not None:
+            nbytes = adapter_steps.scratch_bytes(graph, layer)
+            scratch = Region(f"sums of {label}", nbytes)
+            regions += [self._values[op.inputs[0]], scratch]
+
+            def adapt(body: Body) -> None:
+                pointers = (
+                    self._record(body, node.source),
+                    body.address(node.source.region, "const int8_t"),
+                    body.value(op.inputs[0], "const int8_t"),
+                    body.address(scratch, "int32_t"),
+                )
+                adapter_steps.emit_learn(graph, layer, body, pointers)
+
+            touched = tuple(dict.fromkeys(regions))
+            return BackwardStep(label, Entry.APPLY, touched, adapt, _weights(op, layer))
         if layer.channels:
             sums = Region(f"sums of {label}", rule.learn_scratch(graph, op))
             regions += [self._values[op.inputs[0]], sums]

@@ -151,6 +151,7 @@ def record_tape(
     factor: float,
     *,
     trained: Mapping[int, int],
+    ranks: Mapping[int, int] | None = None,
     hint: Callable[[int], str] = lambda _: "",
 ) -> Tape:
     """Works out the way back.
@@ -161,6 +162,8 @@ def record_tape(
         gradient: Memory of the loss's gradient.
         factor: Constant factor of that gradient.
         trained: Output channels whose weights train, by position of the layers whose biases train.
+        ranks: Of adapters, by position of layers of which all channels train; others train by
+            themselves.
         hint: What to try when errors cannot pass the operator at a position.
 
     Raises:
@@ -168,7 +171,7 @@ def record_tape(
     """
     for position in trained:
         weighted_rule(graph, position).check_trainable(graph, graph.ops[position])
-    return _Recorder(graph, head, trained, hint).record(gradient, factor)
+    return _Recorder(graph, head, trained, ranks or {}, hint).record(gradient, factor)
 
 
 def weighted_rule(graph: Graph, position: int) -> WeightedRule:
@@ -196,11 +199,17 @@ def plain_rule(graph: Graph, position: int) -> MoveRule | SumRule:
 
 class _Recorder:
     def __init__(
-        self, graph: Graph, head: int, trained: Mapping[int, int], hint: Callable[[int], str]
+        self,
+        graph: Graph,
+        head: int,
+        trained: Mapping[int, int],
+        ranks: Mapping[int, int],
+        hint: Callable[[int], str],
     ) -> None:
         self._graph = graph
         self._head = head
         self._trained = trained
+        self._ranks = ranks
         self._hint = hint
         self._producer = {op.outputs[0]: place for place, op in enumerate(graph.ops)}
         self._wanted = self._want()
@@ -296,12 +305,14 @@ class _Recorder:
         scales = [scale * source.factor for scale in rule.weight_scales(graph, op)]
         terms = rule.terms(graph, op)
         ratios = ratios_of(scales, terms=terms, wide=source.wide) if passes else None
-        rates = None
+        rates = adapter = None
         if position in self._trained:
             # The last layer has number 0; no other number depends on what else trains.
             number = 0 if source.wide else position + 1
             rates = rule.rates(graph, op, number, source.factor)
-        return Layer(position, self._trained.get(position, 0), ratios, rates)
+            if rank := self._ranks.get(position):
+                adapter = rule.adapter(graph, op, rates, rank=rank, factor=source.factor)
+        return Layer(position, self._trained.get(position, 0), ratios, rates, adapter)
 
     def _back(
         self,
@@ -378,4 +389,7 @@ def _macs(graph: Graph, node: Node) -> int:
     taps = rule.taps(graph, op)
     if isinstance(node, Back):
         return 0 if node.is_view else pixels * taps * rule.channels(graph, op)
+    if layer.adapter is not None:
+        rank = layer.adapter.rank
+        return rank * (2 * pixels * (taps + layer.channels) + taps * layer.channels)
     return 0 if node.source.wide else pixels * taps * layer.channels

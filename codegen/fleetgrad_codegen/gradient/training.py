@@ -10,16 +10,18 @@ import numpy as np
 from fleetgrad_codegen.backward import HeadForwardStep, HeadMemory, LossStep, UpdateStep
 from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.forward import short_name
+from fleetgrad_codegen.gradient.adapter_steps import emit_merge
 from fleetgrad_codegen.gradient.arrange import Places
 from fleetgrad_codegen.gradient.float_network import FloatNetwork
 from fleetgrad_codegen.gradient.float_runs import FloatRuns
-from fleetgrad_codegen.gradient.network import Network
+from fleetgrad_codegen.gradient.network import LayerParameters, Network
 from fleetgrad_codegen.gradient.steps import BackwardStep, TapeSteps, is_head_update
 from fleetgrad_codegen.gradient.tape import Back, Tape, record_tape, weighted_rule
 from fleetgrad_codegen.gradient.weighted import Layer, quantization
 from fleetgrad_codegen.ir import Graph
 from fleetgrad_codegen.plan import Region
 from fleetgrad_codegen.program import Entry, Loss, Segment, SegmentKind, Step
+from fleetgrad_codegen.training.adapter import DOWN_BITS
 from fleetgrad_codegen.training.head import Head
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ class DeepTraining:
         head: Its constants.
         trained: Output channels whose weights train, by position of the layers whose biases train.
         description: What the manifest says under ``scheme``.
+        ranks: Of low-rank adapters, by position of layers that train whole.
         places: Where the elements of rearranged constants are in the model file, by tensor.
         hint: What to try when errors cannot pass the operator at a position.
 
@@ -51,6 +54,7 @@ class DeepTraining:
         trained: Mapping[int, int],
         description: Mapping[str, object],
         *,
+        ranks: Mapping[int, int] | None = None,
         places: Mapping[int, Places] | None = None,
         hint: Callable[[int], str] = lambda _: "",
     ) -> None:
@@ -61,7 +65,13 @@ class DeepTraining:
         self._memory = HeadMemory(head, _BATCH)
         gradient = self._memory.gradient
         self._tape = record_tape(
-            site.graph, site.position, gradient, head.slope, trained=trained, hint=hint
+            site.graph,
+            site.position,
+            gradient,
+            head.slope,
+            trained=trained,
+            ranks=ranks,
+            hint=hint,
         )
 
     @property
@@ -152,19 +162,22 @@ class DeepTraining:
 
     def _refresh(self) -> Sequence[Step]:
         return [
-            _refresh_step(self._site.graph, position, segment.count)
-            for segment in self.segments
-            for position, layer in self._tape.layers.items()
-            if self._site.graph.ops[position].inputs[1] == segment.tensor and layer.channels
+            _refresh_step(self._site.graph, layer)
+            for layer in self._tape.layers.values()
+            if layer.channels
         ]
 
 
-def _refresh_step(graph: Graph, position: int, count: int) -> Step:
-    """Recomputes one layer's shadow from its masters."""
-    op = graph.ops[position]
+def _refresh_step(graph: Graph, layer: Layer) -> Step:
+    """Recomputes one layer's shadow from its masters, or from an adapter's factors."""
+    op, rule = graph.ops[layer.position], weighted_rule(graph, layer.position)
     weights = op.inputs[1]
+    count = layer.channels * rule.taps(graph, op)
 
     def write(body: Body) -> None:
+        if layer.adapter is not None:
+            emit_merge(graph, layer, body)
+            return
         body.include("fleetgrad/fg_train.h")
         body.call("fg_refresh", body.params(weights, "int16_t"), body.shadow(weights), f"{count}U")
 
@@ -206,6 +219,12 @@ class _Layout:
             if not layer.channels:
                 continue
             index = self.graph.ops[position].inputs[1]
+            if layer.adapter is not None:
+                factors = self._factors(position, layer, initial[position], offset, shadow)
+                made.extend(factors)
+                offset += sum(factor.nbytes for factor in factors)
+                shadow += factors[0].shadow_bytes
+                continue
             masters = self.network.own_layout(position, initial[position].masters)
             made.append(
                 Segment(
@@ -217,12 +236,42 @@ class _Layout:
                     scale=self._scales(position, layer),
                     initial=masters.astype(np.int16),
                     shadow_offset=shadow,
+                    shadow_bytes=masters.size,
                     places=self._weight_places(position, masters.shape),
                 )
             )
             offset += made[-1].nbytes
             shadow += made[-1].count
         return tuple(made)
+
+    def _factors(
+        self, position: int, layer: Layer, found: LayerParameters, offset: int, shadow: int
+    ) -> tuple[Segment, Segment]:
+        """Of an adapter: down, then up."""
+        index = self.graph.ops[position].inputs[1]
+        adapter, name = found.adapter, self.graph.tensors[index].name
+        assert adapter is not None
+        down = Segment(
+            name=f"{name}/down",
+            kind=SegmentKind.DOWN,
+            tensor=index,
+            shape=adapter.down.shape,
+            offset=offset,
+            scale=(2.0**-DOWN_BITS,),
+            initial=adapter.down.astype(np.int16),
+            shadow_offset=shadow,
+            shadow_bytes=adapter.up.shape[0] * adapter.down.shape[1],
+        )
+        up = Segment(
+            name=f"{name}/up",
+            kind=SegmentKind.UP,
+            tensor=index,
+            shape=adapter.up.shape,
+            offset=offset + down.nbytes,
+            scale=self._scales(position, layer),
+            initial=adapter.up.astype(np.int16),
+        )
+        return down, up
 
     def _weight_places(self, position: int, shape: tuple[int, ...]) -> Places:
         """Of the channels that train."""

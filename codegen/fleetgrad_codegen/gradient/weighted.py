@@ -14,8 +14,9 @@ from fleetgrad_codegen.gradient.scratch import learn_bytes, matrix_error_bytes
 from fleetgrad_codegen.ir import ABSENT, Array, Graph, Op, Quantization, Tensor
 from fleetgrad_codegen.ops import c_structs
 from fleetgrad_codegen.ops.window import Axis
+from fleetgrad_codegen.training.adapter import AdapterRates, adapter_rates
 from fleetgrad_codegen.training.convolve import Doubles
-from fleetgrad_codegen.training.errors import Ratios
+from fleetgrad_codegen.training.errors import Ratios, ratios_of
 from fleetgrad_codegen.training.fixed_point import Scale, scale_of
 from fleetgrad_codegen.training.head import MASTER_UNITS
 from fleetgrad_codegen.training.learn import Rates
@@ -35,12 +36,14 @@ class Layer:
         channels: Output channels whose weights train, the first ones.
         ratios: For the errors of its input; None where nobody needs them.
         rates: For its update; None where nothing of it trains.
+        adapter: Where its weights train as frozen ones plus a product.
     """
 
     position: int
     channels: int
     ratios: Ratios | None
     rates: Rates | None
+    adapter: AdapterRates | None = None
 
 
 def quantization(tensor: Tensor) -> Quantization:
@@ -88,7 +91,7 @@ class WeightedRule(GradientRule):
     def learn_scratch(self, graph: Graph, op: Op) -> int:
         """Bytes of scratch memory that an update of weights takes."""
         pixels = graph.tensors[op.outputs[0]].size // self.channels(graph, op)
-        return learn_bytes(pixels, self.taps(graph, op))
+        return learn_bytes(pixels, self.taps(graph, op), self.depth(graph, op))
 
     @abstractmethod
     def errors(self, graph: Graph, op: Op, scaled: Array, weights: Array) -> Doubles:
@@ -167,6 +170,32 @@ class WeightedRule(GradientRule):
             bias=tuple(scale_of(factor / (source * s)) for s in scales),
         )
 
+    def adapter(
+        self, graph: Graph, op: Op, rates: Rates, *, rank: int, factor: float
+    ) -> AdapterRates:
+        """Constants of a low-rank adapter, for errors with a constant factor.
+
+        Raises:
+            SchemeError: The layer is neither fully connected nor a 1x1 convolution.
+        """
+        if self.channel_axis or self.taps(graph, op) != self.depth(graph, op):
+            self._refuse(
+                graph,
+                op,
+                "a low-rank adapter on windows of several pixels",
+                "a fully connected layer or a 1x1 convolution",
+            )
+        channels = self.channels(graph, op)
+        scales = [scale * factor for scale in self.weight_scales(graph, op)]
+        return adapter_rates(
+            rates,
+            ratios_of(scales, terms=1, wide=False),
+            rank=rank,
+            inputs=self.taps(graph, op),
+            pixels=graph.tensors[op.outputs[0]].size // channels,
+            input_scale=quantization(graph.tensors[op.inputs[0]]).scale[0],
+        )
+
     def struct(self, graph: Graph, op: Op, layer: Layer, body: Body) -> str:
         """The address of the ``fg_backward``."""
         where, prefix = graph.where(op), f"back{op.index}"
@@ -180,7 +209,7 @@ class WeightedRule(GradientRule):
                 "out_channels": c_structs.int16(self.channels(graph, op), "output channels", where),
                 "trained": layer.channels,
                 "input_zero": c_structs.zero_point(graph.tensors[op.inputs[0]]),
-                "ratio": _ratio(layer.ratios, prefix, body),
+                "ratio": ratio_initialiser(layer.ratios, prefix, body),
                 "rates": rates_initialiser(layer.rates, prefix, body),
             },
         )
@@ -213,13 +242,16 @@ def rates_initialiser(rates: Rates | None, prefix: str, body: Body, growth: str 
     if rates is None:
         return "{0U, 0, NULL, NULL, 0}"
     weight = body.structs("fg_scale", f"{prefix}_rate", [_scale(s) for s in rates.weight])
-    bias = body.structs("fg_scale", f"{prefix}_bias_rate", [_scale(s) for s in rates.bias])
-    step = int(len(rates.bias) > 1)
+    bias = "NULL"
+    if rates.bias:
+        bias = body.structs("fg_scale", f"{prefix}_bias_rate", [_scale(s) for s in rates.bias])
+    step = int(len(rates.weight) > 1)
     fields = f".layer = {rates.layer}U, .step = {step}, .weight = {weight}, .bias = {bias}"
     return f"{{{fields}, .growth = {growth}}}" if growth else f"{{{fields}}}"
 
 
-def _ratio(ratios: Ratios | None, prefix: str, body: Body) -> str:
+def ratio_initialiser(ratios: Ratios | None, prefix: str, body: Body) -> str:
+    """An ``fg_error_ratio``."""
     if ratios is None:
         return "{NULL, 0, 1, 0}"
     value = body.table(f"{prefix}_ratio", np.array(ratios.values, np.int16))

@@ -43,6 +43,8 @@ class ConvolutionOptions:
     border: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
 
 
+_MOST_TILE_TAPS, _LEAST_TILE_PIXELS, _MOST_SPREAD = 144, 4, 1024
+"""Of ``fg_conv2d_tiles_dsp.c``."""
 _FAR_SHIFT = -20
 """With no more shift than this, an accumulator of 2**30 is scaled to 2**9: beyond any output."""
 
@@ -277,8 +279,9 @@ class Convolution(WeightedOperator):
 def matrix_scratch_bytes(rows: Axis, columns: Axis, depth: int) -> int:
     """Scratch of ``fg_conv2d``, which computes products of patches and filters.
 
-    Two patches as int16, in whole quads of taps. Where the rows of a patch are not whole quads
-    themselves, it is put together as int8 first.
+    Two patches as int16, in whole quads of taps; where filters are short, those of more pixels, and
+    the filters of four channels. Where the rows of a patch are not whole quads themselves, it is
+    put together as int8 first.
 
     Args:
         rows: Geometry along the height, as the kernel knows it.
@@ -287,7 +290,12 @@ def matrix_scratch_bytes(rows: Axis, columns: Axis, depth: int) -> int:
     """
     taps = -(-rows.window * columns.window * depth // 4) * 4
     direct = depth % 4 == 0 or _is_contiguous(rows, columns)
-    return 4 * taps if direct else 5 * taps
+    pixels = rows.output * columns.output
+    spread = 4 * taps
+    if rows.window * columns.window * depth <= _MOST_TILE_TAPS and pixels >= _LEAST_TILE_PIXELS:
+        block = min(_MOST_SPREAD // taps, pixels + 1) // 2 * 2
+        spread = taps * (2 * block + 8)
+    return spread if direct else spread + taps
 
 
 def _is_contiguous(rows: Axis, columns: Axis) -> bool:

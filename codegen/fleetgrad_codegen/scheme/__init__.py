@@ -6,6 +6,7 @@ from fleetgrad_codegen.scheme.deep import DeepScheme, deep_training
 from fleetgrad_codegen.scheme.file import SchemeFile, read_scheme
 from fleetgrad_codegen.scheme.full import Full
 from fleetgrad_codegen.scheme.last_layer import LastLayer, device_head
+from fleetgrad_codegen.scheme.lora import Lora
 from fleetgrad_codegen.scheme.site import HeadSite, find_head
 from fleetgrad_codegen.scheme.sparse import Sparse
 
@@ -15,6 +16,7 @@ __all__ = [
     "Full",
     "HeadSite",
     "LastLayer",
+    "Lora",
     "SchemeFile",
     "Sparse",
     "deep_training",

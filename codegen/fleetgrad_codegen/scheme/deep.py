@@ -50,6 +50,10 @@ class DeepScheme(ABC):
             SchemeError: The model has no such layers.
         """
 
+    def ranks(self, site: HeadSite) -> Mapping[int, int]:  # noqa: ARG002
+        """Of low-rank adapters, by position of layers with a ratio of 1; none by default."""
+        return {}
+
     def adapt(self, model: bytes, name: str) -> bytes:
         """The model to deploy: a head with room to grow, trained tensors with data of their own.
 
@@ -105,20 +109,23 @@ class DeepScheme(ABC):
         ratios = self.ratios(site)
         _check_ratios(site, ratios)
         chosen = {place: _channels(graph, place, ratio) for place, ratio in ratios.items()}
-        _check_segments(site, chosen)
+        _check_segments(site, chosen, self.ranks(site))
         arranged = arrange(graph, chosen)
         site = find_head(arranged.graph)
         return DeepTraining(
             site,
             head_of(site, loss),
             chosen,
-            self._description(graph, chosen),
+            self._description(graph, chosen, self.ranks(site)),
+            ranks=self.ranks(site),
             places=arranged.places,
             hint=lambda position: _hint(site, position),
         )
 
-    def _description(self, graph: Graph, chosen: Mapping[int, int]) -> dict[str, object]:
-        layers = [
+    def _description(
+        self, graph: Graph, chosen: Mapping[int, int], ranks: Mapping[int, int]
+    ) -> dict[str, object]:
+        layers: list[dict[str, object]] = [
             {
                 "op": graph.ops[position].index,
                 "name": short_name(graph, graph.ops[position].outputs[0]),
@@ -127,6 +134,9 @@ class DeepScheme(ABC):
             }
             for position, channels in chosen.items()
         ]
+        for position, layer in zip(chosen, layers, strict=True):
+            if position in ranks:
+                layer["rank"] = ranks[position]
         described: dict[str, object] = {
             "name": self.name,
             "headroom": self.last.headroom,
@@ -186,14 +196,15 @@ def _channels(graph: Graph, position: int, ratio: float) -> int:
     return max(1, int(ratio * channels + 0.5)) if ratio else 0
 
 
-def _check_segments(site: HeadSite, chosen: Mapping[int, int]) -> None:
-    """Every layer that trains has a segment for its bias, and one for weights that train."""
-    segments = len(chosen) + sum(channels > 0 for channels in chosen.values())
+def _check_segments(site: HeadSite, chosen: Mapping[int, int], ranks: Mapping[int, int]) -> None:
+    """A layer has a segment for its bias, one for weights that train, two for an adapter."""
+    sizes = {place: 1 + (chosen[place] > 0) + (place in ranks) for place in chosen}
+    segments = sum(sizes.values())
     if segments <= MOST_SEGMENTS:
         return
     room, fitting = MOST_SEGMENTS, 0
     for place in sorted(chosen, reverse=True):
-        room -= 1 + (chosen[place] > 0)
+        room -= sizes[place]
         fitting += room >= 0
     raise SchemeError(
         f"{segments} tensors are to train",

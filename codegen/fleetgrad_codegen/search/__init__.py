@@ -4,7 +4,13 @@
 from fleetgrad_codegen.search.auto import Candidate, Found, Row, check_smallest, search
 from fleetgrad_codegen.search.costs import Cost, Limits
 from fleetgrad_codegen.search.experiments import Score
-from fleetgrad_codegen.search.instructions import KERNELS, KernelCost, Rates, flat_rates
+from fleetgrad_codegen.search.instructions import (
+    KERNELS,
+    KernelCost,
+    Rates,
+    flat_rates,
+    work_of,
+)
 from fleetgrad_codegen.search.masks import masks_of
 from fleetgrad_codegen.search.proxy import ProxyData, proxy_data
 from fleetgrad_codegen.search.space import Choice, Space, search_space
@@ -31,4 +37,5 @@ __all__ = [
     "scheme_toml",
     "search",
     "search_space",
+    "work_of",
 ]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fleetgrad_codegen.bundle import plan_program, prepare
+from fleetgrad_codegen.bundle import plan_program
 from fleetgrad_codegen.cost import buffers_of, estimate
 from fleetgrad_codegen.plan import Budget, MemoryPlan
 from fleetgrad_codegen.search.instructions import Rates, instructions, work_of
@@ -104,7 +104,7 @@ class CostModel:
         longest = space.program(space.biases(count))
         self._steps = tuple(step.name for step in longest.steps)
         biases = {k: self._load(space.biases(k)) for k in range(1, count + 1)}
-        self._base = {k: self._with_flash(space.biases(k), biases[k]) for k in biases}
+        self._base = {k: self._as_planned(space.biases(k), biases[k]) for k in biases}
         self._added: dict[tuple[int, float, bool], Ints] = {}
         for place, layer in enumerate(space.layers):
             if layer.always:
@@ -137,10 +137,11 @@ class CostModel:
                 total += self._added[op, ratio, place == 0]
         return Load(total).cost
 
-    def _with_flash(self, choice: Choice, load: Ints) -> Ints:
-        """With flash as it is, which `estimate` only nearly knows."""
+    def _as_planned(self, choice: Choice, load: Ints) -> Ints:
+        """With RAM and flash as they are, which `estimate` only nearly knows."""
+        plan, _ = plan_program(self._space.deployed(choice))
         load = load.copy()
-        plan, _ = plan_program(self._space.program(choice))
+        load[:-2] += plan.ram_bytes - int(load[:-2].max(initial=0))
         load[-2] = plan.weights_flash_bytes
         return load
 
@@ -168,7 +169,7 @@ class CostModel:
 
 def planned_cost(space: Space, choice: Choice, rates: Rates) -> tuple[Cost, MemoryPlan]:
     """What a choice really costs, its memory placed."""
-    made = prepare(space.model, space.name, scheme=space.scheme(choice), loss=space.loss)[2]
+    made = space.deployed(choice)
     plan, _ = plan_program(made)
     step = instructions(work_of(made), rates)
     return Cost(plan.ram_bytes, plan.weights_flash_bytes, step), plan

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from fleetgrad_codegen.bundle import Ranges, prepare
 from fleetgrad_codegen.errors import SchemeError
 from fleetgrad_codegen.forward import build_program, short_name
 from fleetgrad_codegen.frontend.tflite import read_model
@@ -86,6 +87,7 @@ class Space:
         last: How the last layer is adapted.
         graph: The device's part of the model, with its last layer as it will train.
         layers: In the model's order; the last one is the model's last layer.
+        ranges: What may happen to activation scales once it is deployed; see `generate`.
     """
 
     model: bytes
@@ -94,6 +96,7 @@ class Space:
     last: LastLayer
     graph: Graph
     layers: tuple[SpaceLayer, ...]
+    ranges: Ranges | None = None
 
     def biases(self, count: int) -> Choice:
         """Biases of the last layers; a new last layer trains whole."""
@@ -112,8 +115,13 @@ class Space:
         """The training steps of a choice."""
         return self.scheme(choice).prepare(self.graph, self.loss, 1)
 
+    def deployed(self, choice: Choice) -> Program:
+        """The timeline of a choice as it would be deployed."""
+        scheme = self.scheme(choice)
+        return prepare(self.model, self.name, scheme=scheme, loss=self.loss, ranges=self.ranges)[2]
+
     def program(self, choice: Choice) -> Program:
-        """The timeline of a choice, to be estimated but not to be deployed."""
+        """The same from what is at hand, in milliseconds: for estimates."""
         training = self.training(choice)
         return build_program(training.graph, training)
 
@@ -125,6 +133,7 @@ def search_space(
     loss: Loss,
     last: LastLayer,
     ratios: Sequence[float] = RATIOS,
+    ranges: Ranges | None = None,
 ) -> Space:
     """What can train of a model.
 
@@ -137,6 +146,7 @@ def search_space(
         loss: What is minimised.
         last: How the last layer is adapted.
         ratios: Shares of channels to choose from.
+        ranges: What may happen to activation scales once it is deployed.
 
     Raises:
         CodegenError: The file is no such model, or not even its last layer can train.
@@ -147,7 +157,7 @@ def search_space(
     site = find_head(graph)
     layers = tuple(_layer(site, position, ratios, last) for position in layers_of(site))
     for count in range(len(layers), 0, -1):
-        space = Space(model, name, loss, last, graph, layers[-count:])
+        space = Space(model, name, loss, last, graph, layers[-count:], ranges)
         try:
             space.training(space.whole())
         except SchemeError:

@@ -109,6 +109,30 @@ void fg_depthwise_learn(const fg_backward *layer, const fg_step *step, const fg_
                         const int8_t *errors, const int8_t *input, int32_t *sums, int32_t *bias,
                         int16_t *masters, int8_t *shadow);
 
+/* A low-rank adapter of a fully connected layer or a 1x1 convolution, whose weights are frozen ones
+ * plus up x down. Both factors lie one after the other: down, [rank][inputs] in 2^-14, then up,
+ * [outputs][rank] in 1/256 of the weight's unit. */
+typedef struct fg_adapter {
+    int16_t rank;
+    int16_t inside_shift; /* from sums of inputs times down to 16 bits */
+    int16_t inside_limit;
+    int16_t error_bits;   /* of errors times up */
+    fg_error_ratio ratio; /* brings errors of all outputs to one unit */
+    fg_rates up;          /* and of the biases */
+    fg_rates down;
+} fg_adapter;
+
+/* One SGD step of all biases and both factors. `scratch` is 2 * pixels * rank + row words, and row
+ * bytes after them, row being the larger one of in_channels and rank. */
+void fg_adapter_learn(const fg_backward *layer, const fg_adapter *adapter, const fg_step *step,
+                      const fg_error *from, const int8_t *errors, const int8_t *input,
+                      int32_t *scratch, int32_t *bias, int16_t *factors);
+
+/* shadow = frozen + up x down, [outputs][inputs], rounded to int8. Factors may come from afar:
+ * those beyond the limit of masters are moved to it. */
+void fg_adapter_merge(uint32_t rank, uint32_t outputs, uint32_t inputs, const int8_t *frozen,
+                      int16_t *factors, int8_t *shadow);
+
 /* One SGD step of the last layer's biases alone, from the gradient of the loss, [rows][channels].
  */
 void fg_bias_learn_of_loss(const fg_rates *rates, const fg_step *step, const fg_error *from,

@@ -25,7 +25,9 @@ uint32_t chip_clock_now(void) {
     return now;
 }
 
-/* Looked at in every turn: the interrupt does when nobody else does. */
+#define HALF 0x80000000U
+
+/* Looked at in both halves of every turn: the interrupt does when nobody else does. */
 uint64_t chip_clock_ticks(void) {
     const uint32_t before = chip_core_mask();
     const uint32_t now = chip_clock_now();
@@ -42,9 +44,9 @@ void chip_clock_alarm(uint32_t ticks) {
     compare_with(chip_clock_now() + (ticks < BOARD_LONGEST_SLEEP ? ticks : BOARD_LONGEST_SLEEP));
 }
 
-/* Only when the counter turns over. */
+/* Only when the counter comes to its next half. */
 void chip_clock_alarm_off(void) {
-    compare_with(0U);
+    compare_with((chip_clock_now() & HALF) ^ HALF);
 }
 
 void chip_clock_interrupt(void) {

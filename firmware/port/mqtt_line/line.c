@@ -148,7 +148,7 @@ static uint64_t device_id(void) {
 static void reach(void) {
     char host[256];
     const char *colon = strrchr(line.broker, ':');
-    const size_t length = colon == NULL ? sizeof host : (size_t)(colon - line.broker);
+    const size_t length = colon == NULL ? 0U : (size_t)(colon - line.broker);
     if (length == 0U || length >= sizeof host) {
         errno = 0;
         die(EXIT_USAGE, "expected HOST:PORT", line.broker);

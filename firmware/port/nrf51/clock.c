@@ -39,7 +39,9 @@ _Static_assert(offsetof(nrf51_timer, capture) == 0x540U, "as in the reference ma
 #define COMPARE(which) (1U << (16U + (which)))
 
 /* Which of the four capture registers does what. */
-enum { ALARM = 0, NOW = 1, TURN = 2 };
+enum { ALARM = 0, NOW = 1, HALF_TURN = 2 };
+
+#define HALF 0x80000000U
 
 #define TIMER ((nrf51_timer *)BOARD_TIMER0)
 
@@ -54,8 +56,8 @@ void chip_clock_start(void) {
     TIMER->mode = 0U;
     TIMER->width = WIDTH_32_BITS;
     TIMER->prescaler = 0U; /* BOARD_CLOCK_HZ as it is */
-    TIMER->capture[TURN] = 0U;
-    TIMER->interrupts_on = COMPARE(TURN);
+    TIMER->capture[HALF_TURN] = HALF;
+    TIMER->interrupts_on = COMPARE(HALF_TURN);
     TIMER->task_clear = 1U;
     TIMER->task_start = 1U;
 }
@@ -65,7 +67,7 @@ uint32_t chip_clock_now(void) {
     return TIMER->capture[NOW];
 }
 
-/* Looked at in every turn: the interrupt does when nobody else does. */
+/* Looked at in both halves of every turn: the interrupt does when nobody else does. */
 uint64_t chip_clock_ticks(void) {
     const uint32_t before = chip_core_mask();
     const uint32_t now = chip_clock_now();
@@ -90,8 +92,9 @@ void chip_clock_alarm_off(void) {
 
 void chip_clock_interrupt(void) {
     TIMER->event_compare[ALARM] = 0U;
-    if (TIMER->event_compare[TURN] != 0U) {
-        TIMER->event_compare[TURN] = 0U;
+    if (TIMER->event_compare[HALF_TURN] != 0U) {
+        TIMER->event_compare[HALF_TURN] = 0U;
+        TIMER->capture[HALF_TURN] ^= HALF;
         (void)chip_clock_ticks();
     }
 }

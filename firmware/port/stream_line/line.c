@@ -45,7 +45,7 @@ int line_option(int argc, char **argv, int at) {
 static void dial(void) {
     char host[256];
     const char *colon = strrchr(line.connect, ':');
-    const size_t length = colon == NULL ? sizeof host : (size_t)(colon - line.connect);
+    const size_t length = colon == NULL ? 0U : (size_t)(colon - line.connect);
     if (length == 0U || length >= sizeof host) {
         die(EXIT_USAGE, "expected HOST:PORT", line.connect);
     }

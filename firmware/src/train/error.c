@@ -55,12 +55,3 @@ void fg_error_expect(fg_error *to, const fg_error *from, const fg_peaks *peaks) 
         to->gain--;
     }
 }
-
-void fg_error_moved(fg_error *to, const fg_error *from, const int8_t *made, uint32_t count) {
-    uint32_t sizes = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        sizes |= fg_magnitude(made[i]);
-    }
-    to->exponent = from->exponent;
-    to->bits = fg_bit_length(sizes);
-}

@@ -28,4 +28,13 @@ void fg_error_store(const int32_t *sums, uint32_t count, const fg_mask *mask, ui
     }
 }
 
+void fg_error_moved(fg_error *to, const fg_error *from, const int8_t *made, uint32_t count) {
+    uint32_t sizes = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        sizes |= fg_magnitude(made[i]);
+    }
+    to->exponent = from->exponent;
+    to->bits = fg_bit_length(sizes);
+}
+
 #endif

@@ -4,8 +4,12 @@
 #define FRACTION_BITS 15
 
 /* value / 2^shift to nearest, ties upwards; shift >= 0. Values are below 2^23. */
-static int32_t shifted(int32_t value, int32_t shift) {
-    return (int32_t)fg_shift_round(value, shift, INT32_MAX);
+static inline int32_t shifted(int32_t value, int32_t shift) {
+    if (shift > 24) {
+        return 0;
+    }
+    const int32_t half = (int32_t)((UINT32_C(1) << (uint32_t)shift) >> 1);
+    return (value + half) >> shift;
 }
 
 void fg_merge_errors(uint32_t count, int32_t ratio, int32_t ratio_exponent, fg_error *into,

@@ -25,6 +25,7 @@ static void add_share(const fg_pool2d_params *params, const shares *share, const
         inside(row, window->stride_h, window->pad_top, window->kernel_h, window->in_h);
     const int32_t wide =
         inside(column, window->stride_w, window->pad_left, window->kernel_w, window->in_w);
+    /* cppcheck-suppress ctunullpointer ; no routes: there is a share */
     const int32_t ratio = share->ratio[high * wide - 1];
     const int32_t half = (int32_t)(UINT32_C(1) << ((uint32_t)share->shift - 1U));
     const int8_t *error = errors + (row * window->out_w + column) * params->channels;

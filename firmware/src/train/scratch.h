@@ -13,7 +13,8 @@ enum {
     FG_BLOCK_PIXELS = 16, /* of an input row, computed together */
 };
 
-/* Of fg_conv2d_error(): sums of a block, spread errors, spread weights. */
+/* Of fg_conv2d_error(): sums of a block, spread errors, spread weights, listed channels.
+ */
 typedef struct fg_error_layout {
     fg_window window; /* where pixels do not depend on their neighbours, one row of them */
     int32_t block;    /* pixels */
@@ -51,26 +52,24 @@ static inline fg_error_layout fg_error_layout_of(const fg_backward *layer) {
  * sums of both. */
 typedef struct fg_learn_layout {
     int32_t pairs;   /* of pixels */
-    int32_t columns; /* input channels at a time, whole tiles; 0: sums of all taps and no more */
+    int32_t columns; /* input channels at a time, whole tiles; 0: only the sums of all taps */
 } fg_learn_layout;
 
 enum {
-    FG_LEARN_PIXELS = 256, /* at most, for inputs to be spread */
-    FG_LEARN_COLUMNS = 16,
+    FG_LEARN_PIXELS = 256,  /* at most, for inputs to be spread */
+    FG_LEARN_INPUTS = 2560, /* of all pixels, spread together */
+    FG_LEARN_COLUMNS = 128,
 };
 
 static inline fg_learn_layout fg_learn_layout_of(const fg_backward *layer) {
     const int32_t pixels = layer->window.out_h * layer->window.out_w;
-    if (pixels > FG_LEARN_PIXELS) {
+    if (pixels == 1 || pixels > FG_LEARN_PIXELS) {
         return (fg_learn_layout){0, 0};
     }
-    const int32_t columns = FG_LEARN_PIXELS / pixels / 4 * 4;
-    return (fg_learn_layout){
-        .pairs = (pixels + 1) / 2,
-        .columns = columns > FG_LEARN_COLUMNS ? FG_LEARN_COLUMNS
-                   : columns < 4              ? 4
-                                              : columns,
-    };
+    const int32_t all = (layer->in_channels + 3) / 4 * 4;
+    const int32_t room = FG_LEARN_INPUTS / pixels / 4 * 4;
+    const int32_t most = room < FG_LEARN_COLUMNS ? room : FG_LEARN_COLUMNS;
+    return (fg_learn_layout){.pairs = (pixels + 1) / 2, .columns = all < most ? all : most};
 }
 
 /* Of fg_depthwise_error(), where every channel has one filter: spread weights of four channels, and

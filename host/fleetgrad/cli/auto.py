@@ -75,9 +75,10 @@ class Asked:
     def limits(self, board: Board) -> Limits:
         """The tighter one of both each time."""
         budget = budget_of(board)
+        ram, flash = self.ram_bytes, self.flash_bytes
         return Limits(
-            ram_bytes=min(budget.ram_bytes, self.ram_bytes or budget.ram_bytes),
-            flash_bytes=min(budget.flash_bytes, self.flash_bytes or budget.flash_bytes),
+            ram_bytes=budget.ram_bytes if ram is None else min(ram, budget.ram_bytes),
+            flash_bytes=budget.flash_bytes if flash is None else min(flash, budget.flash_bytes),
             instructions=self.instructions,
         )
 
@@ -144,6 +145,7 @@ def find_scheme(ui: Ui, config: Config, board: Board, asked: Asked) -> Result:
             config.model_name,
             loss=loss_of(config, content),
             last=last_layer_of(config.scheme),
+            ranges=ranges_of(config),
         )
         check_smallest(space, rates, limits)
     train, sizes = config.train, config.search
@@ -174,8 +176,8 @@ def find_scheme(ui: Ui, config: Config, board: Board, asked: Asked) -> Result:
         config.model_name,
         scheme=scheme,
         loss=space.loss,
+        ranges=space.ranges,
         board_budget=limits.budget,
-        ranges=ranges_of(config),
     )
     return Result(found, origin, text, bundle, time.monotonic() - started)
 
@@ -307,6 +309,8 @@ def show(
         page: Gets the report.
     """
     refuse_to_overwrite(output, config.model.path, config.data.path)
+    if config.train.batch != 1:
+        ui.note("trials take one sample per update: more than the last layer trains no other way")
     if config.scheme.recompute:
         ui.note("the search keeps all activations; the scheme found may then be planned with less")
     result = find_scheme(ui, config, board, asked)

@@ -17,7 +17,7 @@ from fleetgrad_codegen.bundle import Bundle, Ranges, Scheme, generate
 from fleetgrad_codegen.frontend.tflite import read_model
 from fleetgrad_codegen.plan import Budget
 from fleetgrad_codegen.program import Loss
-from fleetgrad_codegen.scheme import Bias, Full, LastLayer, Sparse, find_head, read_scheme
+from fleetgrad_codegen.scheme import Bias, Full, LastLayer, Lora, Sparse, find_head, read_scheme
 
 from .files import about, read_bytes
 
@@ -58,6 +58,10 @@ def _full(settings: SchemeConfig) -> Scheme | None:
     return Full(last=last_layer_of(settings), layers=settings.layers)
 
 
+def _lora(settings: SchemeConfig) -> Scheme | None:
+    return Lora(last=last_layer_of(settings), layers=settings.layers, rank=settings.rank)
+
+
 def _file(settings: SchemeConfig) -> Scheme | None:
     if settings.file == Path():
         raise ConfigError("no scheme file", "scheme.file", "a .toml file that names layers")
@@ -71,6 +75,7 @@ SCHEMES: Final[dict[str, Callable[[SchemeConfig], Scheme | None]]] = {
     "bias": _bias,
     "sparse": _sparse,
     "full": _full,
+    "lora": _lora,
     "file": _file,
     "none": _none,
 }

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -25,7 +24,6 @@ from fleetgrad.data import partition, read
 from fleetgrad.toolchain import build_image
 from fleetgrad.toolchain.library import Library, NativeModel
 from fleetgrad_codegen.bundle import generate
-from fleetgrad_codegen.program import Loss
 from fleetgrad_codegen.search import Choice, ProxyData, Score, Space, masks_of, proxy_data
 from fleetgrad_codegen.training.fixed_point import LearningRate
 from fleetgrad_codegen.training.local import LocalPlan, batches
@@ -42,7 +40,7 @@ FAST: Final = ("-O3",)
 
 
 @dataclass(frozen=True)
-class Trials:
+class NativeTrials:
     """Trains choices from the model as exported, and scores them.
 
     Attributes:
@@ -52,6 +50,7 @@ class Trials:
         data: Proxy samples.
         plan: Terms of a trial; its seed is replaced.
         loss_unit: Of the device's loss, in nats or squared output units.
+        labelled: Whether samples have a class.
     """
 
     ui: Ui
@@ -60,6 +59,7 @@ class Trials:
     data: ProxyData
     plan: LocalPlan
     loss_unit: float
+    labelled: bool
 
     def __call__(self, jobs: Sequence[tuple[Choice | None, int]]) -> list[Score]:
         """Scores in the order of the jobs, which nothing but their arguments decides."""
@@ -67,28 +67,28 @@ class Trials:
         masks = {choice: None if choice is None else mask(choice) for choice, _ in jobs}
         todo = list(dict.fromkeys((choice, 0 if choice is None else s) for choice, s in jobs))
         scores = {}
-        with (
-            self.ui.progress("trials", len(todo)) as advance,
-            ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
-        ):
-            made = pool.map(lambda job: self._trial(masks[job[0]], job[1]), todo)
-            for done, (job, score) in enumerate(zip(todo, made, strict=True), 1):
-                scores[job] = score
-                advance(done, f"loss {score.loss:.3f}")
+        pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+        try:
+            with self.ui.progress("trials", len(todo)) as advance:
+                made = pool.map(lambda job: self._trial(masks[job[0]], job[1]), todo)
+                for done, (job, score) in enumerate(zip(todo, made, strict=True), 1):
+                    scores[job] = score
+                    advance(done, f"loss {score.loss:.3f}")
+        finally:
+            pool.shutdown(cancel_futures=True)  # Ctrl-C waits for those that run, and no others
         return [scores[choice, 0 if choice is None else seed] for choice, seed in jobs]
 
     def _trial(self, mask: npt.NDArray[np.bool_] | None, seed: int) -> Score:
         model = NativeModel(self.library)
         if mask is not None:
             self._train(model, mask, replace(self.plan, seed=seed))
-        labelled = self.space.loss is Loss.SOFTMAX_CROSS_ENTROPY
         found = [
             model.evaluate(sample, _target(target))
             for sample, target in zip(self.data.eval_x, self.data.eval_y, strict=True)
         ]
         return Score(
             loss=sum(metrics.loss for metrics in found) / len(found) * self.loss_unit,
-            accuracy=sum(m.correct for m in found) / len(found) if labelled else None,
+            accuracy=sum(m.correct for m in found) / len(found) if self.labelled else None,
         )
 
     def _train(self, model: NativeModel, mask: npt.NDArray[np.bool_], plan: LocalPlan) -> None:
@@ -110,7 +110,7 @@ def _target(target: Any) -> int | npt.NDArray[np.int8]:
 
 
 @contextmanager
-def native_trials(ui: Ui, config: Config, space: Space) -> Iterator[Trials]:
+def native_trials(ui: Ui, config: Config, space: Space) -> Iterator[NativeTrials]:
     """Gets trials on the configured data ready.
 
     Args:
@@ -131,8 +131,7 @@ def native_trials(ui: Ui, config: Config, space: Space) -> Iterator[Trials]:
         board = load_board(paths.boards(), NATIVE)
         fast = replace(board, compiler=replace(board.compiler, flags=FAST))
         image = build_image(folder / "bundle", fast, "library", folder / "image")
-        labelled = space.loss is Loss.SOFTMAX_CROSS_ENTROPY
-        yield Trials(
+        yield NativeTrials(
             ui=ui,
             space=space,
             library=Library(image.path),
@@ -144,7 +143,8 @@ def native_trials(ui: Ui, config: Config, space: Space) -> Iterator[Trials]:
                 round_number=ROUND,
                 max_steps=config.train.max_steps,
             ),
-            loss_unit=(math.log(2) if labelled else bundle.output.scale**2) / 1024,
+            loss_unit=bundle.loss_unit / 1024,
+            labelled=bundle.has_labels,
         )
 
 
@@ -152,10 +152,9 @@ def _proxy(config: Config, bundle: bundles.Bundle) -> ProxyData:
     """All users' samples together, held out as a run with this config does."""
     data = read(config.data.path)
     parts = partition(data, config.data, bundle)
-    labelled = bundle.target_kind == "label"
 
     def targets(raw: npt.NDArray[np.uint8], x: npt.NDArray[np.int8]) -> npt.NDArray[Any]:
-        if labelled:
+        if bundle.has_labels:
             return labels_of(raw)
         return raw.view(np.int8) if raw.shape[1] else x
 

@@ -2,6 +2,7 @@
 """A version as a .tflite file, and the difference between two versions."""
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,15 @@ def export(bundle: Bundle, model: GlobalModel) -> bytes:
         BundleError: When the model file has no place for a trained tensor.
     """
     data = bytearray(bundle.model)
-    for segment, values in zip(bundle.segments, exported(bundle, model), strict=True):
+    values_of = exported(bundle, model)
+    for adapter in bundle.adapters:
+        span = slice(adapter.tflite_offset, adapter.tflite_offset + prod(adapter.shape))
+        frozen = np.frombuffer(data[span], np.int8).reshape(adapter.shape)
+        data[span] = merged(frozen, values_of[adapter.down], values_of[adapter.up]).tobytes()
+    merged_places = {place for a in bundle.adapters for place in (a.down, a.up)}
+    for place, (segment, values) in enumerate(zip(bundle.segments, values_of, strict=True)):
+        if place in merged_places:
+            continue
         if segment.tflite_offset is None:
             raise BundleError(
                 f"the model file has no place for the tensor {segment.name}",
@@ -61,6 +70,23 @@ def export(bundle: Bundle, model: GlobalModel) -> bytes:
     for found, exponent in zip(bundle.ranges, model.exponents, strict=True):
         _grow(data, found, exponent)
     return bytes(data)
+
+
+def merged(
+    frozen: NDArray[np.int8], down: NDArray[np.integer], up: NDArray[np.integer]
+) -> NDArray[np.int8]:
+    """Weights with a low-rank difference, as devices compute with them.
+
+    Args:
+        frozen: [outputs, inputs].
+        down: rank x inputs, in 2^-14.
+        up: outputs x rank, in 1/256 of the weight's unit.
+    """
+    outputs, inputs = frozen.shape
+    product = up.reshape(outputs, -1).astype(np.int64) @ down.reshape(-1, inputs).astype(np.int64)
+    master = frozen.astype(np.int64) * 256 + ((product + (1 << 13)) >> 14)
+    weights: NDArray[np.int8] = np.clip((master + 128) >> 8, -127, 127).astype(np.int8)
+    return weights
 
 
 def _grow(data: bytearray, found: RangeSpec, exponent: int) -> None:
@@ -96,13 +122,15 @@ def placed(segment: Segment, values: NDArray[np.integer], before: bytes) -> NDAr
 
 
 def exported(bundle: Bundle, model: GlobalModel) -> list[NDArray[np.integer]]:
-    """Every segment as a model file holds it: int32 biases, int8 weights."""
+    """Every segment as a model file holds it: int32 biases, int8 weights; factors as they are."""
     vector = model.vector()
     arrays: list[NDArray[np.integer]] = []
     for segment in bundle.segments:
         raw = vector[segment.offset : segment.offset + segment.count * segment.item_bytes]
         if segment.kind == "bias":
             arrays.append(np.frombuffer(raw, "<i4"))
+        elif segment.kind in {"down", "up"}:
+            arrays.append(np.frombuffer(raw, "<i2"))
         else:
             rounded = (np.frombuffer(raw, "<i2").astype(np.int32) + 128) >> 8
             arrays.append(np.clip(rounded, -127, 127).astype(np.int8))

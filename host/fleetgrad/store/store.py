@@ -25,7 +25,7 @@ def layout_of(bundle: Bundle) -> Layout:
     """The bundle's parameter vector as the federation sees it."""
     return Layout(
         bundle.digest,
-        tuple((s.kind, s.count) for s in bundle.segments),
+        tuple((s.stored, s.count) for s in bundle.segments),
         len(bundle.ranges),
         tuple(s.range for s in bundle.segments),
     )

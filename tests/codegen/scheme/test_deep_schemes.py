@@ -19,6 +19,7 @@ from fleetgrad_codegen.scheme import (
     DeepScheme,
     Full,
     LastLayer,
+    Lora,
     Sparse,
     find_head,
     read_scheme,
@@ -194,6 +195,37 @@ def test_batches_are_refused() -> None:
 def test_ratio_out_of_range(ratio: float) -> None:
     with pytest.raises(SchemeError, match="ratio"):
         Sparse(ratio=ratio)
+
+
+def test_lora_trains_two_thin_factors_of_each_matrix() -> None:
+    bundle = bundle_of(Lora(rank=1))
+    layers = {layer["op"]: layer for layer in bundle.manifest["scheme"]["layers"]}
+    graph = bundle.program.graph
+    adapted = [op for op in graph.ops if layers.get(op.index, {}).get("rank")]
+    assert adapted
+    segments = {s.name: s for s in bundle.program.segments}
+    for op in adapted:
+        kernel = graph.tensors[op.inputs[1]]
+        assert kernel.shape[1:-1] in {(), (1, 1)}
+        outputs, inputs = kernel.shape[0], kernel.shape[-1]
+        assert segments[f"{kernel.name}/down"].shape == (1, inputs)
+        assert segments[f"{kernel.name}/up"].shape == (outputs, 1)
+    depthwise = [op for op in graph.ops if op.kind == "DEPTHWISE_CONV_2D"]
+    assert all(layers[op.index]["channels"] == 0 for op in depthwise)
+    head = find_head(graph)
+    assert head.weights.name in segments
+    assert bundle.manifest["param_bytes"] < bundle_of(Full()).manifest["param_bytes"]
+
+
+def test_layers_no_larger_than_their_adapters_train_whole() -> None:
+    layers = bundle_of(Lora(rank=8)).manifest["scheme"]["layers"]
+    assert not any("rank" in layer for layer in layers)
+
+
+@pytest.mark.parametrize("rank", [0, -1, 65])
+def test_rank_out_of_range(rank: int) -> None:
+    with pytest.raises(SchemeError, match="rank"):
+        Lora(rank=rank)
 
 
 def tower(layers: int) -> bytes:

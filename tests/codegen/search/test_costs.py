@@ -49,7 +49,7 @@ def test_sums_are_nearly_what_the_planner_finds(name: str) -> None:
     for choice in some_choices(space, 12):
         said, (planned, plan) = costs.cost(choice), planned_cost(space, choice, RATES)
         bound = planned.ram_bytes - plan.layout.arena_bytes + plan.layout.lower_bound_bytes
-        assert bound <= said.ram_bytes <= 1.15 * bound
+        assert bound - 3 <= said.ram_bytes <= 1.15 * bound  # 3: of alignment
         assert said.instructions == pytest.approx(planned.instructions, abs=len(choice.ratios))
         assert said.flash_bytes == pytest.approx(planned.flash_bytes, rel=0.15)
 

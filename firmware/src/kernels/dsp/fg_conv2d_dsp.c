@@ -3,6 +3,7 @@
 #include "../fg_requantize.h"
 #include "../fg_target.h"
 #include "fg_block_dsp.h"
+#include "fg_conv2d_tiles_dsp.h"
 #include "fg_patch_dsp.h"
 #include "fg_scale_dsp.h"
 
@@ -95,16 +96,20 @@ void fg_conv2d(const fg_conv2d_params *params, const int8_t *weights, const int3
     const fg_window *window = &params->window;
     const int32_t channels = params->in_channels;
     const int32_t taps = window->kernel_h * window->kernel_w * channels;
+    if (fg_conv2d_fits_tiles(params)) {
+        fg_conv2d_tiles(params, weights, bias, input, scratch, output);
+        return;
+    }
     uint32_t *words = (uint32_t *)(void *)scratch;
     int8_t *bytes = scratch + (taps + 3) / 4 * FG_QUAD_WORDS * (int32_t)sizeof *words;
+    const fg_spreading spreading = fg_spreading_of(window, channels, params->input_zero, bytes, 1);
     const layer of = {params, weights, bias, words, taps};
     int32_t waiting = 0; /* pixels that are spread, but not computed */
     for (int32_t row = 0; row < window->out_h; ++row) {
         const int32_t top = fg_window_top(window, row);
         for (int32_t column = 0; column < window->out_w; ++column) {
             const int32_t left = fg_window_left(window, column);
-            fg_spread_patch(window, channels, top, left, params->input_zero, input, bytes,
-                            words + waiting * FG_PIXEL_WORDS);
+            fg_spread_patch(&spreading, top, left, input, words + waiting * FG_PIXEL_WORDS);
             if (++waiting == 2) {
                 compute(&of, output, output + params->out_channels);
                 output += 2 * params->out_channels;

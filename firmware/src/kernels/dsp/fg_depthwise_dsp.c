@@ -71,12 +71,15 @@ static FG_NOINLINE void begin_strip(strip *of, const int8_t *weights, const int3
         }
     }
     uint32_t *words = of->filter;
-    for (int32_t copy = 0; copy < 2; ++copy) {
-        const int8_t *row = weights + of->channel;
-        for (int32_t ky = 0; ky < window->kernel_h; ++ky) {
-            words = spread_filter_row(of, row, words);
-            row += window->kernel_w * of->params->in_channels;
-        }
+    const int8_t *row = weights + of->channel;
+    for (int32_t ky = 0; ky < window->kernel_h; ++ky) {
+        words = spread_filter_row(of, row, words);
+        row += window->kernel_w * of->params->in_channels;
+    }
+    const uint32_t *const end = words;
+    for (const uint32_t *copied = of->filter; copied != end; copied += 2) {
+        *words++ = copied[0];
+        *words++ = copied[1];
     }
 }
 
@@ -93,9 +96,15 @@ static void fill_band_row(const strip *of, const int8_t *row, uint32_t *words) {
     }
     const uint32_t *const last = words + inside;
     if (of->count == LANES) {
-        while (words != last) {
+        if ((inside & 1) != 0) {
             *words++ = fg_load_quad(row);
             row += params->in_channels;
+        }
+        while (words != last) {
+            words[0] = fg_load_quad(row);
+            words[1] = fg_load_quad(row + params->in_channels);
+            row += 2 * params->in_channels;
+            words += 2;
         }
     } else {
         while (words != last) {
@@ -206,23 +215,97 @@ static FG_NOINLINE void convolve_3_by_3(const strip *of, const uint32_t *filter,
     }
 }
 
+#if FG_DSP_LOOPS
+
+/* A row of a window without gaps, two taps at a time. */
+#define PAIRS_OF_TAPS                                                                              \
+    "1:\n\t"                                                                                       \
+    "ldr    lr, %[pairs]\n"                                                                        \
+    "2:\n\t"                                                                                       \
+    "ldrd   r2, r3, [%[taps]], #8\n\t"                                                             \
+    "pkhbt  r4, r2, r3, lsl #16\n\t"                                                               \
+    "pkhtb  r5, r3, r2, asr #16\n\t"                                                               \
+    "ldrd   r2, r3, [%[factors]], #8\n\t"                                                          \
+    "sxtb16 r12, r4\n\t"                                                                           \
+    "smlad  r8, r12, r2, r8\n\t"                                                                   \
+    "sxtb16 r12, r4, ror #8\n\t"                                                                   \
+    "smlad  r9, r12, r3, r9\n\t"                                                                   \
+    "ldrd   r2, r3, [%[factors]], #8\n\t"                                                          \
+    "sxtb16 r12, r5\n\t"                                                                           \
+    "smlad  r10, r12, r2, r10\n\t"                                                                 \
+    "sxtb16 r12, r5, ror #8\n\t"                                                                   \
+    "smlad  r11, r12, r3, r11\n\t"                                                                 \
+    "subs   lr, lr, #1\n\t"                                                                        \
+    "bne    2b\n\t"
+
+/* The tap that an odd number of them ends with. */
+#define LAST_TAP                                                                                   \
+    "ldr    r4, [%[taps]], #4\n\t"                                                                 \
+    "ldrd   r2, r3, [%[factors]], #8\n\t"                                                          \
+    "sxtb16 r12, r4\n\t"                                                                           \
+    "smlabb r8, r12, r2, r8\n\t"                                                                   \
+    "smlatt r10, r12, r2, r10\n\t"                                                                 \
+    "sxtb16 r12, r4, ror #8\n\t"                                                                   \
+    "smlabb r9, r12, r3, r9\n\t"                                                                   \
+    "smlatt r11, r12, r3, r11\n\t"
+
+#define NEXT_ROW                                                                                   \
+    "ldr    r2, %[rest]\n\t"                                                                       \
+    "add    %[taps], %[taps], r2, lsl #2\n\t"                                                      \
+    "subs   %[rows], %[rows], #1\n\t"                                                              \
+    "bne    1b\n\t"
+
+#define WINDOW_IN_ASSEMBLY(row)                                                                    \
+    __asm__ volatile("ldr    r2, %[bias]\n\t"                                                      \
+                     "ldmia  r2, {r8, r9, r10, r11}\n" row NEXT_ROW                                \
+                     : [taps] "+r"(taps), [factors] "+r"(factors), [rows] "+r"(rows), "=r"(r8),    \
+                       "=r"(r9), "=r"(r10), "=r"(r11)                                              \
+                     : [bias] "m"(bias), [pairs] "m"(pairs), [rest] "m"(rest)                      \
+                     : "r2", "r3", "r4", "r5", "r12", "lr", "cc", "memory")
+
+#endif
+
+/* Sums of a window. */
+static FG_INLINE lanes add_window(const strip *of, const uint32_t *taps, const uint32_t *factors) {
+    const fg_window *window = &of->params->window;
+    const int32_t kernel_w = window->kernel_w;
+    int32_t rows = window->kernel_h;
+#if FG_DSP_LOOPS
+    if (window->dilation_w == 1 && kernel_w >= 2) {
+        register uint32_t r8 __asm__("r8");
+        register uint32_t r9 __asm__("r9");
+        register uint32_t r10 __asm__("r10");
+        register uint32_t r11 __asm__("r11");
+        const uint32_t *const bias = of->bias;
+        const int32_t pairs = kernel_w / 2;
+        const int32_t rest = of->band_pitch - kernel_w;
+        if ((kernel_w & 1) != 0) {
+            WINDOW_IN_ASSEMBLY(PAIRS_OF_TAPS LAST_TAP);
+        } else {
+            WINDOW_IN_ASSEMBLY(PAIRS_OF_TAPS);
+        }
+        const lanes done = {r8, r9, r10, r11};
+        return done;
+    }
+#endif
+    lanes sums = first_sums(of);
+    for (; rows > 0; --rows) {
+        sums = add_row(sums, taps, factors, kernel_w, window->dilation_w);
+        taps += of->band_pitch;
+        factors += of->filter_pitch;
+    }
+    return sums;
+}
+
 /* Any windows and outputs. */
 static FG_NOINLINE void convolve_row(const strip *of, const uint32_t *filter, int8_t *output) {
     const fg_window *window = &of->params->window;
-    const int32_t dilation = window->dilation_w;
     const fg_limits limits = fg_limits_of(&of->params->output);
     const bool usual = is_usual(of);
     const uint32_t *from = of->band;
     const uint32_t *const end = from + window->out_w * window->stride_w;
     while (from != end) {
-        lanes sums = first_sums(of);
-        const uint32_t *taps = from;
-        const uint32_t *factors = filter;
-        for (int32_t ky = window->kernel_h; ky > 0; --ky) {
-            sums = add_row(sums, taps, factors, window->kernel_w, dilation);
-            taps += of->band_pitch;
-            factors += of->filter_pitch;
-        }
+        const lanes sums = add_window(of, from, filter);
         if (usual && limits.whole) {
             write_usual(of, &sums, &limits, true, output);
         } else if (usual) {

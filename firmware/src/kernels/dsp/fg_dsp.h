@@ -107,11 +107,17 @@ static FG_INLINE uint32_t fg_add_odd_bytes(uint32_t sums, uint32_t bytes) {
     return pair;
 }
 
-/* 0 .. 127, from a number that is not negative. */
-static FG_INLINE uint32_t fg_to_7_bits(uint32_t x) {
-    uint32_t saturated;
-    __asm__("usat %0, #7, %1" : "=r"(saturated) : "r"(x));
-    return saturated;
+/* Four int8, -128 among them made -127. */
+static FG_INLINE uint32_t fg_without_lowest(uint32_t bytes) {
+    __asm__("qsub8 %0, %0, %1\n\tsadd8 %0, %0, %1" : "+&r"(bytes) : "r"(0x01010101U));
+    return bytes;
+}
+
+/* Magnitudes of four int8. */
+static FG_INLINE uint32_t fg_magnitudes(uint32_t bytes) {
+    uint32_t negated;
+    __asm__("ssub8 %0, %2, %1\n\tsel %0, %0, %1" : "=&r"(negated) : "r"(bytes), "r"(0U));
+    return negated;
 }
 
 /* 0xFF in each byte where the two differ, else 0. */
@@ -222,8 +228,22 @@ static FG_INLINE uint32_t fg_add_odd_bytes(uint32_t sums, uint32_t bytes) {
     return fg_add_even_bytes(sums, bytes >> 8);
 }
 
-static FG_INLINE uint32_t fg_to_7_bits(uint32_t x) {
-    return x > 127U ? 127U : x;
+static FG_INLINE uint32_t fg_without_lowest(uint32_t bytes) {
+    uint32_t made = 0;
+    for (uint32_t shift = 0; shift < 32U; shift += 8U) {
+        const uint32_t byte = bytes >> shift & 0xFFU;
+        made |= (byte == 0x80U ? 0x81U : byte) << shift;
+    }
+    return made;
+}
+
+static FG_INLINE uint32_t fg_magnitudes(uint32_t bytes) {
+    uint32_t made = 0;
+    for (uint32_t shift = 0; shift < 32U; shift += 8U) {
+        const uint32_t byte = bytes >> shift & 0xFFU;
+        made |= ((byte & 0x80U) != 0U ? 0x100U - byte : byte) << shift;
+    }
+    return made;
 }
 
 static FG_INLINE uint32_t fg_bytes_that_differ(uint32_t a, uint32_t b) {

@@ -12,6 +12,11 @@ enum {
     FG_TILE_COLUMNS = 4,
 };
 
+/* Sums of columns 0 .. 3 in both rows. */
+typedef struct fg_tile {
+    uint32_t row0[FG_TILE_COLUMNS], row1[FG_TILE_COLUMNS];
+} fg_tile;
+
 #if FG_DSP_LOOPS
 
 /* One pair of products for each of the eight sums. Every register is used: the end and where the
@@ -53,6 +58,33 @@ static FG_INLINE void fg_add_tile(uint32_t *sums0, uint32_t *sums1, const uint32
                        "memory");
 }
 
+/* The same from the same beginning in both rows. */
+static FG_INLINE fg_tile fg_tile_of(const uint32_t *sums, const uint32_t *rows, const uint32_t *end,
+                                    const uint32_t *columns) {
+    register const uint32_t *r0 __asm__("r0") = rows;
+    register const uint32_t *r1 __asm__("r1") = columns;
+    register uint32_t r12 __asm__("r12") = (uint32_t)(end - rows) / FG_TILE_ROWS;
+    register uint32_t r4 __asm__("r4");
+    register uint32_t r5 __asm__("r5");
+    register uint32_t r6 __asm__("r6");
+    register uint32_t r7 __asm__("r7");
+    register uint32_t r8 __asm__("r8");
+    register uint32_t r9 __asm__("r9");
+    register uint32_t r10 __asm__("r10");
+    register uint32_t r11 __asm__("r11");
+    __asm__ volatile("ldr    r2, %[sums]\n\t"
+                     "ldmia  r2, {r4, r5, r6, r7}\n\t"
+                     "ldmia  r2, {r8, r9, r10, r11}\n\t" FG_LOOP_OVER_QUADS("r12", FG_TILE_PAIR,
+                                                                            "ldr  r2, %[end]\n\t"
+                                                                            "cmp  r0, r2\n\t")
+                     : "+r"(r0), "+r"(r1), "+r"(r12), "=r"(r4), "=r"(r5), "=r"(r6), "=r"(r7),
+                       "=r"(r8), "=r"(r9), "=r"(r10), "=r"(r11)
+                     : [sums] "m"(sums), [end] "m"(end)
+                     : "r2", "r3", "lr", "cc", "memory");
+    const fg_tile tile = {{r4, r5, r6, r7}, {r8, r9, r10, r11}};
+    return tile;
+}
+
 #else
 
 static FG_INLINE void fg_add_tile(uint32_t *sums0, uint32_t *sums1, const uint32_t *rows,
@@ -64,6 +96,13 @@ static FG_INLINE void fg_add_tile(uint32_t *sums0, uint32_t *sums1, const uint32
         }
         columns += FG_TILE_COLUMNS;
     }
+}
+
+static FG_INLINE fg_tile fg_tile_of(const uint32_t *sums, const uint32_t *rows, const uint32_t *end,
+                                    const uint32_t *columns) {
+    fg_tile tile = {{sums[0], sums[1], sums[2], sums[3]}, {sums[0], sums[1], sums[2], sums[3]}};
+    fg_add_tile(tile.row0, tile.row1, rows, end, columns);
+    return tile;
 }
 
 #endif

@@ -18,38 +18,69 @@ typedef struct block {
     const fg_split_weights *weights;
     fg_error_source from;
     fg_window window;
-    int32_t pairs;           /* of output channels; the last one may be half */
+    int32_t pairs; /* of listed output channels */
+    bool half;     /* the last pair is one channel twice, of which one counts */
+    uint16_t *list;
     int32_t pitch;           /* words from a pixel's sums to the next one's */
     int32_t x, width;        /* of the input: the block's first pixel, and their number */
     int32_t column, columns; /* of the output: the first one that matters, and their number */
     uint32_t *sums, *spread, *taps;
 } block;
 
-/* One pixel's errors in a common unit: words of two output channels each, every other one. */
-static FG_INLINE void spread_pixel(const block *of, int32_t pixel, bool narrow, uint32_t *words) {
-    const fg_error_ratio *const ratio = &of->layer->ratio;
+/* Lists the output channels in which the row's columns that matter have errors. Often they are few:
+ * masks and dead channels leave nothing of the others. */
+static FG_NOINLINE void list_channels(block *of, int32_t row) {
     const int32_t outputs = of->layer->out_channels;
-    const int32_t half = (int32_t)(UINT32_C(1) << ((uint32_t)ratio->shift - 1U));
-    const int32_t shift = ratio->shift;
-    const int32_t step = ratio->step;
-    const int16_t *value = ratio->value;
-    const int8_t *error = narrow ? of->from.errors + pixel * outputs : NULL;
-    const int16_t *slope = narrow ? NULL : of->from.gradient + pixel * outputs;
-    for (int32_t left = outputs; left >= 2; left -= 2) {
-        const int32_t low = ((narrow ? error[0] : slope[0]) * value[0] + half) >> shift;
-        const int32_t high = ((narrow ? error[1] : slope[1]) * value[step] + half) >> shift;
-        *words = fg_lower_halves((uint32_t)low, (uint32_t)high);
-        words += FG_TILE_ROWS;
-        value += 2 * step;
-        if (narrow) {
-            error += 2;
+    const int32_t pixel = row * of->window.out_w + of->column;
+    int32_t found = 0;
+    for (int32_t channel = 0; channel < outputs; channel += 4) {
+        const int32_t lanes = fg_min(outputs - channel, 4);
+        uint32_t any = 0;
+        if (of->from.errors == NULL) {
+            any = 0xFFFFFFFFU;
         } else {
-            slope += 2;
+            const int8_t *error = of->from.errors + pixel * outputs + channel;
+            for (int32_t left = of->columns; left > 0; --left) {
+                any |= lanes == 4 ? fg_load_quad(error) : fg_load_some(error, lanes);
+                error += outputs;
+            }
+        }
+        for (int32_t lane = 0; any != 0U && lane < lanes; ++lane) {
+            if ((any & 0xFFU) != 0U) {
+                of->list[found++] = (uint16_t)(channel + lane);
+            }
+            any >>= 8;
         }
     }
-    if ((outputs & 1) != 0) {
-        const int32_t last = ((narrow ? *error : *slope) * *value + half) >> shift;
-        *words = (uint32_t)last & 0xFFFFU;
+    of->half = (found & 1) != 0;
+    if (of->half) {
+        of->list[found] = of->list[found - 1];
+    }
+    of->pairs = (found + 1) / 2;
+}
+
+/* One pixel's errors in a common unit: words of two listed channels each, every other one. */
+static FG_INLINE void spread_pixel(const block *of, int32_t pixel, bool narrow, uint32_t *words) {
+    const fg_error_ratio *const ratio = &of->layer->ratio;
+    const int32_t first = pixel * of->layer->out_channels;
+    const int32_t half = (int32_t)(UINT32_C(1) << ((uint32_t)ratio->shift - 1U));
+    const int32_t shift = ratio->shift;
+    const int32_t varies = ratio->step == 0 ? 0 : -1;
+    const int16_t *const value = ratio->value;
+    const int8_t *const error = narrow ? of->from.errors + first : NULL;
+    const int16_t *const slope = narrow ? NULL : of->from.gradient + first;
+    const uint16_t *list = of->list;
+    for (int32_t pair = of->pairs; pair > 0; --pair) {
+        const int32_t a = list[0];
+        const int32_t b = list[1];
+        const int32_t low = ((narrow ? error[a] : slope[a]) * value[a & varies] + half) >> shift;
+        const int32_t high = ((narrow ? error[b] : slope[b]) * value[b & varies] + half) >> shift;
+        *words = fg_lower_halves((uint32_t)low, (uint32_t)high);
+        words += FG_TILE_ROWS;
+        list += 2;
+    }
+    if (of->half) {
+        words[-FG_TILE_ROWS] &= 0xFFFFU;
     }
 }
 
@@ -83,48 +114,50 @@ static void spread_row(const block *of, int32_t row) {
     }
 }
 
-/* Words of `count` / 2 pairs of output channels, `distance` bytes from one to the next. */
-static FG_NOINLINE uint32_t *spread_pairs(const int8_t *weights, int32_t count, int32_t distance,
-                                          int32_t lanes, uint32_t *words) {
-    for (; count >= 2; count -= 2) {
-        if (lanes == FG_TILE_COLUMNS) {
-            words = fg_spread_quads(fg_load_quad(weights), fg_load_quad(weights + distance), words);
-        } else {
-            words = fg_spread_quads(fg_load_some(weights, lanes),
-                                    fg_load_some(weights + distance, lanes), words);
-        }
-        weights += 2 * distance;
+/* Where the weights of output channels are. */
+typedef struct filters {
+    const int8_t *trained, *frozen; /* of the first channel of each kind, at a tap */
+    int32_t count;                  /* of those that train */
+    int32_t distance;               /* bytes from one channel to the next */
+} filters;
+
+static FG_INLINE const int8_t *filter_of(const filters *of, int32_t channel) {
+    if (channel < of->count) {
+        return of->trained + channel * of->distance;
     }
-    return words;
+    return of->frozen + (channel - of->count) * of->distance;
 }
 
-/* The weights of input channels channel .. channel + lanes - 1 at a tap, for all output channels.
- */
-static void spread_weights(const block *of, int32_t tap, int32_t channel, int32_t lanes) {
-    const fg_window *const window = &of->window;
-    const int32_t inputs = of->layer->in_channels;
-    const int32_t distance = window->kernel_h * window->kernel_w * inputs;
+/* The weights of input channels channel .. channel + lanes - 1 at a tap, for all listed output
+ * channels. */
+static FG_NOINLINE void spread_weights(const block *of, int32_t tap, int32_t channel,
+                                       int32_t lanes) {
+    const fg_backward *const layer = of->layer;
+    const int32_t inputs = layer->in_channels;
     const int32_t at = tap * inputs + channel;
-    int32_t trained = of->layer->trained;
-    int32_t frozen = of->layer->out_channels - trained;
+    const bool trains = layer->trained != 0;
+    const bool freezes = layer->trained != layer->out_channels;
+    const filters from = {.trained = trains ? of->weights->trained + at : NULL,
+                          .frozen = freezes ? of->weights->frozen + at : NULL,
+                          .count = layer->trained,
+                          .distance = of->window.kernel_h * of->window.kernel_w * inputs};
+    const uint16_t *list = of->list;
+    const uint16_t *const end = list + 2 * of->pairs;
     uint32_t *words = of->taps;
-    if (trained != 0) {
-        words = spread_pairs(of->weights->trained + at, trained, distance, lanes, words);
-    }
-    const int8_t *rest = frozen == 0 ? NULL : of->weights->frozen + at;
-    if ((trained & 1) != 0) {
-        const int8_t *last = of->weights->trained + at + (trained - 1) * distance;
-        const uint32_t other = frozen == 0 ? 0U : fg_load_some(rest, lanes);
-        words = fg_spread_quads(fg_load_some(last, lanes), other, words);
-        if (frozen == 0) {
-            return;
+    if (lanes != FG_TILE_COLUMNS) {
+        for (; list != end; list += 2) {
+            words = fg_spread_quads(fg_load_some(filter_of(&from, list[0]), lanes),
+                                    fg_load_some(filter_of(&from, list[1]), lanes), words);
         }
-        rest += distance;
-        --frozen;
+        return;
     }
-    words = spread_pairs(rest, frozen, distance, lanes, words);
-    if ((frozen & 1) != 0) {
-        (void)fg_spread_quads(fg_load_some(rest + (frozen - 1) * distance, lanes), 0U, words);
+    for (; list != end && list[1] < from.count; list += 2) {
+        words = fg_spread_quads(fg_load_quad(from.trained + list[0] * from.distance),
+                                fg_load_quad(from.trained + list[1] * from.distance), words);
+    }
+    for (; list != end; list += 2) {
+        words = fg_spread_quads(fg_load_quad(filter_of(&from, list[0])),
+                                fg_load_quad(filter_of(&from, list[1])), words);
     }
 }
 
@@ -152,7 +185,7 @@ static FG_NOINLINE void add_tap(const block *of, int32_t kx, int32_t channel) {
 }
 
 /* All sums of the block in row `y` of the input. */
-static void add_block(const block *of, int32_t y) {
+static void add_block(block *of, int32_t y) {
     const fg_window *const window = &of->window;
     const int32_t inputs = of->layer->in_channels;
     memset(of->sums, 0, (size_t)(of->width * of->pitch) * sizeof *of->sums);
@@ -162,6 +195,10 @@ static void add_block(const block *of, int32_t y) {
     for (int32_t ky = 0; ky < window->kernel_h; ++ky) {
         const int32_t row = fg_reader_row(window, y, ky);
         if (row < 0) {
+            continue;
+        }
+        list_channels(of, row);
+        if (of->pairs == 0) {
             continue;
         }
         spread_row(of, row);
@@ -196,11 +233,11 @@ fg_peaks fg_conv2d_error_pass(const fg_backward *layer, const fg_split_weights *
         .weights = weights,
         .from = from,
         .window = layout.window,
-        .pairs = layout.pairs,
         .pitch = layout.pitch,
         .sums = (uint32_t *)scratch,
         .spread = (uint32_t *)scratch + layout.sums,
         .taps = (uint32_t *)scratch + layout.sums + layout.spread,
+        .list = (uint16_t *)(scratch + layout.sums + layout.spread + layout.pairs * 4),
     };
     fg_peaks peaks = {0U, 0U};
     uint32_t index = 0;

@@ -61,13 +61,15 @@ static FG_NOINLINE void spread_inputs(const part *of, int32_t channel, uint32_t 
     }
 }
 
-/* Errors of two output channels, or of the last one twice; makes the sums begin. */
-static FG_NOINLINE void spread_errors(const part *of, int32_t output, int32_t next) {
+/* Errors of two output channels, or of the last one twice; makes the sums begin. Returns whether
+ * there are any. */
+static FG_NOINLINE bool spread_errors(const part *of, int32_t output, int32_t next) {
     const int32_t outputs = of->layer->out_channels;
     const int8_t *error = of->errors + output;
     uint32_t *words = of->rows;
     uint32_t total0 = 0;
     uint32_t total1 = 0;
+    uint32_t any = 0;
     int32_t left = of->pixels;
     for (; left >= 2; left -= 2) {
         const uint32_t first = (uint8_t)error[0] | (uint32_t)(uint8_t)error[next] << 8;
@@ -75,6 +77,7 @@ static FG_NOINLINE void spread_errors(const part *of, int32_t output, int32_t ne
         const uint32_t second = (uint8_t)error[0] | (uint32_t)(uint8_t)error[next] << 8;
         error += outputs;
         const uint32_t both = first | second << 16;
+        any |= both;
         words[0] = fg_even_bytes(both);
         words[1] = fg_odd_bytes(both);
         total0 = fg_dot_pair(words[0], 0x00010001U, total0);
@@ -84,8 +87,12 @@ static FG_NOINLINE void spread_errors(const part *of, int32_t output, int32_t ne
     if (left != 0) {
         words[0] = (uint32_t)error[0] & 0xFFFFU;
         words[1] = (uint32_t)error[next] & 0xFFFFU;
+        any |= words[0] | words[1];
         total0 = fg_dot_pair(words[0], 1U, total0);
         total1 = fg_dot_pair(words[1], 1U, total1);
+    }
+    if (any == 0U) {
+        return false;
     }
     const int32_t zero = of->layer->input_zero;
     int32_t *const sums1 = of->sums + of->channels;
@@ -93,6 +100,7 @@ static FG_NOINLINE void spread_errors(const part *of, int32_t output, int32_t ne
         of->sums[i] = -zero * (int32_t)total0;
         sums1[i] = -zero * (int32_t)total1;
     }
+    return true;
 }
 
 /* Adds the products of all pixels. */
@@ -115,7 +123,10 @@ static void learn_part(const part *of, const fg_learning *learning, int16_t *mas
     int32_t at = first;
     for (int32_t output = 0; output < layer->trained; output += FG_TILE_ROWS) {
         const int32_t rows = fg_min(layer->trained - output, FG_TILE_ROWS);
-        spread_errors(of, output, rows - 1);
+        if (!spread_errors(of, output, rows - 1)) {
+            at += rows * taps; /* nothing changes */
+            continue;
+        }
         multiply(of);
         const int32_t *sums = of->sums;
         for (int32_t row = 0; row < rows; ++row) {
@@ -127,14 +138,37 @@ static void learn_part(const part *of, const fg_learning *learning, int16_t *mas
     }
 }
 
+/* A single pixel needs no sums. */
+static void learn_pixel(const fg_backward *layer, const fg_learning *learning, const int8_t *errors,
+                        const int8_t *input, int32_t *sums, int16_t *masters, int8_t *shadow) {
+    const int32_t inputs = layer->in_channels;
+    const int32_t zero = layer->input_zero;
+    for (int32_t output = 0; output < layer->trained; ++output) {
+        const int32_t error = errors[output];
+        if (error != 0 &&
+            !fg_learn_pixel(learning, output, error, input, zero, inputs, masters, shadow)) {
+            for (int32_t i = 0; i < inputs; ++i) {
+                sums[i] = error * (input[i] - zero);
+            }
+            fg_learn_weights(learning, output, 0, inputs, sums, 1, masters, shadow);
+        }
+        masters += inputs;
+        shadow += inputs;
+    }
+}
+
 bool fg_conv2d_learn_tiles(const fg_backward *layer, const fg_learning *learning,
                            const int8_t *errors, const int8_t *input, int32_t *scratch,
                            int16_t *masters, int8_t *shadow) {
+    const fg_window *const window = &layer->window;
+    if (window->in_h * window->in_w == 1 && window->kernel_h * window->kernel_w == 1) {
+        learn_pixel(layer, learning, errors, input, scratch, masters, shadow);
+        return true;
+    }
     const fg_learn_layout layout = fg_learn_layout_of(layer);
     if (layout.columns == 0) {
         return false;
     }
-    const fg_window *const window = &layer->window;
     part of = {.layer = layer,
                .errors = errors,
                .input = input,

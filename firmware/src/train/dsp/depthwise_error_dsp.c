@@ -38,7 +38,7 @@ typedef struct axis {
     int32_t before, taps, stride, dilation, outputs;
 } axis;
 
-static run run_of(const axis *along, int32_t position) {
+static FG_NOINLINE run any_run_of(const axis *along, int32_t position) {
     const int32_t from = position + along->before;
     const int32_t reach = from - (along->outputs - 1) * along->stride;
     const int32_t low = reach > 0 ? reach : 0;
@@ -60,6 +60,17 @@ static run run_of(const axis *along, int32_t position) {
     }
     found.count = (last - found.first) / found.step + 1;
     found.reader = (from - found.first * along->dilation) / along->stride;
+    return found;
+}
+
+static FG_INLINE run run_of(const axis *along, int32_t position) {
+    if (along->stride != 1 || along->dilation != 1) {
+        return any_run_of(along, position);
+    }
+    const int32_t from = position + along->before;
+    const int32_t first = from < along->outputs ? 0 : from - along->outputs + 1;
+    const int32_t last = fg_min(from, along->taps - 1);
+    const run found = {first, 1, last < first ? 0 : last - first + 1, from - first, -1, 0};
     return found;
 }
 
@@ -256,6 +267,7 @@ static FG_NOINLINE void compute_row(const strip *of, const run *rows, const axis
         }
         index += (uint32_t)inputs;
     }
+    seen.kept = fg_fold_bytes(seen.kept);
     *peaks = seen;
 }
 

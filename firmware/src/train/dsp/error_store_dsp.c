@@ -36,8 +36,23 @@ void fg_error_store(const int32_t *sums, uint32_t count, const fg_mask *mask, ui
             index += 4U;
         }
     }
+    seen.kept = fg_fold_bytes(seen.kept);
     fg_store_some(&storing, sums, count, index, &seen);
     *peaks = seen;
+}
+
+void fg_error_moved(fg_error *to, const fg_error *from, const int8_t *made, uint32_t count) {
+    uint32_t sizes = 0;
+    for (; count >= 4U; count -= 4U) {
+        sizes |= fg_magnitudes(fg_load_quad(made));
+        made += 4;
+    }
+    sizes = fg_fold_bytes(sizes);
+    for (; count > 0U; count--) {
+        sizes |= fg_magnitude(*made++);
+    }
+    to->exponent = from->exponent;
+    to->bits = fg_bit_length(sizes);
 }
 
 #endif

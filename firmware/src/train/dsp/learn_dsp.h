@@ -56,4 +56,9 @@ static FG_INLINE void fg_change_pair(int16_t *masters, int8_t *shadow, int32_t f
 bool fg_learn_quickly(const fg_learning *learning, int32_t channel, int32_t first, int32_t count,
                       const int32_t *sums, int16_t *masters, int8_t *shadow);
 
+/* The same along one pixel's error and inputs, of which `zero` is to be subtracted. */
+bool fg_learn_pixel(const fg_learning *learning, int32_t channel, int32_t error,
+                    const int8_t *inputs, int32_t zero, int32_t count, int16_t *masters,
+                    int8_t *shadow);
+
 #endif

@@ -11,8 +11,8 @@
 typedef struct fg_storing {
     const fg_mask *mask;
     uint32_t low, high; /* ends of the clamp, four times */
-    uint32_t half;
-    uint32_t shift;
+    int32_t step;       /* 2^(32 - shift), where that fits: four elements can be stored at once */
+    int32_t shift;
     int8_t *made; /* NULL: only measure */
 } fg_storing;
 
@@ -21,8 +21,8 @@ static FG_INLINE fg_storing fg_storing_of(const fg_mask *mask, int32_t shift, in
         .mask = mask,
         .low = (uint8_t)mask->low * 0x01010101U,
         .high = (uint8_t)mask->high * 0x01010101U,
-        .half = (UINT32_C(1) << (uint32_t)shift) >> 1,
-        .shift = (uint32_t)shift,
+        .step = shift >= 2 && made != NULL ? (int32_t)(UINT32_C(1) << (32U - (uint32_t)shift)) : 0,
+        .shift = shift,
         .made = made,
     };
     return storing;
@@ -44,36 +44,52 @@ static FG_INLINE uint32_t fg_open_four(const fg_storing *storing, uint32_t index
     return mask->bits == NULL ? 0xFU : (uint32_t)mask->bits[index >> 3] >> (index & 4U) & 0xFU;
 }
 
-/* One element, `open` being -1 or 0. */
-static FG_INLINE void fg_store_one(const fg_storing *storing, int32_t sum, int32_t open,
-                                   int8_t *made, fg_peaks *peaks) {
-    const int32_t passed = sum & open;
-    const int32_t sign = passed >> 31;
-    const uint32_t size = (uint32_t)((passed ^ sign) - sign);
-    peaks->sums |= size;
-    const uint32_t kept = fg_to_7_bits((size + storing->half) >> storing->shift);
-    peaks->kept |= kept;
-    if (made != NULL) {
-        *made = (int8_t)(((int32_t)kept ^ sign) - sign);
+/* Any elements. */
+static FG_INLINE void fg_store_some(const fg_storing *storing, const int32_t *sums, uint32_t count,
+                                    uint32_t index, fg_peaks *peaks) {
+    for (uint32_t i = 0; i < count; i++) {
+        const int32_t sum = fg_mask_open(storing->mask, index + i) ? sums[i] : 0;
+        peaks->sums |= fg_magnitude(sum);
+        if (storing->made != NULL) {
+            const int8_t error = fg_error_round(sum, storing->shift);
+            storing->made[index + i] = error;
+            peaks->kept |= fg_magnitude(error);
+        }
     }
+}
+
+/* The error of a sum, where `open` is -1 and not 0; still -128 at the least. One less where the sum
+ * is negative makes the multiplication round ties away from zero, and the complement of that is
+ * the sum's magnitude. */
+static FG_INLINE int32_t fg_round_quickly(int32_t sum, int32_t open, int32_t step,
+                                          uint32_t *sizes) {
+    const int32_t passed = sum & open;
+    const int32_t less = passed + (passed >> 31);
+    *sizes |= (uint32_t)(less ^ (less >> 31));
+    return fg_to_int8(fg_high_mul(less, step));
 }
 
 /* Elements index .. index + 3, index being a multiple of 4; `open` as above. */
 static FG_INLINE void fg_store_open_four(const fg_storing *storing, const int32_t *sums,
                                          uint32_t open, uint32_t index, fg_peaks *peaks) {
-    int8_t *const made = storing->made == NULL ? NULL : storing->made + index;
-    const int32_t all[4] = {(int32_t)(open << 31) >> 31, (int32_t)(open << 30) >> 31,
-                            (int32_t)(open << 29) >> 31, (int32_t)(open << 28) >> 31};
-    if (made == NULL) {
-        for (uint32_t lane = 0; lane < 4U; lane++) {
-            fg_store_one(storing, sums[lane], all[lane], NULL, peaks);
-        }
+    const int32_t step = storing->step;
+    if (step == 0) {
+        fg_store_some(storing, sums, 4U, index, peaks);
         return;
     }
-    fg_store_one(storing, sums[0], all[0], made, peaks);
-    fg_store_one(storing, sums[1], all[1], made + 1, peaks);
-    fg_store_one(storing, sums[2], all[2], made + 2, peaks);
-    fg_store_one(storing, sums[3], all[3], made + 3, peaks);
+    const int32_t error0 =
+        fg_round_quickly(sums[0], (int32_t)(open << 31) >> 31, step, &peaks->sums);
+    const int32_t error1 =
+        fg_round_quickly(sums[1], (int32_t)(open << 30) >> 31, step, &peaks->sums);
+    const int32_t error2 =
+        fg_round_quickly(sums[2], (int32_t)(open << 29) >> 31, step, &peaks->sums);
+    const int32_t error3 =
+        fg_round_quickly(sums[3], (int32_t)(open << 28) >> 31, step, &peaks->sums);
+    const uint32_t even = fg_lower_halves((uint32_t)error0, (uint32_t)error2) & 0x00FF00FFU;
+    const uint32_t odd = fg_lower_halves((uint32_t)error1, (uint32_t)error3) & 0x00FF00FFU;
+    const uint32_t errors = fg_without_lowest(even | odd << 8);
+    peaks->kept |= fg_magnitudes(errors);
+    memcpy(storing->made + index, &errors, sizeof errors);
 }
 
 static FG_INLINE void fg_store_four(const fg_storing *storing, const int32_t *sums, uint32_t index,
@@ -81,14 +97,10 @@ static FG_INLINE void fg_store_four(const fg_storing *storing, const int32_t *su
     fg_store_open_four(storing, sums, fg_open_four(storing, index), index, peaks);
 }
 
-/* Any elements. */
-static FG_INLINE void fg_store_some(const fg_storing *storing, const int32_t *sums, uint32_t count,
-                                    uint32_t index, fg_peaks *peaks) {
-    for (uint32_t i = 0; i < count; i++) {
-        const int32_t open = fg_mask_open(storing->mask, index + i) ? -1 : 0;
-        int8_t *const made = storing->made == NULL ? NULL : storing->made + index + i;
-        fg_store_one(storing, sums[i], open, made, peaks);
-    }
+/* The magnitudes of all bytes of fg_magnitudes() results, or'ed. */
+static FG_INLINE uint32_t fg_fold_bytes(uint32_t bytes) {
+    const uint32_t halves = bytes | bytes >> 16;
+    return (halves | halves >> 8) & 0xFFU;
 }
 
 #endif

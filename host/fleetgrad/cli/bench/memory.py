@@ -23,7 +23,9 @@ from fleetgrad.report.units import kilobytes
 from fleetgrad.toolchain import build_image
 from fleetgrad_codegen.bundle import Scheme, generate, plan_program, prepare
 from fleetgrad_codegen.errors import CodegenError
+from fleetgrad_codegen.paging import page_shadow
 from fleetgrad_codegen.program import Loss
+from fleetgrad_codegen.recompute import recompute, recompute_macs
 from fleetgrad_codegen.scheme import Bias, Full, LastLayer, Sparse, find_head
 
 from ..backends import Model, emulated_board
@@ -65,6 +67,10 @@ class Row:
         arena_bytes: What the planner needed.
         lower_bound_bytes: What no plan can go below.
         params_ram_bytes: Parameters, their base and shadow.
+        ram_bytes: All of it, operators' state included.
+        recomputed_arena_bytes: Arena where cheap activations are computed again.
+        recompute_macs: What that costs.
+        paged_ram_bytes: All of it where int8 weights are made layer by layer.
         problem: Why the scheme does not fit the model; empty when it does.
     """
 
@@ -73,6 +79,10 @@ class Row:
     arena_bytes: int = 0
     lower_bound_bytes: int = 0
     params_ram_bytes: int = 0
+    ram_bytes: int = 0
+    recomputed_arena_bytes: int = 0
+    recompute_macs: int = 0
+    paged_ram_bytes: int = 0
     problem: str = ""
 
     @property
@@ -178,13 +188,22 @@ def plan(model: Model, scheme: str) -> Row:
         if scheme != "none":
             softmax = find_head(model.device).softmax
             loss = Loss.SOFTMAX_CROSS_ENTROPY if softmax else Loss.SQUARED_ERROR
-        made = prepare(model.content, model.name, scheme=SCHEMES[scheme], loss=loss)
-        memory, _ = plan_program(made[2])
+        made = prepare(model.content, model.name, scheme=SCHEMES[scheme], loss=loss)[2]
     except CodegenError as error:
         return Row(model.name, scheme, problem=error.what)
+    again = recompute(made)
+    memory, recomputed, paged = (plan_program(p)[0] for p in (made, again, page_shadow(made)))
     layout = memory.layout
     return Row(
-        model.name, scheme, layout.arena_bytes, layout.lower_bound_bytes, memory.params_ram_bytes
+        model.name,
+        scheme,
+        layout.arena_bytes,
+        layout.lower_bound_bytes,
+        memory.params_ram_bytes,
+        memory.ram_bytes,
+        recomputed.layout.arena_bytes,
+        recompute_macs(again),
+        paged.ram_bytes,
     )
 
 
@@ -194,7 +213,8 @@ def table_of(rows: list[Row]) -> Table:
                   title_justify="left", title_style="bold")  # fmt: skip
     table.add_column("model", no_wrap=True)
     table.add_column("scheme", no_wrap=True)
-    for heading in ("arena", "lower bound", "over", "parameters"):
+    headings = ("arena", "bound", "over", "parameters", "RAM", "recomputed", "MACs", "paged RAM")
+    for heading in headings:
         table.add_column(heading, justify="right")
     for row in rows:
         if row.problem:
@@ -207,6 +227,10 @@ def table_of(rows: list[Row]) -> Table:
             f"{row.lower_bound_bytes:,}",
             f"{100 * (row.ratio - 1):.1f} %",
             f"{row.params_ram_bytes:,}",
+            f"{row.ram_bytes:,}",
+            f"{row.recomputed_arena_bytes:,}" if row.recompute_macs else "",
+            f"{row.recompute_macs:+,}" if row.recompute_macs else "",
+            f"{row.paged_ram_bytes:,}" if row.paged_ram_bytes < row.ram_bytes else "",
         )
     return table
 
