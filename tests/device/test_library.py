@@ -10,8 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fleetgrad import paths
+from fleetgrad.boards import load_board
 from fleetgrad.errors import ToolError
+from fleetgrad.toolchain import build_image
 from fleetgrad.toolchain.library import KernelError, Library, NativeModel
+from fleetgrad_codegen.bundle import Ranges, generate
+from fleetgrad_codegen.ops import run_ops
+from fleetgrad_codegen.program import Loss
+from fleetgrad_codegen.scheme import Bias
 from support.fake_model import BATCH, DIGEST, PARAM_BYTES, POISON, FakeModel, Samples
 
 SAMPLES = Samples.random(6, seed=11)
@@ -91,3 +98,24 @@ def test_what_is_no_library_is_explained(tmp_path: Path) -> None:
     (tmp_path / "x.so").write_bytes(b"not a library")
     with pytest.raises(ToolError, match="does not load"):
         Library(tmp_path / "x.so")
+
+
+def test_measuring_counts_what_each_range_cuts_off(checkout: Path, tmp_path: Path) -> None:
+    content = (checkout / "examples" / "har" / "har.tflite").read_bytes()
+    made = generate(content, "har", scheme=Bias(), loss=Loss.SOFTMAX_CROSS_ENTROPY, ranges=Ranges())
+    made.write(tmp_path / "bundle")
+    board = load_board(paths.boards(), "native")
+    image = build_image(tmp_path / "bundle", board, "library", tmp_path / "image")
+    model = NativeModel(Library(image.path))
+    graph = made.program.graph
+    x = np.random.default_rng(3).integers(-128, 128, (6, 128, 1, 6), np.int8)
+    wanted = np.zeros(len(made.program.ranges), np.int64)
+    for sample in x:
+        values = run_ops(graph, graph.ops, {graph.inputs[0]: sample[None]})
+        for op in graph.ops:
+            place = graph.tensors[op.outputs[0]].range
+            if op.kind.endswith("CONV_2D") and place is not None:  # a RELU: only at the top
+                wanted[place] += np.count_nonzero(values[op.outputs[0]] == 127)
+    assert wanted.any()
+    for _ in range(2):  # every call begins anew
+        assert model.measure(x, len(wanted)).tolist() == wanted.tolist()

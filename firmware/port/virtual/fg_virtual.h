@@ -54,6 +54,10 @@ FG_VIRTUAL_API int32_t fg_virtual_load(void *memory, size_t bytes);
 FG_VIRTUAL_API int32_t fg_virtual_forward(void *memory, const int8_t *inputs, int8_t *outputs,
                                           uint32_t count);
 
+/* The same without outputs: how many of them each range has cut off, range_count numbers. */
+FG_VIRTUAL_API int32_t fg_virtual_measure(void *memory, const int8_t *inputs, uint32_t count,
+                                          uint32_t *clipped);
+
 /* One sample; `values` is NULL for labels. */
 FG_VIRTUAL_API int32_t fg_virtual_evaluate(void *memory, const int8_t *input, uint32_t label,
                                            const int8_t *values, fg_metrics *metrics);

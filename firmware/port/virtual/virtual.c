@@ -107,6 +107,25 @@ int32_t fg_virtual_forward(void *memory, const int8_t *inputs, int8_t *outputs, 
     return status;
 }
 
+int32_t fg_virtual_measure(void *memory, const int8_t *inputs, uint32_t count, uint32_t *clipped) {
+    fg_model_state state = state_of(memory);
+    const size_t bytes = model->range_count * sizeof(uint32_t);
+    fg_status status = FG_OK;
+    if (bytes == 0U) {
+        return FG_OK;
+    }
+    uint8_t *counters = state.persistent + model->clipped_offset;
+    state.measure = true;
+    memset(counters, 0, bytes);
+    for (uint32_t i = 0U; i < count && status == FG_OK; i++) {
+        memcpy(state.arena + model->input_offset, inputs + (size_t)i * model->input_bytes,
+               model->input_bytes);
+        status = model->forward(&state);
+    }
+    memcpy(clipped, counters, bytes);
+    return status;
+}
+
 int32_t fg_virtual_evaluate(void *memory, const int8_t *input, uint32_t label, const int8_t *values,
                             fg_metrics *metrics) {
     const fg_model_state state = state_of(memory);

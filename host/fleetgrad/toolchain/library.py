@@ -169,6 +169,27 @@ class NativeModel:
         _check(status, "running the model")
         return outputs
 
+    def measure(self, inputs: NDArray[np.int8], ranges: int) -> NDArray[np.uint32]:
+        """How many outputs of some samples the ranges cut off.
+
+        Args:
+            inputs: As `forward`.
+            ranges: How many of them the model has.
+
+        Returns:
+            One number for each range.
+        """
+        rows = self._rows(inputs, self._library.input_bytes, "input")
+        clipped = np.zeros(ranges, np.uint32)
+        status = self._library.raw.fg_virtual_measure(
+            self._memory,
+            _pointer(rows),
+            ctypes.c_uint32(len(rows)),
+            ctypes.c_void_p(clipped.ctypes.data),
+        )
+        _check(status, "measuring ranges")
+        return clipped
+
     def evaluate(self, sample: NDArray[np.int8], target: int | NDArray[np.int8]) -> Metrics:
         """Loss and prediction of one sample.
 

@@ -19,11 +19,38 @@ from fleetgrad.report.units import count, percent
 from ..ui import Ui, verb
 from .corpus import DATA_VARIABLE
 from .search import Cells, Found, search
-from .sides import SCHEMES, Integers, Reals, Setting
+from .sides import SCHEMES, Growing, Integers, Reals, Setting, Side
 from .tasks import TASKS
 
 TARGET: Final = 0.005
 WORST: Final = 0.010
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Mean difference of paired runs, one of each seed.
+
+    Attributes:
+        mean: As a share of one.
+        error: Its standard error; None for one seed.
+    """
+
+    mean: float
+    error: float | None
+
+    @classmethod
+    def of(cls, found: Found, reference: Found) -> Gap:
+        """Test accuracy of one side minus the other's."""
+        pairs = [score.test - reference.scores[seed].test for seed, score in found.scores.items()]
+        mean = sum(pairs) / len(pairs)
+        if len(pairs) < 2:
+            return cls(mean, None)
+        squares = sum((one - mean) ** 2 for one in pairs)
+        return cls(mean, math.sqrt(squares / (len(pairs) - 1) / len(pairs)))
+
+    def __str__(self) -> str:
+        text = f"{100 * self.mean:+.2f}"
+        return text if self.error is None else f"{text} ± {100 * self.error:.2f}"
 
 
 @dataclass(frozen=True)
@@ -35,36 +62,28 @@ class Cell:
         scheme: Its name.
         trained: Weights and biases that train.
         before: Test accuracy before.
-        integers: The device's code at its best learning rate.
-        reals: float32 at its own.
+        reals: float32 at its best learning rate.
+        integers: The device's code at its own, activation scales as exported.
+        growing: The same with scales that grow.
     """
 
     task: str
     scheme: str
     trained: int
     before: float
-    integers: Found
     reals: Found
+    integers: Found
+    growing: Found
 
     @property
-    def differences(self) -> list[float]:
-        """Test accuracy of integers minus float32's, by seed."""
-        pairs = self.integers.scores.items()
-        return [score.test - self.reals.scores[seed].test for seed, score in pairs]
+    def gap(self) -> Gap:
+        """What growing integers lack."""
+        return Gap.of(self.growing, self.reals)
 
     @property
-    def gap(self) -> float:
-        """Mean difference."""
-        return sum(self.differences) / len(self.differences)
-
-    @property
-    def gap_error(self) -> float | None:
-        """Standard error of the gap; None for one seed."""
-        found = self.differences
-        if len(found) < 2:
-            return None
-        squares = sum((one - self.gap) ** 2 for one in found)
-        return math.sqrt(squares / (len(found) - 1) / len(found))
+    def fixed_gap(self) -> Gap:
+        """What integers with scales as exported lack."""
+        return Gap.of(self.integers, self.reals)
 
 
 @click.command()
@@ -104,8 +123,8 @@ def finetune(
                 setting = Setting(task, splits, scheme, task.model(data))
                 cells.append(measure(ui, setting, range(1, seeds + 1), folder))
                 advance(len(cells), f"{task.name} {scheme}")
-    met = all(cell.gap >= -TARGET for cell in cells)
-    bearable = all(cell.gap >= -WORST for cell in cells)
+    met = all(cell.gap.mean >= -TARGET for cell in cells)
+    bearable = all(cell.gap.mean >= -WORST for cell in cells)
     verdict = Text(
         f"within 0.5 points of float32 on each: {'met' if met else 'missed'};"
         f" none worse than 1.0: {'met' if bearable else 'missed'}"
@@ -118,53 +137,58 @@ def finetune(
 
 
 def measure(ui: Ui, setting: Setting, seeds: range, folder: Path) -> Cell:
-    """Both sides of a cell."""
-    found = []
-    for side in (Reals(setting), Integers(setting)):
+    """All sides of a cell."""
+
+    def measured(side: Side) -> Found:
         path = folder / f"{setting.task.name}-{setting.scheme}-{side.name}.json"
 
-        def tell(line: str, who: str = side.name) -> None:
-            ui.detail(f"{setting.task.name}, {setting.scheme}, {who}, {line}")
+        def tell(line: str) -> None:
+            ui.detail(f"{setting.task.name}, {setting.scheme}, {side.name}, {line}")
 
-        found.append(search(Cells(path, setting.digest, side), seeds, tell))
-    reals, integers = found
+        return search(Cells(path, setting.digest, side), seeds, tell)
+
     return Cell(
-        setting.task.name, setting.scheme, setting.trained, setting.before().test, integers, reals
+        setting.task.name,
+        setting.scheme,
+        setting.trained,
+        setting.before().test,
+        measured(Reals(setting)),
+        measured(Integers(setting)),
+        measured(Growing(setting)),
     )
 
 
 def document_of(cell: Cell) -> dict[str, Any]:
     """A cell as --json shows it."""
-    return asdict(cell) | {"gap": cell.gap, "gap_error": cell.gap_error}
-
-
-def gap_text(gap: float, error: float | None) -> str:
-    """In points, with its standard error."""
-    text = f"{100 * gap:+.2f}"
-    return text if error is None else f"{text} ± {100 * error:.2f}"
+    return asdict(cell) | {"gap": asdict(cell.gap), "fixed_gap": asdict(cell.fixed_gap)}
 
 
 def table_of(cells: list[Cell]) -> Table:
     """A line for each cell."""
-    seeds = len(cells[0].integers.scores) if cells else 0
+    seeds = len(cells[0].reals.scores) if cells else 0
     table = Table(box=None, pad_edge=False, header_style="dim", title_justify="left",
-                  title=f"Test accuracy, mean of {seeds} seeds", title_style="bold")  # fmt: skip
+                  title=f"Test accuracy, mean of {seeds} seeds; @ learning rate; gaps in points",
+                  title_style="bold")  # fmt: skip
     for heading in ("data", "scheme"):
         table.add_column(heading)
-    for heading in ("before", "integers", "at", "float32", "at", "gap in points"):
+    for heading in ("before", "float32", "integers", "gap", "scales grow", "gap"):
         table.add_column(heading, justify="right")
     for cell in cells:
         table.add_row(
             cell.task,
             cell.scheme,
             percent(cell.before),
-            percent(cell.integers.mean),
-            f"{cell.integers.rate:g}",
-            percent(cell.reals.mean),
-            f"{cell.reals.rate:g}",
-            gap_text(cell.gap, cell.gap_error),
+            *(at_rate(side) for side in (cell.reals, cell.integers)),
+            str(cell.fixed_gap),
+            at_rate(cell.growing),
+            str(cell.gap),
         )
     return table
+
+
+def at_rate(found: Found) -> str:
+    """Mean accuracy and learning rate."""
+    return f"{percent(found.mean)} @ {found.rate:g}"
 
 
 def gain_table(cells: list[Cell]) -> Table:
@@ -179,10 +203,10 @@ def gain_table(cells: list[Cell]) -> Table:
         last, sparse = by_name[task, "last-layer"], by_name[task, "sparse"]
         table.add_row(
             task,
-            percent(last.integers.mean),
+            percent(last.growing.mean),
             count(last.trained),
-            percent(sparse.integers.mean),
+            percent(sparse.growing.mean),
             count(sparse.trained),
-            f"{100 * (sparse.integers.mean - last.integers.mean):+.1f}",
+            str(Gap.of(sparse.growing, last.growing)),
         )
     return table

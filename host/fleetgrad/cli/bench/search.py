@@ -14,7 +14,9 @@ from .sides import Run, Score, Side
 
 START: Final = 0.008
 FACTOR: Final = 2.0
-FARTHEST: Final = 6
+PATIENCE: Final = 2
+"""Steps on each side of the best that have to be worse: one may be so by chance."""
+FARTHEST: Final = 7
 """Steps from the start that a search may go."""
 CHOOSING_SEEDS: Final = 3
 
@@ -95,8 +97,9 @@ def search(
     try_steps((-1, 0, 1))
     while True:
         best = max(tried, key=lambda step: (tried[step], -step))
-        missing = [step for step in (best - 1, best + 1) if step not in tried]
-        if not missing or abs(best) >= FARTHEST:
+        near = range(max(best - PATIENCE, -FARTHEST), min(best + PATIENCE, FARTHEST) + 1)
+        missing = [step for step in near if step not in tried]
+        if not missing:
             break
         try_steps(missing)
     rate = _rate(best)

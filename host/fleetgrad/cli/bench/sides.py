@@ -19,9 +19,11 @@ from fleetgrad import bundle as bundles
 from fleetgrad import paths
 from fleetgrad.boards import load_board
 from fleetgrad.data import quantise_input
+from fleetgrad.federation.model import GROWTH_LIMIT, from_vector
+from fleetgrad.store import layout_of
 from fleetgrad.toolchain import build_image
 from fleetgrad.toolchain.library import Library, NativeModel
-from fleetgrad_codegen.bundle import generate
+from fleetgrad_codegen.bundle import Ranges, generate
 from fleetgrad_codegen.gradient.float_network import FloatNetwork, FloatState
 from fleetgrad_codegen.program import Loss
 from fleetgrad_codegen.scheme import Bias, Full, LastLayer, Sparse, deep_training
@@ -35,6 +37,10 @@ DEVICE: Final = 1
 LOSS: Final = Loss.SOFTMAX_CROSS_ENTROPY
 SCHEMES: Final = ("last-layer", "bias", "sparse", "full")
 HEAD_SEED: Final = 1
+TOLERANCE: Final = 13 / 65536
+"""Share of clipped outputs that is no reason for a scale to grow."""
+MOST_MEASUREMENTS: Final = 3
+"""Before the first pass: what an early layer cuts off, later ones do not see."""
 SCHEDULE: Final = (1.0, 1.0, 0.5, 0.25, 0.125)
 """Learning rate of each pass over the training samples, by that of the first."""
 
@@ -86,9 +92,9 @@ class Setting:
             "sparse": Sparse(last=last),
             "full": Full(last=last),
         }[scheme]
-        content = read_bytes(model, "model")
+        self._content = content = read_bytes(model, "model")
         own = last if scheme == "last-layer" else deep
-        self.generated = generate(content, task.name, scheme=own, loss=LOSS)
+        self.generated = generate(content, task.name, scheme=own, loss=LOSS, ranges=Ranges())
         with tempfile.TemporaryDirectory(prefix="fleetgrad-") as folder:
             self.generated.write(Path(folder, "bundle"))
             self.bundle = bundles.load(Path(folder, "bundle"))
@@ -111,7 +117,8 @@ class Setting:
     @property
     def digest(self) -> str:
         """Names everything that a result depends on, but the program itself."""
-        made = hashlib.sha256(self.generated.digest + repr(SCHEDULE).encode())
+        terms = (self.scheme, self.task.classes, HEAD_SEED, SCHEDULE)
+        made = hashlib.sha256(self._content + repr(terms).encode())
         for part in (self.train, self.validation, self.test):
             made.update(part.x.tobytes())
             made.update(part.y.tobytes())
@@ -157,7 +164,7 @@ class Side(ABC):
 
 
 class Integers(Side):
-    """The device's C code, in this process."""
+    """The device's C code, in this process; activation scales stay as exported."""
 
     name = "integers"
 
@@ -169,13 +176,23 @@ class Integers(Side):
         setting = self.setting
         model = NativeModel(setting.library)
         x, y = setting.train.x, setting.train.y
+        self.prepare(model)
         for plan in setting.plans(run):
             model.params = model.params  # a round begins: expectations start anew
             rate = plan.rate
             for (index,), key in batches(plan, DEVICE, len(y)):
                 model.accumulate(x[index], int(y[index]), 0)
                 model.apply(1, lr_mantissa=rate.mantissa, lr_exponent=rate.exponent, key=key)
+            self.review(model)
         return self.score(model)
+
+    def prepare(self, model: NativeModel) -> None:
+        """What happens before the first pass."""
+
+    def review(self, model: NativeModel) -> bool:
+        """What happens after each pass; whether it has changed the model."""
+        del model
+        return False
 
     def score(self, model: NativeModel) -> Score:
         """Accuracy of a model as it is now."""
@@ -184,6 +201,35 @@ class Integers(Side):
             return float((model.forward(part.x).argmax(axis=1) == part.y).mean())
 
         return Score(accuracy(self.setting.validation), accuracy(self.setting.test))
+
+
+class Growing(Integers):
+    """The same with activation scales that grow, as the host lets them: doubled where they clip."""
+
+    name = "growing"
+    tolerance = TOLERANCE
+
+    def prepare(self, model: NativeModel) -> None:
+        """Measures and doubles until nothing clips, a few times at most."""
+        for _ in range(MOST_MEASUREMENTS):
+            if not self.review(model):
+                break
+
+    def review(self, model: NativeModel) -> bool:
+        """Doubles each scale that clips a training sample's activation; False where none does."""
+        bundle = self.setting.bundle
+        x = self.setting.train.x
+        seen = len(x) * np.array([found.values for found in bundle.ranges])
+        clipped = model.measure(x, len(bundle.ranges)) > self.tolerance * seen
+        now = from_vector(layout_of(bundle), model.params)
+        exponents = bytes(
+            min(GROWTH_LIMIT, old + int(more))
+            for old, more in zip(now.exponents, clipped, strict=True)
+        )
+        if exponents == now.exponents:
+            return False
+        model.params = now.grown(exponents).vector()
+        return True
 
 
 class Reals(Side):
