@@ -26,7 +26,7 @@ from fleetgrad_codegen.ops.boundary import split_boundary
 from fleetgrad_codegen.paging import page_shadow
 from fleetgrad_codegen.persistent import persistent_bytes
 from fleetgrad_codegen.plan import Budget, MemoryPlan, check_budget, place
-from fleetgrad_codegen.program import Loss, Program, Training
+from fleetgrad_codegen.program import Loss, Program, SegmentKind, Training
 from fleetgrad_codegen.ranges import grown_patches, mark_ranges, ranges_of
 from fleetgrad_codegen.recompute import recompute
 from fleetgrad_codegen.scheme.site import find_head
@@ -56,7 +56,7 @@ class Ranges:
 
     Attributes:
         grow: Whether they may grow by themselves: updates of a deployed model may replace them.
-        front: How often those of layers before the first that trains are doubled at once.
+        front: How often those of layers before the first whose weights train are doubled at once.
     """
 
     grow: bool = True
@@ -206,7 +206,9 @@ def _ready_to_grow(
     _, graph, _ = split_boundary(source)
     exponents = [0] * len(ranges_of(graph))
     if ranges.front:
-        trained = {segment.tensor for segment in prepare(graph).segments}
+        segments = prepare(graph).segments
+        weights = {s.tensor for s in segments if s.kind is SegmentKind.WEIGHT}
+        trained = weights or {s.tensor for s in segments}
         first = next(i for i, op in enumerate(graph.ops) if trained.intersection(op.inputs))
         for op in graph.ops[:first]:
             place = graph.tensors[op.outputs[0]].range

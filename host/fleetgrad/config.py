@@ -15,11 +15,14 @@ from typing import Any
 
 from fleetgrad import settings
 from fleetgrad.errors import ConfigError
+from fleetgrad.schedule import KINDS as SCHEDULES
+from fleetgrad.schedule import Schedule
 from fleetgrad.settings import Choice, FileName, NonEmpty, Range, TopicLevel
 
 FILE_NAME = "fleetgrad.toml"
 
 LOSSES = ("auto", "softmax_cross_entropy", "binary_cross_entropy", "squared_error")
+GROWTH = ("before", "drift", "off")
 FLEETS = ("qemu", "native", "virtual", "serial", "mqtt")
 
 
@@ -77,6 +80,19 @@ class TrainConfig:
     batch: int = field(default=1, metadata={"check": Range(1, 1024)})
     seed: int = field(default=0, metadata={"check": Range(0, 2**32 - 1)})
     max_steps: int = field(default=0, metadata={"check": Range(0, 2**32 - 1)})  # 0: no limit
+    schedule: str = field(default="constant", metadata={"check": Choice(SCHEDULES)})
+    warmup: int = field(default=0, metadata={"check": Range(0, 65534)})  # rounds
+    decay: float = field(default=0.5, metadata={"check": Range(2.0**-10, 1.0)})  # of "step" ...
+    decay_every: int = field(default=10, metadata={"check": Range(1, 65534)})  # ... in rounds
+
+
+@dataclass(frozen=True)
+class RangesConfig:
+    """What may happen to the scales of activations."""
+
+    grow: str = field(default="before", metadata={"check": Choice(GROWTH)})
+    tolerance: float = field(default=2e-4, metadata={"check": Range(0.0, 1.0)})  # share clipped
+    front: int = field(default=0, metadata={"check": Range(0, 3)})  # doublings at export
 
 
 @dataclass(frozen=True)
@@ -124,9 +140,23 @@ class Config:
     scheme: SchemeConfig = SchemeConfig()
     search: SearchConfig = SearchConfig()
     train: TrainConfig = TrainConfig()
+    ranges: RangesConfig = RangesConfig()
     rounds: RoundsConfig = RoundsConfig()
     fleet: FleetConfig = FleetConfig()
     run: RunConfig = RunConfig()
+
+    @property
+    def schedule(self) -> Schedule:
+        """The learning rate of each round."""
+        train = self.train
+        return Schedule(
+            train.learning_rate,
+            train.schedule,
+            self.rounds.count,
+            train.warmup,
+            train.decay,
+            train.decay_every,
+        )
 
     @property
     def model_name(self) -> str:

@@ -64,6 +64,9 @@ class RoundReport:
         bytes_up: Bytes from devices to host during this round, framing included.
         bytes_down: Bytes from host to devices.
         seconds: Wall-clock time.
+        clipped: Of the range that cuts off most, the share of outputs that it cut off while the
+            devices trained; None where that is not measured.
+        saturated: Parameters that came to their limits, over all devices.
     """
 
     round: int
@@ -78,6 +81,8 @@ class RoundReport:
     bytes_up: int
     bytes_down: int
     seconds: float
+    clipped: float | None = None
+    saturated: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The keys that users may rely on."""
@@ -91,6 +96,8 @@ class RoundReport:
             "bytes_up": self.bytes_up,
             "bytes_down": self.bytes_down,
             "seconds": round(self.seconds, 3),
+            "clipped": self.clipped,
+            "saturated": self.saturated,
         }
 
 

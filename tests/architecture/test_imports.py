@@ -18,7 +18,8 @@ ALLOWED = {
     "errors": (),
     "results": (),
     "boards": (),
-    "config": ("settings",),
+    "config": ("schedule", "settings"),
+    "schedule": (),
     "settings": (),
     "wire": (),
     "link": (),  # bytes: it knows no messages

@@ -17,7 +17,17 @@ def test_kernels_compares_every_backend_and_counts(
     (row,) = document["models"]
     assert row["mismatches"] == {"reference": 0, "native": 0, "mps2_an386": 0}
     assert row["values"] == 40
-    assert document["head_64x10_step_instructions_most"] <= 20_000
+    trainings = {row["name"]: row for row in document["trainings"]}
+    assert trainings["head 64-10"]["most"] <= 12_000
+    mlp = trainings["MLP 64-32-10"]
+    assert mlp["mean"] <= 40_000
+    assert mlp["ram_bytes"] <= 8 * 1024
+    for row in trainings.values():
+        if "skipped" in row:
+            assert "FLEETGRAD_DATA" in row["skipped"]
+        elif row["name"].startswith("mcunet"):
+            assert row["mean"] <= 2.0 * row["macs"]
+            assert row["arena_bytes"] <= 1.05 * row["lower_bound_bytes"]
 
 
 def test_kernels_names_the_models_that_it_refuses(

@@ -46,8 +46,8 @@ def test_result_has_the_promised_keys(tmp_path: Path) -> None:
         "accuracy_after", "accuracy_before", "fleet", "model_digest", "rounds", "run_id",
     ]  # fmt: skip
     assert sorted(document["rounds"][0]) == [
-        "accepted", "accuracy", "bytes_down", "bytes_up", "dropped", "loss", "round", "seconds",
-        "selected",
+        "accepted", "accuracy", "bytes_down", "bytes_up", "clipped", "dropped", "loss", "round",
+        "saturated", "seconds", "selected",
     ]  # fmt: skip
 
 

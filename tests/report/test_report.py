@@ -99,7 +99,7 @@ def test_json_document_has_the_promised_keys(report: Report) -> None:
     assert promised <= set(document)
     of_a_round = {
         "round", "selected", "accepted", "dropped", "loss", "accuracy", "bytes_up", "bytes_down",
-        "seconds",
+        "seconds", "clipped", "saturated",
     }  # fmt: skip
     assert of_a_round == set(document["rounds"][0])
 

@@ -10,6 +10,7 @@ _BLOCK_PIXELS = 16
 _LEARN_PIXELS = 256
 _LEARN_INPUTS = 2560
 _LEARN_COLUMNS = 128
+_LINE_PIXELS = 128
 _WORD = 4
 _LARGEST_SIDE = (1 << 15) - 1
 
@@ -38,26 +39,34 @@ def matrix_error_bytes(rows: Axis, columns: Axis, inputs: int, outputs: int) -> 
 def strip_error_bytes(rows: Axis, columns: Axis, inputs: int) -> int:
     """Of ``fg_depthwise_error``: spread weights of a strip of channels, a ring of their errors.
 
+    With vectors: a plane of errors for each of four channels, and their filters.
+
     Args:
         rows: Geometry along the height.
         columns: Geometry along the width.
         inputs: Channels of the input: a portable kernel sums those of one pixel.
     """
     ring = min((rows.window - 1) * rows.dilation // rows.stride + 1, rows.output)
-    words = 2 * rows.window * columns.window + 2 * ring * columns.output
-    return _WORD * max(words, inputs)
+    taps = rows.window * columns.window
+    words = 2 * taps + 2 * ring * columns.output
+    plane = rows.window * (columns.size + columns.window - 1) + rows.size
+    planes = 2 * plane + 16 * -(-taps // 8)
+    return _WORD * max(words, planes, inputs)
 
 
 def learn_bytes(pixels: int, taps: int, inputs: int) -> int:
     """Of ``fg_conv2d_learn``: spread inputs and errors with their sums, or sums of all taps.
+
+    With vectors: sums of a tile of 8 x 8 channels, and their inputs and errors at some pixels.
 
     Args:
         pixels: Positions of the output.
         taps: Weights of an output channel.
         inputs: Channels of the input.
     """
-    if pixels == 1 or pixels > _LEARN_PIXELS:
-        return _WORD * taps
     pairs = -(-pixels // 2)
+    tile = 64 + 4 * min(2 * pairs, _LINE_PIXELS)
+    if pixels == 1 or pixels > _LEARN_PIXELS:
+        return _WORD * max(taps, tile)
     columns = min(-(-inputs // 4) * 4, _LEARN_INPUTS // pixels // 4 * 4, _LEARN_COLUMNS)
-    return _WORD * max(taps, columns * pairs + 2 * pairs + 2 * columns)
+    return _WORD * max(taps, tile, columns * pairs + 2 * pairs + 2 * columns)

@@ -7,7 +7,9 @@
 #include "fg_target.h"
 #include "fleetgrad/fg_kernels.h"
 
-#if FG_DSP && !FG_MVE
+#if FG_MVE
+#include "mve/fg_depthwise_mve.h"
+#elif FG_DSP
 #include "dsp/fg_depthwise_dsp.h"
 #endif
 
@@ -68,8 +70,14 @@ static void convolve_strip(strip *of, const int32_t *bias, int8_t *data) {
 void fg_depthwise_conv2d_in_place(const fg_depthwise_conv2d_params *params, const int8_t *weights,
                                   const int32_t *bias, int8_t *scratch, int8_t *data) {
     const fg_window *window = &params->window;
-#if FG_DSP && !FG_MVE
-    if (window->dilation_h == 1) { /* works on a band of its own, too, and reads a row once */
+    /* Both work on rows of their own, too, and read each one once. */
+#if FG_MVE
+    if (window->dilation_h == 1 && fg_depthwise_has_planes(params)) {
+        fg_depthwise_planes(params, weights, bias, data, scratch, data);
+        return;
+    }
+#elif FG_DSP
+    if (window->dilation_h == 1) {
         fg_depthwise_strips(params, weights, bias, data, scratch, data);
         return;
     }

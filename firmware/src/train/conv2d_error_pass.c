@@ -6,7 +6,7 @@
 #include "error_pass.h"
 #include "window.h"
 
-#if !FG_DSP
+#if !FG_DSP && !FG_MVE
 
 #define LANES 4U
 

@@ -5,6 +5,8 @@
 #include "learn.h"
 #include "window.h"
 
+#if !FG_MVE
+
 #if FG_DSP
 #include "dsp/conv2d_learn_dsp.h"
 #endif
@@ -58,3 +60,5 @@ void fg_conv2d_learn_weights(const fg_backward *layer, const fg_learning *learni
         shadow += taps;
     }
 }
+
+#endif

@@ -6,7 +6,9 @@
 #include "error_pass.h"
 #include "window.h"
 
-#if FG_DSP
+#if FG_MVE
+#include "mve/depthwise_error_mve.h"
+#elif FG_DSP
 #include "dsp/depthwise_error_dsp.h"
 #endif
 
@@ -35,7 +37,11 @@ static void add_pixel(const fg_backward *layer, const fg_split_weights *weights,
 fg_peaks fg_depthwise_error_pass(const fg_backward *layer, const fg_split_weights *weights,
                                  const int8_t *errors, const fg_mask *mask, int32_t shift,
                                  int32_t *sums, int8_t *made) {
-#if FG_DSP
+#if FG_MVE
+    if (fg_depthwise_error_has_planes(layer)) {
+        return fg_depthwise_error_planes(layer, weights, errors, mask, shift, sums, made);
+    }
+#elif FG_DSP
     if (fg_depthwise_error_fits(layer)) {
         return fg_depthwise_error_strips(layer, weights, errors, mask, shift, sums, made);
     }

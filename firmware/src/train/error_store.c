@@ -5,7 +5,7 @@
 #include "../kernels/fg_target.h"
 #include "error.h"
 
-#if !FG_DSP
+#if !FG_DSP && !FG_MVE
 
 void fg_mask_keep(const int8_t *values, uint32_t count, int8_t low, int8_t high, uint8_t *bits) {
     memset(bits, 0, (count + 7U) / 8U);

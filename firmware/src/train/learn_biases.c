@@ -2,7 +2,7 @@
 #include "../kernels/fg_target.h"
 #include "learn.h"
 
-#if !FG_DSP
+#if !FG_DSP && !FG_MVE
 
 void fg_learn_biases(const fg_learning *learning, const int8_t *errors, uint32_t pixels,
                      uint32_t channels, int32_t *bias) {

@@ -59,6 +59,7 @@ enum {
     FG_LEARN_PIXELS = 256,  /* at most, for inputs to be spread */
     FG_LEARN_INPUTS = 2560, /* of all pixels, spread together */
     FG_LEARN_COLUMNS = 128,
+    FG_LINE_PIXELS = 128, /* turned at a time, with vectors */
 };
 
 static inline fg_learn_layout fg_learn_layout_of(const fg_backward *layer) {
@@ -85,6 +86,23 @@ static inline fg_strip_layout fg_strip_layout_of(const fg_backward *layer) {
     return (fg_strip_layout){
         .taps = 2 * window->kernel_h * window->kernel_w,
         .rows = most < window->out_h ? most : window->out_h,
+    };
+}
+
+/* The same with vectors: a plane for each of four channels, and their filters. */
+typedef struct fg_plane_layout {
+    int32_t columns; /* that windows see from the output's side */
+    int32_t pitch;   /* halves from a plane to the next one */
+    int32_t chunks;  /* vectors of a filter */
+} fg_plane_layout;
+
+static inline fg_plane_layout fg_plane_layout_of(const fg_backward *layer) {
+    const fg_window *const window = &layer->window;
+    const int32_t columns = window->in_w + window->kernel_w - 1;
+    return (fg_plane_layout){
+        .columns = columns,
+        .pitch = window->kernel_h * columns + window->in_h,
+        .chunks = (window->kernel_h * window->kernel_w + 7) / 8,
     };
 }
 

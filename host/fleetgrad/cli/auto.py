@@ -34,7 +34,7 @@ from fleetgrad_codegen.search import (
     search_space,
 )
 
-from .bundles import AUTO, INSTRUCTIONS_PER_MAC, budget_of, last_layer_of, loss_of
+from .bundles import AUTO, INSTRUCTIONS_PER_MAC, budget_of, last_layer_of, loss_of, ranges_of
 from .files import about, read_bytes, refuse_to_overwrite, write_text
 from .trials import native_trials
 from .ui import Ui
@@ -145,6 +145,7 @@ def find_scheme(ui: Ui, config: Config, board: Board, asked: Asked) -> Result:
             config.model_name,
             loss=loss_of(config, content),
             last=last_layer_of(config.scheme),
+            ranges=ranges_of(config),
         )
         check_smallest(space, rates, limits)
     train, sizes = config.train, config.search

@@ -13,7 +13,7 @@ import click
 from fleetgrad.boards import Board
 from fleetgrad.config import LOSSES, Config, SchemeConfig
 from fleetgrad.errors import ConfigError, UsageError
-from fleetgrad_codegen.bundle import Bundle, Scheme, generate
+from fleetgrad_codegen.bundle import Bundle, Ranges, Scheme, generate
 from fleetgrad_codegen.frontend.tflite import read_model
 from fleetgrad_codegen.plan import Budget
 from fleetgrad_codegen.program import Loss
@@ -207,4 +207,11 @@ def make_bundle(config: Config, board: Board | None, scheme: str | None = None) 
             recomputing=config.scheme.recompute,
             paging=config.scheme.page,
             board_budget=None if board is None else budget_of(board),
+            ranges=ranges_of(config),
         )
+
+
+def ranges_of(config: Config) -> Ranges | None:
+    """What may happen to activation scales; None where nothing may."""
+    grow, front = config.ranges.grow != "off", config.ranges.front
+    return Ranges(grow, front) if grow or front else None

@@ -53,6 +53,8 @@ def command(
     if config.scheme.name == "none":
         raise UsageError("nothing trains", "scheme.name", "a scheme other than none")
     refuse_to_overwrite(output, config.model.path, config.data.path)
+    # Nobody is there to tell the one machine that a scale should grow.
+    config = replace(config, ranges=replace(config.ranges, grow="off"))
     generated = make_bundle(config, None)
     with trainer_of(backend, config, generated, user) as trainer:
         ui.note(f"device {trainer.device.device} ({trainer.device.name}), {backend}")

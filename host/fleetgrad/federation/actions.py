@@ -49,6 +49,13 @@ class CloseRound:
 
 
 @dataclass(frozen=True)
+class Widen:
+    """Ledger: a version with larger activation scales, before the first round."""
+
+    model: GlobalModel
+
+
+@dataclass(frozen=True)
 class Note:
     """Ledger: something that a reader of the run's story should know.
 
@@ -118,6 +125,6 @@ class Dismiss:
     round: int
 
 
-LedgerAction: TypeAlias = OpenRound | Record | CloseRound | Note | Bar | Finish
+LedgerAction: TypeAlias = OpenRound | Record | CloseRound | Widen | Note | Bar | Finish
 DeviceAction: TypeAlias = Assign | SendReceipt | Dismiss
 Action: TypeAlias = LedgerAction | DeviceAction | Fail

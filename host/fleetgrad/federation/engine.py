@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The round engine: (state, event, now) -> (state, actions). No I/O, no clock, no randomness.
 
-gathering --all answered, or out of patience--> round 1 .. n --> evaluation --> finished
-                                                  |  too few updates, retries used up
-                                                  +--> failed (resumable)
+gathering --all answered, or out of patience--> measuring, if due --> round 1 .. n --> evaluation
+                                                                        |                  |
+                 failed (resumable) <--too few updates, retries used up-+                  finished
 """
 
 import hashlib
@@ -23,6 +23,7 @@ from fleetgrad.device import (
     Unable,
 )
 from fleetgrad.errors import FleetError, RoundError
+from fleetgrad.federation import measuring
 from fleetgrad.federation.actions import (
     Action,
     Assign,
@@ -37,7 +38,7 @@ from fleetgrad.federation.actions import (
     SendReceipt,
 )
 from fleetgrad.federation.model import GlobalModel
-from fleetgrad.federation.selection import select
+from fleetgrad.federation.ranges import MEASURED_SAMPLES, grow
 from fleetgrad.federation.state import Plan, Round, Stage, State
 from fleetgrad.federation.strategies import Strategy, fedavg
 from fleetgrad.results import Dropped
@@ -147,10 +148,10 @@ def _arrived(state: State, event: Arrived) -> Step:
         ]
     accepted = {**current.accepted, device: event.update}
     current = replace(current, accepted=accepted, out=_without(current.out, device))
-    return replace(state, round=current), [
-        Record(number, device, event.update),
-        SendReceipt(device, number, Verdict.ACCEPTED),
-    ]
+    receipt = SendReceipt(device, number, Verdict.ACCEPTED)
+    passes = state.stage is Stage.MEASURING
+    record = [] if passes else [Record(number, device, event.update)]
+    return replace(state, round=current), [*record, receipt]
 
 
 def _out(state: State, device: int, note: Note) -> Step:
@@ -164,7 +165,8 @@ def _out(state: State, device: int, note: Note) -> Step:
     ):
         return state, [note]
     current = replace(current, out={**current.out, device: note.text})
-    return replace(state, round=current), [replace(note, round=current.number)]
+    number = None if state.stage is Stage.MEASURING else current.number
+    return replace(state, round=current), [replace(note, round=number)]
 
 
 def _bar(state: State, device: int, kind: str, reason: str) -> Step:
@@ -180,14 +182,20 @@ def _advance(state: State, now: float, strategy: Strategy) -> Step:
     """Moves on when everything for it is there; returns the very same state when not."""
     if state.stage is Stage.GATHERING:
         return _gather(state, now)
-    if state.stage is not Stage.ROUND or state.round is None:
-        return state, []
     current = state.round
+    if state.stage not in (Stage.ROUND, Stage.MEASURING) or current is None:
+        return state, []
     missing = [d for d in current.pending if d in state.present and d not in current.assigned]
     if missing:
         return _assign(state, current, missing)
     if current.pending and now < current.deadline:
         return state, []
+    if state.stage is Stage.MEASURING:
+        state, actions = measuring.conclude(state, now)
+        if state.stage is Stage.MEASURING:
+            return state, actions
+        state, more = _open(state, now)
+        return state, actions + more
     evaluation = current.number > state.plan.rounds
     if len(current.accepted) < _needed(state) and not evaluation:
         return _too_few(state, current, now)
@@ -209,6 +217,8 @@ def _gather(state: State, now: float) -> Step:
     if state.round:  # an interrupted run had it open
         reopened = replace(state.round, deadline=now + state.plan.timeout_s)
         return replace(state, stage=Stage.ROUND, round=reopened), actions
+    if measuring.is_due(state):
+        return measuring.begin(state, now), actions
     state, more = _open(state, now)
     return state, actions + more
 
@@ -218,13 +228,7 @@ def _open(state: State, now: float) -> Step:
     plan = state.plan
     evaluation = number > plan.rounds
     able = [d for d in (plan.evaluators if evaluation else plan.roster) if d not in state.barred]
-    selected = select(
-        able,
-        number,
-        seed=plan.seed,
-        fraction=1.0 if evaluation else plan.fraction,
-        least=plan.min_updates,
-    )
+    selected = tuple(sorted(able)) if evaluation else measuring.cohort(plan, able, number)
     current = Round(
         number,
         selected,
@@ -238,6 +242,8 @@ def _open(state: State, now: float) -> Step:
 def _assign(state: State, current: Round, devices: list[int]) -> Step:
     vector = state.model.vector()
     work = Work.EVALUATE if current.number > state.plan.rounds else Work.EVALUATE | Work.TRAIN
+    if state.stage is Stage.MEASURING:
+        work = Work.MEASURE
     terms = _terms(state.plan, state.model, current.number, vector, work)
     actions: list[Action] = [Assign(device, terms, vector) for device in devices]
     current = replace(current, assigned=current.assigned | frozenset(devices))
@@ -245,6 +251,7 @@ def _assign(state: State, current: Round, devices: list[int]) -> Step:
 
 
 def _terms(plan: Plan, model: GlobalModel, number: int, vector: bytes, work: Work) -> RoundOpen:
+    mantissa, exponent = plan.rate(number)
     return RoundOpen(
         round=number,
         model_digest=plan.model_digest,
@@ -252,11 +259,11 @@ def _terms(plan: Plan, model: GlobalModel, number: int, vector: bytes, work: Wor
         blob_bytes=len(vector),
         blob_crc=zlib.crc32(vector),
         seed=plan.seed,
-        lr_mantissa=plan.lr_mantissa,
-        lr_exponent=plan.lr_exponent,
+        lr_mantissa=mantissa,
+        lr_exponent=exponent,
         epochs=plan.epochs,
         batch=plan.batch,
-        max_steps=plan.max_steps,
+        max_steps=MEASURED_SAMPLES if work is Work.MEASURE else plan.max_steps,
         work=int(work),
     )
 
@@ -268,6 +275,12 @@ def _close(state: State, current: Round, now: float, strategy: Strategy | None) 
     dropped = tuple(Dropped(d, reasons[d]) for d in current.selected if d in reasons)
     model = strategy(state.model, current.accepted) if strategy else None
     actions: list[Action] = [Note("dropped", reasons[d], d, current.number) for d in late]
+    if model is not None:
+        policy, made = state.plan.ranges, model
+        if policy.drift:
+            model = grow(made, current.accepted, policy.tolerance)
+        updates = tuple(current.accepted.values())
+        actions += measuring.growth_notes(policy, made, model, updates, current.number)
     actions.append(CloseRound(current.number, model, current.accepted, dropped))
     actions += [Dismiss(d.device, current.number) for d in dropped]
     state = replace(state, model=model or state.model, next_round=current.number + 1, round=None)

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from fleetgrad.device import Update
 from fleetgrad.federation.model import GlobalModel
+from fleetgrad.federation.ranges import RangePolicy
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Plan:
         epochs: Passes over a device's samples in a round.
         batch: Rows of one step.
         max_steps: Steps of a round at most, 0 for no limit.
+        rates: Mantissa and exponent of each round's rate where it changes; empty: it does not.
+        ranges: What to do about clipped activations.
     """
 
     roster: tuple[int, ...]
@@ -45,12 +48,21 @@ class Plan:
     epochs: int
     batch: int
     max_steps: int
+    rates: tuple[tuple[int, int], ...] = ()
+    ranges: RangePolicy = field(default_factory=RangePolicy)
+
+    def rate(self, number: int) -> tuple[int, int]:
+        """Mantissa and exponent of a round's learning rate."""
+        if not self.rates:
+            return self.lr_mantissa, self.lr_exponent
+        return self.rates[min(number, len(self.rates)) - 1]
 
 
 class Stage(StrEnum):
     """What the run is doing."""
 
     GATHERING = "gathering"
+    MEASURING = "measuring"
     ROUND = "round"
     FINISHED = "finished"
     FAILED = "failed"
@@ -93,7 +105,8 @@ class State:
         model: The newest version.
         next_round: The round to open next, or the one open.
         stage: What the run is doing.
-        round: The open round; while gathering, one that an interrupted run had open.
+        round: The open round; while measuring, the open pass, numbered from `MEASUREMENT`; while
+            gathering, a round that an interrupted run had open.
         present: Devices that have joined and are not lost.
         lost: Devices that do not answer, with reasons.
         barred: Devices that can never take part, with reasons.
@@ -115,4 +128,5 @@ class State:
         """When the engine wants to be asked again, whatever the devices do."""
         if self.stage is Stage.GATHERING:
             return self.gather_until
-        return self.round.deadline if self.stage is Stage.ROUND and self.round else None
+        opened = self.stage in (Stage.ROUND, Stage.MEASURING)
+        return self.round.deadline if opened and self.round else None

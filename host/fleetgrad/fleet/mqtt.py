@@ -167,4 +167,4 @@ class MqttFleet:
                         continue
                     whole, rest[device] = topics.records(rest[device] + data)
                     for record in whole:
-                        client.publish(topics.topic(self._name, device, "dn"), record)
+                        client.send(topics.topic(self._name, device, "dn"), record)

@@ -26,21 +26,17 @@ def password_line(user: str, password: str, salt: bytes) -> str:
     return f"{user}:$7${_ITERATIONS}${salted}${hashed}"
 
 
-def access_list(host: str, patterns: Mapping[str, str], root: str) -> str:
-    """An ACL file: the host everywhere, every device at topics with its own user name.
+def access_list(users: Mapping[str, Mapping[str, str]], patterns: Mapping[str, str]) -> str:
+    """An ACL file.
 
     Args:
-        host: The host's user.
-        patterns: ``read`` or ``write`` by topic; ``%u`` in it stands for the user.
-        root: All topics of the fleet, as a wildcard.
+        users: What single users may do: ``read``, ``write`` or ``readwrite`` by topic.
+        patterns: What every user may do; ``%u`` in a topic stands for the user.
     """
-    lines = [
-        "# Made by fleetgrad mqtt acl. %u is the user that a client came in as.",
-        f"user {host}",
-        f"topic readwrite {root}",
-        "",
-        *(f"pattern {access} {topic}" for topic, access in patterns.items()),
-    ]
+    lines = ["# Made by fleetgrad mqtt acl. %u is the user that a client came in as."]
+    for user, rights in users.items():
+        lines += [f"user {user}", *(f"topic {access} {topic}" for topic, access in rights.items())]
+    lines += ["", *(f"pattern {access} {topic}" for topic, access in patterns.items())]
     return "\n".join(lines) + "\n"
 
 

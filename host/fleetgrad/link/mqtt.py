@@ -135,9 +135,19 @@ class MqttClient:
         self._topics.append(topic)
         self._client.subscribe(topic, qos=1)
 
+    @property
+    def connected(self) -> bool:
+        """Whether the broker is there now."""
+        return self._client.is_connected()
+
     def publish(self, topic: str, data: bytes, *, retain: bool = False) -> None:
-        """Sends a record; kept until the broker has it, over reconnections too."""
+        """Says something that must be known: kept until the broker has it, whenever that is."""
         self._client.publish(topic, data, qos=1, retain=retain)
+
+    def send(self, topic: str, data: bytes) -> None:
+        """Sends a record of a conversation; lost while the broker is away, and then said again."""
+        if self.connected:
+            self._client.publish(topic, data, qos=1)
 
     def close(self) -> None:
         """Says goodbye; harmless when that was said."""
@@ -226,7 +236,7 @@ class MqttClient:
         self, _: paho.Client, __: object, ___: object, code: ReasonCode, ____: object
     ) -> None:
         if code.is_failure and self._refusal is None:
-            self._tell(f"the broker is away: {str(code).lower()}; what is said meanwhile is kept")
+            self._tell(f"the broker is away: {str(code).lower()}")
 
     def _on_message(self, _: paho.Client, __: object, message: paho.MQTTMessage) -> None:
         self._receive(message.topic, bytes(message.payload))

@@ -64,7 +64,8 @@ def round_table(run: RunResult) -> Table:
     """Every round: who took part, what it brought, what it cost."""
     table = _table(
         "Rounds",
-        "round", "selected", "accepted", "dropped", "loss", "accuracy", "up", "down", "seconds",
+        "round", "selected", "accepted", "dropped", "loss", "accuracy", "clipped", "at limit",
+        "up", "down", "seconds",
     )  # fmt: skip
     for entry in run.rounds:
         table.add_row(
@@ -74,6 +75,8 @@ def round_table(run: RunResult) -> Table:
             str(len(entry.dropped)),
             number(entry.loss),
             percent(entry.accuracy),
+            "" if entry.clipped is None else f"{100 * entry.clipped:.2f} %",
+            count(entry.saturated),
             f"{entry.bytes_up:,} B",
             f"{entry.bytes_down:,} B",
             f"{entry.seconds:.1f}",

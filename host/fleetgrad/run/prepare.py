@@ -15,6 +15,7 @@ from fleetgrad.data import DeviceData, partition, read, write_image
 from fleetgrad.device import Update, read_update
 from fleetgrad.errors import ConfigError, UsageError
 from fleetgrad.federation.model import Layout, from_vector
+from fleetgrad.federation.ranges import UNIT, RangePolicy
 from fleetgrad.federation.state import Plan, Round, Stage, State
 from fleetgrad.fleet import FieldFleet, Member, Placement
 from fleetgrad.store import DeviceRow, RunRow, Store, Transaction, layout_of
@@ -66,7 +67,23 @@ class Inputs:
             epochs=config.train.epochs,
             batch=config.train.batch,
             max_steps=config.train.max_steps,
+            rates=self._rates,
+            ranges=RangePolicy(
+                before=config.ranges.grow == "before",
+                drift=config.ranges.grow in ("before", "drift"),
+                tolerance=round(config.ranges.tolerance * UNIT),
+                names=tuple(r.name.split(";")[0] for r in self.bundle.ranges),
+                segments=tuple(s.name.split(";")[0] for s in self.bundle.segments),
+            ),
         )
+
+    @property
+    def _rates(self) -> tuple[tuple[int, int], ...]:
+        schedule = self.config.schedule
+        if schedule.kind == "constant" and not schedule.warmup:
+            return ()
+        numbers = range(1, schedule.rounds + 1)
+        return tuple(configs.learning_rate(schedule.at(number)) for number in numbers)
 
     @property
     def _able(self) -> list[Member]:
@@ -230,7 +247,8 @@ def _unfounded(store: Store, inputs: Inputs) -> list[str]:
 def restore(store: Store, inputs: Inputs, run: RunRow) -> State:
     """The engine's state as the ledger has it."""
     rounds = store.ledger.rounds(run.run_id)
-    version = next((r.version for r in reversed(rounds) if r.version is not None), run.base)
+    # A round that is open may start from a version of its own: one with larger ranges.
+    version = (rounds[-1].version or rounds[-1].base) if rounds else run.base
     closed = [r.round for r in rounds if r.closed]
     state = State(inputs.plan, store.model(version), next_round=max(closed, default=0) + 1)
     if run.state != "open":

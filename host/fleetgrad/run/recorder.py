@@ -12,10 +12,11 @@ from fleetgrad.federation.actions import (
     Note,
     OpenRound,
     Record,
+    Widen,
 )
 from fleetgrad.results import RoundReport
 from fleetgrad.run.summary import round_report
-from fleetgrad.store import RunRow, Store, Transaction, UpdateRow
+from fleetgrad.store import RunRow, Store, Transaction, UpdateRow, layout_of
 
 Traffic = Mapping[int, tuple[int, int]]
 
@@ -35,6 +36,7 @@ class Recorder:
         self._wall = wall
         made = [r.version for r in store.ledger.rounds(run.run_id) if r.version is not None]
         self._version = made[-1] if made else run.base
+        self._shape = layout_of(store.bundle(run.bundle)).shape
 
     def commit(self, actions: Sequence[Action], seconds: float, traffic: Traffic) -> None:
         """Makes everything in ``actions`` that concerns the ledger durable, or nothing.
@@ -61,7 +63,8 @@ class Recorder:
         ledger, run_id = self._store.ledger, self._run.run_id
         row = next(r for r in ledger.rounds(run_id) if r.round == number)
         traffic = ledger.traffic(run_id).get(number, (0, 0))
-        return round_report(self._run, row, ledger.updates(run_id, number), traffic)
+        updates = ledger.updates(run_id, number)
+        return round_report(self._run, row, updates, traffic, shape=self._shape)
 
     def _write(
         self,
@@ -98,6 +101,15 @@ class Recorder:
                 transaction.add_update(run_id, row)
             case CloseRound():
                 return self._close(transaction, action, version, seconds, traffic)
+            case Widen():
+                return transaction.add_version(
+                    action.model.digest.hex(),
+                    parent=version,
+                    bundle=self._run.bundle,
+                    params=self._store.keep_model(action.model),
+                    created_by=f"run {run_id} before round 1: larger ranges",
+                    run_id=run_id,
+                )
             case Note():
                 transaction.note(
                     action.kind,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Computes a run's versions again from what the ledger counted, and compares digests."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import TypeAlias
 from fleetgrad.device import read_update
 from fleetgrad.errors import StoreError
 from fleetgrad.federation.model import GlobalModel
+from fleetgrad.federation.ranges import UNIT, grow
 from fleetgrad.federation.strategies import Strategy, fedavg
 from fleetgrad.store import EventRow, RoundRow, RunRow, Store, Version, verify
 from fleetgrad.wire.messages import Work
@@ -83,10 +85,14 @@ def replay(
     _match_versions(versions.values(), story, where)
     model = _base(store, versions, run.base, strategy)
     rounds: list[ReplayedRound] = []
+    newest = run.base
     for row in ledger.rounds(run_id):
         if row.version is None:
             continue
+        if row.base != newest:  # larger ranges, before the first round
+            model = _widened(store, row.base, model, where)
         model = _compute(store, run, row, model, strategy)
+        newest = row.version
         recorded = versions[row.version]
         if model.digest.hex() != recorded.digest:
             raise StoreError(
@@ -116,7 +122,24 @@ def _compute(
         update.device: read_update(update.blob, shape, work)
         for update in store.ledger.updates(run.run_id, row.round)
     }
-    return strategy(model, updates)
+    model = strategy(model, updates)
+    ranges = json.loads(run.config).get("ranges", {})
+    if ranges.get("grow", "off") == "off":
+        return model
+    return grow(model, updates, round(ranges["tolerance"] * UNIT))
+
+
+def _widened(store: Store, number: int, model: GlobalModel, where: str) -> GlobalModel:
+    """A version that has larger ranges than the model, and is the same otherwise."""
+    version = store.model(number)
+    more = [new - old for new, old in zip(version.exponents, model.exponents, strict=True)]
+    if min(more, default=-1) < 0 or model.grown(version.exponents).digest != version.digest:
+        raise StoreError(
+            f"version {number} is not the one before with larger ranges",
+            where=where,
+            hint="restore the ledger from a backup",
+        )
+    return version
 
 
 def _base(
@@ -136,7 +159,10 @@ def _base(
         assert version.run_id is not None
         run = store.ledger.run(version.run_id)
         row = next(r for r in store.ledger.rounds(run.run_id) if r.version == lost)
+        if row.base != number:
+            model = _widened(store, row.base, model, str(store.directory))
         model = _compute(store, run, row, model, strategy)
+        number = lost
     return model
 
 

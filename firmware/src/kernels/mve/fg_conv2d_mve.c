@@ -147,7 +147,8 @@ void fg_conv2d(const fg_conv2d_params *params, const int8_t *weights, const int3
     const fg_window *window = &params->window;
     const int32_t channels = params->in_channels;
     const int32_t taps = window->kernel_h * window->kernel_w * channels;
-    const layer of = {params, weights, bias, taps, fg_finish_of(&params->scale, &params->output)};
+    const layer of = {params, weights, bias, taps,
+                      fg_finish_of(&params->scale, &params->output, params->out_channels)};
     const bool direct = fg_window_contiguous(window);
     group pixels;
     pixels.output = output;

@@ -45,15 +45,23 @@ static FG_NOINLINE void begin_strip(strip *of, const int8_t *weights, const int3
     fg_store_words(of->shift, fg_load_first_as_words(scale->shift + of->channel, count));
     fg_fill_bytes(of->filters, 0, of->chunks * CHUNK_BYTES);
     const fg_words distances = fg_word_steps(FG_BYTE_LANES);
+    const int32_t row = window->kernel_w * channels;
+    int8_t *to = of->filters;
+    int32_t room = FG_BYTE_LANES; /* in the vectors of this chunk */
     weights += of->channel;
-    for (int32_t ky = 0; ky < window->kernel_h; ++ky) {
-        int32_t tap = ky;
-        for (int32_t kx = window->kernel_w; kx > 0; --kx) {
-            int8_t *to = of->filters + (tap / FG_BYTE_LANES) * CHUNK_BYTES + tap % FG_BYTE_LANES;
-            fg_scatter_as_bytes(to, distances, fg_load_first_as_words(weights, count));
-            weights += channels;
-            tap += window->kernel_h;
+    for (int32_t kx = window->kernel_w; kx > 0; --kx) {
+        const int8_t *from = weights;
+        for (int32_t ky = window->kernel_h; ky > 0; --ky) {
+            const fg_words some =
+                count == LANES ? fg_load_as_words(from) : fg_load_first_as_words(from, count);
+            fg_scatter_as_bytes(to++, distances, some);
+            from += row;
+            if (--room == 0) {
+                to += CHUNK_BYTES - FG_BYTE_LANES;
+                room = FG_BYTE_LANES;
+            }
         }
+        weights += channels;
     }
 }
 
@@ -117,10 +125,7 @@ static FG_INLINE void convolve_row(const strip *of, const int8_t *begin, int8_t 
     const fg_word_limits limits = fg_word_limits_of(&of->params->output);
     const int32_t channels = of->params->in_channels;
     const int32_t step = window->stride_w * window->kernel_h;
-    const int8_t *plane0 = begin;
-    const int8_t *plane1 = plane0 + of->pitch;
-    const int8_t *plane2 = plane1 + of->pitch;
-    const int8_t *plane3 = plane2 + of->pitch;
+    const int32_t pitch = of->pitch;
     const int8_t *filters = of->filters;
     const fg_bytes filter0 = fg_load_bytes(filters);
     const fg_bytes filter1 = fg_load_bytes(filters + FG_BYTE_LANES);
@@ -129,15 +134,13 @@ static FG_INLINE void convolve_row(const strip *of, const int8_t *begin, int8_t 
     for (int32_t column = window->out_w; column > 0; --column) {
         fg_words sums;
         if (one_chunk) {
-            sums = fg_dot_each(fg_load_bytes(plane0), filter0, fg_load_bytes(plane1), filter1,
-                               fg_load_bytes(plane2), filter2, fg_load_bytes(plane3), filter3);
+            sums = fg_dot_each(fg_load_bytes(begin), filter0, fg_load_bytes(begin + pitch), filter1,
+                               fg_load_bytes(begin + 2 * pitch), filter2,
+                               fg_load_bytes(begin + 3 * pitch), filter3);
         } else {
-            sums = fg_dot_each_long(plane0, plane1, plane2, plane3, filters, of->chunks);
+            sums = fg_dot_each_long(begin, pitch, filters, of->chunks);
         }
-        plane0 += step;
-        plane1 += step;
-        plane2 += step;
-        plane3 += step;
+        begin += step;
         sums = fg_add_words(sums, fg_load_words(of->bias));
         sums = fg_scale_each(sums, fg_load_words(of->value), fg_load_words(of->shift), finish);
         sums = fg_clamp_words(sums, &limits);
@@ -215,7 +218,7 @@ void fg_depthwise_planes(const fg_depthwise_conv2d_params *params, const int8_t 
     const int32_t taps = window->kernel_h * window->kernel_w;
     strip of;
     of.params = params;
-    of.finish = fg_finish_of(&params->scale, &params->output);
+    of.finish = fg_finish_of(&params->scale, &params->output, params->in_channels);
     of.columns = (window->out_w - 1) * window->stride_w + window->kernel_w;
     of.chunks = (taps + FG_BYTE_LANES - 1) / FG_BYTE_LANES;
     of.room = (FG_BYTE_LANES * taps - of.chunks * CHUNK_BYTES) / LANES;

@@ -2,16 +2,19 @@
 #ifndef FG_MVE_H
 #define FG_MVE_H
 
-/* Vectors of 128 bits: 16 bytes or 4 words. One function per instruction, or per short sequence of
- * them that compilers do not find by themselves; without the instructions, plain C does the same.
+/* Vectors of 128 bits: 16 bytes, 8 halves or 4 words. One function per instruction, or per short
+ * sequence of them that compilers do not find by themselves; without the instructions, plain C does
+ * the same.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "../fg_target.h"
 
 #define FG_BYTE_LANES 16
+#define FG_HALF_LANES 8
 #define FG_WORD_LANES 4
 
 #if defined(__ARM_FEATURE_MVE)
@@ -19,6 +22,7 @@
 #include <arm_mve.h>
 
 typedef int8x16_t fg_bytes;
+typedef int16x8_t fg_halves;
 typedef int32x4_t fg_words;
 
 static FG_INLINE fg_bytes fg_load_bytes(const int8_t *from) {
@@ -33,6 +37,35 @@ static FG_INLINE fg_bytes fg_load_first(const int8_t *from, int32_t count) {
 /* 16 bytes, the first `skipped` of them as zeros; none of these is read. */
 static FG_INLINE fg_bytes fg_load_after(const int8_t *from, int32_t skipped) {
     return vldrbq_z_s8(from, (mve_pred16_t)~vctp8q((uint32_t)skipped));
+}
+
+static FG_INLINE bool fg_all_negative(const int8_t *values, int32_t count) {
+    int8_t most = -1;
+    for (; count > 0; count -= FG_BYTE_LANES) {
+        const mve_pred16_t some = vctp8q((uint32_t)count);
+        most = vmaxvq_p_s8(most, vldrbq_z_s8(values, some), some);
+        values += FG_BYTE_LANES;
+    }
+    return most < 0;
+}
+
+/* The largest magnitude of `count` bytes. */
+static FG_INLINE uint32_t fg_largest_byte_size(const int8_t *values, int32_t count) {
+    uint8_t most = 0;
+    for (; count > 0; count -= FG_BYTE_LANES) {
+        most = vmaxavq_s8(most, vldrbq_z_s8(values, vctp8q((uint32_t)count)));
+        values += FG_BYTE_LANES;
+    }
+    return most;
+}
+
+/* sum + all bytes from `from` on. */
+static FG_INLINE int32_t fg_add_bytes(int32_t sum, const int8_t *from, int32_t count) {
+    for (; count > 0; count -= FG_BYTE_LANES) {
+        sum = vaddvaq_s8(sum, vldrbq_z_s8(from, vctp8q((uint32_t)count)));
+        from += FG_BYTE_LANES;
+    }
+    return sum;
 }
 
 static FG_INLINE fg_words fg_load_words(const int32_t *from) {
@@ -155,10 +188,14 @@ static FG_INLINE fg_words fg_dot_each(fg_bytes x0, fg_bytes y0, fg_bytes x1, fg_
     return sums;
 }
 
-/* Four inner products of 16 * chunks bytes each, 1 chunk or more; the second factors lie chunk by
- * chunk, the four of them one after the other. */
-static FG_INLINE fg_words fg_dot_each_long(const int8_t *x0, const int8_t *x1, const int8_t *x2,
-                                           const int8_t *x3, const int8_t *y, int32_t chunks) {
+/* Four inner products of 16 * chunks bytes each, 1 chunk or more. The first factors are `pitch`
+ * bytes apart; the second ones lie chunk by chunk, the four of them one after the other. */
+static FG_INLINE fg_words fg_dot_each_long(const int8_t *x, int32_t pitch, const int8_t *y,
+                                           int32_t chunks) {
+    const int8_t *x0 = x;
+    const int8_t *x1;
+    const int8_t *x2;
+    const int8_t *x3;
     fg_words sums;
     fg_bytes value;
     fg_bytes factor;
@@ -166,7 +203,10 @@ static FG_INLINE fg_words fg_dot_each_long(const int8_t *x0, const int8_t *x1, c
     int32_t sum1 = 0;
     int32_t sum2 = 0;
     int32_t sum3 = 0;
-    __asm__("dls lr, %[chunks]\n"
+    __asm__("add %[x1], %[x0], %[pitch]\n\t"
+            "add %[x2], %[x1], %[pitch]\n\t"
+            "add %[x3], %[x2], %[pitch]\n\t"
+            "dls lr, %[chunks]\n"
             "1:\n\t"
             "vldrb.8 %q[value], [%[x0]], #16\n\t"
             "vldrb.8 %q[factor], [%[y]]\n\t"
@@ -186,8 +226,8 @@ static FG_INLINE fg_words fg_dot_each_long(const int8_t *x0, const int8_t *x1, c
             "vmov %q[sums][3], %q[sums][1], %[sum1], %[sum3]"
             : [sums] "=w"(sums), [factor] "=&w"(factor), [value] "=&w"(value), [sum0] "+Te"(sum0),
               [sum1] "+Te"(sum1), [sum2] "+Te"(sum2), [sum3] "+Te"(sum3), [x0] "+r"(x0),
-              [x1] "+r"(x1), [x2] "+r"(x2), [x3] "+r"(x3), [y] "+r"(y)
-            : [chunks] "r"(chunks)
+              [x1] "=&r"(x1), [x2] "=&r"(x2), [x3] "=&r"(x3), [y] "+r"(y)
+            : [chunks] "r"(chunks), [pitch] "r"(pitch)
             : "lr", "cc", "memory");
     return sums;
 }

@@ -8,11 +8,16 @@ typedef struct fg_bytes {
     int8_t at[FG_BYTE_LANES];
 } fg_bytes;
 
+typedef struct fg_halves {
+    int16_t at[FG_HALF_LANES];
+} fg_halves;
+
 typedef struct fg_words {
     int32_t at[FG_WORD_LANES];
 } fg_words;
 
 #define FG_EACH_BYTE(lane) for (int32_t lane = 0; lane < FG_BYTE_LANES; ++lane)
+#define FG_EACH_HALF(lane) for (int32_t lane = 0; lane < FG_HALF_LANES; ++lane)
 #define FG_EACH_WORD(lane) for (int32_t lane = 0; lane < FG_WORD_LANES; ++lane)
 
 static inline fg_bytes fg_load_first(const int8_t *from, int32_t count) {
@@ -29,6 +34,31 @@ static inline fg_bytes fg_load_after(const int8_t *from, int32_t skipped) {
     fg_bytes loaded = {{0}};
     memcpy(loaded.at + skipped, from + skipped, (size_t)(FG_BYTE_LANES - skipped));
     return loaded;
+}
+
+static inline bool fg_all_negative(const int8_t *values, int32_t count) {
+    for (int32_t index = 0; index < count; ++index) {
+        if (values[index] >= 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static inline uint32_t fg_largest_byte_size(const int8_t *values, int32_t count) {
+    uint32_t most = 0;
+    for (int32_t index = 0; index < count; ++index) {
+        const uint32_t size = (uint32_t)(values[index] < 0 ? -values[index] : values[index]);
+        most = size > most ? size : most;
+    }
+    return most;
+}
+
+static inline int32_t fg_add_bytes(int32_t sum, const int8_t *from, int32_t count) {
+    for (int32_t index = 0; index < count; ++index) {
+        sum += from[index];
+    }
+    return sum;
 }
 
 static inline fg_words fg_load_first_words(const int32_t *from, int32_t count) {
@@ -197,8 +227,12 @@ static inline fg_words fg_dot_each(fg_bytes x0, fg_bytes y0, fg_bytes x1, fg_byt
     return sums;
 }
 
-static inline fg_words fg_dot_each_long(const int8_t *x0, const int8_t *x1, const int8_t *x2,
-                                        const int8_t *x3, const int8_t *y, int32_t chunks) {
+static inline fg_words fg_dot_each_long(const int8_t *x, int32_t pitch, const int8_t *y,
+                                        int32_t chunks) {
+    const int8_t *const x0 = x;
+    const int8_t *const x1 = x + pitch;
+    const int8_t *const x2 = x + 2 * pitch;
+    const int8_t *const x3 = x + 3 * pitch;
     fg_words sums = {{0}};
     for (int32_t chunk = 0; chunk < chunks; ++chunk) {
         const int32_t at = chunk * FG_BYTE_LANES;

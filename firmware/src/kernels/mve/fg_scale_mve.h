@@ -16,8 +16,9 @@ typedef enum fg_finish {
 } fg_finish;
 
 /* Clamping to 0 or more makes ties of negative numbers irrelevant: none of them rounds to more. */
-static FG_INLINE fg_finish fg_finish_of(const fg_channel_scale *scale, const fg_output *output) {
-    if (!scale->quick) {
+static FG_INLINE fg_finish fg_finish_of(const fg_channel_scale *scale, const fg_output *output,
+                                        int32_t channels) {
+    if (!fg_all_negative(scale->shift, channels)) {
         return FG_FINISH_ANY;
     }
     return output->low >= 0 ? FG_FINISH_POSITIVE : FG_FINISH_QUICK;

@@ -7,7 +7,7 @@
 #include "../error_pass.h"
 #include "../scratch.h"
 
-#if FG_DSP
+#if FG_DSP && !FG_MVE
 
 /* The input is computed in blocks of neighbouring pixels of a row, whose sums lie in scratch
  * memory. For each row of the window the errors that the block needs are scaled and spread, two

@@ -6,7 +6,7 @@
 #include "../scratch.h"
 #include "learn_dsp.h"
 
-#if FG_DSP
+#if FG_DSP && !FG_MVE
 
 /* For each tap and some input channels, the inputs that the outputs' pixels see are spread, two
  * pixels to a word, and then for two output channels at a time their errors. The input's zero point

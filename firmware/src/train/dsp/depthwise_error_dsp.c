@@ -7,7 +7,7 @@
 #include "../scratch.h"
 #include "store_dsp.h"
 
-#if FG_DSP
+#if FG_DSP && !FG_MVE
 
 /* The input is computed in strips of LANES channels: their filters are spread to int16 once, as
  * words of channels (0, 2) and (1, 3), and so are the scaled errors of the output rows that a row

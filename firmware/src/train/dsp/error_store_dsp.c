@@ -4,7 +4,7 @@
 #include "../../kernels/fg_target.h"
 #include "store_dsp.h"
 
-#if FG_DSP
+#if FG_DSP && !FG_MVE
 
 void fg_mask_keep(const int8_t *values, uint32_t count, int8_t low, int8_t high, uint8_t *bits) {
     const uint32_t lows = (uint8_t)low * 0x01010101U;

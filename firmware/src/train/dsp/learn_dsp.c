@@ -105,6 +105,8 @@ bool fg_learn_pixel(const fg_learning *learning, int32_t channel, int32_t error,
     return true;
 }
 
+#if !FG_MVE
+
 /* The sums of a channel's errors would fit 16 bits over so many pixels. */
 #define MOST_PIXELS 256U
 
@@ -168,5 +170,7 @@ void fg_learn_biases(const fg_learning *learning, const int8_t *errors, uint32_t
         learn_bias(learning, channel, sum, &bias[channel]);
     }
 }
+
+#endif
 
 #endif

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import math
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,24 +13,16 @@ import numpy.typing as npt
 from rich.table import Table
 from rich.text import Text
 
-from fleetgrad import paths
 from fleetgrad.errors import FleetgradError, ToolError
-from fleetgrad.toolchain import build_image
-from fleetgrad.toolchain.bench import TrainingJob, bench_forward, bench_training
-from fleetgrad_codegen.bundle import generate
 from fleetgrad_codegen.ops import REGISTRY
-from fleetgrad_codegen.program import Loss
-from fleetgrad_codegen.scheme import LastLayer
 
 from ..backends import NATIVE, REFERENCE, Model, emulated_board, open_backend
-from ..files import read_bytes
 from ..oracles import run_litert, run_tflm
 from ..ui import Ui, verb
 from .corpus import Refused, models_option, read_corpus
+from .training import document_of, training_rows, training_table, verdicts
 
 SEED: Final = 1
-HEAD_STEPS: Final = 64
-HEAD_TARGET: Final = 20_000
 
 
 @dataclass(frozen=True)
@@ -77,7 +67,7 @@ def kernels(ui: Ui, models: Path | None, board_id: str, count: int) -> None:
             advance(done, model.name)
             rows.append(compare(path, model, backends, count))
         advance(len(usable))
-    head = head_step(board_id)
+    trainings = list(training_rows(emulated_board(board_id)))
     failed = [f"{row.model} on {one}: {why}" for row in rows for one, why in row.failures.items()]
     wrong = sum(value or 0 for row in rows for value in row.mismatches.values())
     document: dict[str, Any] = {
@@ -85,18 +75,19 @@ def kernels(ui: Ui, models: Path | None, board_id: str, count: int) -> None:
         "models": [asdict(row) for row in rows],
         "refused": [asdict(one) for one in refused],
         "mismatches": wrong,
-        "head_64x10_step_instructions": head.mean,
-        "head_64x10_step_instructions_most": head.most,
-        "head_64x10_inference_instructions": head.inference,
+        "trainings": [document_of(row) for row in trainings],
     }
-    verdict = "met" if head.most <= HEAD_TARGET else "missed"
     summary = Text(
-        "".join(f"did not run: {line}\n" for line in failed)
-        + f"one training step of a 64-in 10-out head: {head.mean:,} instructions, at most"
-        f" {head.most:,} (target {HEAD_TARGET:,}: {verdict}; {head.inference:,} to infer only)\n"
+        "".join(f"did not run: {line}\n" for line in failed) + f"{verdicts(trainings)}\n"
         f"mismatches in all: {wrong} (target 0: {'missed' if wrong or failed else 'met'})"
     )
-    ui.result(document, table_of(rows, backends), refused_table(refused), summary)
+    ui.result(
+        document,
+        table_of(rows, backends),
+        refused_table(refused),
+        training_table(trainings),
+        summary,
+    )
 
 
 def samples_of(path: Path, model: Model, count: int) -> tuple[npt.NDArray[Any], int]:
@@ -158,41 +149,6 @@ def compare(path: Path, model: Model, backends: tuple[str, ...], count: int) -> 
     random = len(samples) - golden
     return Row(
         model.name, macs, golden, random, oracle, wanted.size, mismatches, failures, instructions
-    )
-
-
-@dataclass(frozen=True)
-class HeadCost:
-    """Instructions of a 64-in 10-out head alone.
-
-    Attributes:
-        mean: Of a training step: forward, loss, gradient, update. Outputs whose gradient rounds to
-            zero cost nothing, so steps differ.
-        most: Of the dearest of the steps.
-        inference: Of an inference, mean.
-    """
-
-    mean: int
-    most: int
-    inference: int
-
-
-def head_step(board_id: str) -> HeadCost:
-    """Counts training steps from random samples over the whole range of the input."""
-    board = emulated_board(board_id)
-    content = read_bytes(paths.home() / "tools" / "bench" / "head_64x10.tflite", "head")
-    generated = generate(content, "head_64x10", scheme=LastLayer(), loss=Loss.SOFTMAX_CROSS_ENTROPY)
-    rng = np.random.default_rng(SEED)
-    samples = rng.integers(-128, 127, (HEAD_STEPS, 64), np.int8, endpoint=True)
-    labels = rng.integers(0, 10, HEAD_STEPS, np.uint32)
-    job = TrainingJob(HEAD_STEPS, 1, lr_mantissa=1 << 14, lr_exponent=-5, round_key=SEED)
-    with tempfile.TemporaryDirectory(prefix="fleetgrad-") as folder:
-        generated.write(Path(folder, "bundle"))
-        image = build_image(Path(folder, "bundle"), board, "bench", Path(folder, "image"))
-        steps = bench_training(board, image, samples, labels, job).instructions
-        forward = bench_forward(board, image, samples, output_bytes=10).instructions
-    return HeadCost(
-        math.ceil(sum(steps) / len(steps)), max(steps), round(sum(forward) / len(forward))
     )
 
 

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stddef.h>
+#include <string.h>
+
+#include "../../kernels/fg_fixed_point.h"
+#include "../error_pass.h"
+#include "../scratch.h"
+#include "train_mve.h"
+
+#if FG_MVE
+
+/* The input is computed in blocks of neighbouring pixels of a row, whose sums lie in scratch
+ * memory. For each row of the window the errors that the block needs are scaled to int16; for each
+ * tap and a tile of input channels the weights are turned, so that those of all output channels
+ * are neighbours. A sum is an inner product over the output channels then. */
+
+#define TILE FG_HALF_LANES /* input channels */
+
+typedef struct block {
+    const fg_backward *layer;
+    const fg_split_weights *weights;
+    fg_error_source from;
+    fg_window window;
+    int32_t line;            /* output channels, an even number */
+    int32_t pitch;           /* words from a pixel's sums to the next one's */
+    int32_t x, width;        /* of the input: the block's first pixel, and their number */
+    int32_t column, columns; /* of the output: the first one that matters, and their number */
+    int32_t *sums;
+    int16_t *spread; /* [columns][line] */
+    int8_t *turned;  /* [TILE][line] */
+} block;
+
+/* A pixel's errors in a common unit. Doubling high multiplication divides by 2^15: errors are moved
+ * up by what that is too much. */
+static FG_NOINLINE void spread_errors(const block *of, const int8_t *errors, int16_t *to) {
+    const fg_error_ratio *const ratio = &of->layer->ratio;
+    const int32_t up = 15 - ratio->shift;
+    const int16_t *value = ratio->value;
+    for (int32_t left = of->layer->out_channels; left > 0; left -= FG_HALF_LANES) {
+        const int32_t count = fg_min(left, FG_HALF_LANES);
+        const fg_halves raised = fg_shift_half(fg_load_first_as_halves(errors, count), up);
+        const fg_halves factor =
+            ratio->step == 0 ? fg_all_halves(*value) : fg_load_first_halves(value, count);
+        fg_store_first_halves(to, fg_high_mul_halves(raised, factor), count);
+        errors += FG_HALF_LANES;
+        to += FG_HALF_LANES;
+        value += FG_HALF_LANES * ratio->step;
+    }
+}
+
+/* The same for any shift, and for the gradient of the loss. */
+static FG_NOINLINE void spread_any(const block *of, int32_t first, int16_t *to) {
+    const fg_error_ratio *const ratio = &of->layer->ratio;
+    const int32_t half = (int32_t)(UINT32_C(1) << ((uint32_t)ratio->shift - 1U));
+    for (int32_t o = 0; o < of->layer->out_channels; ++o) {
+        const int32_t error =
+            of->from.errors != NULL ? of->from.errors[first + o] : of->from.gradient[first + o];
+        to[o] = (int16_t)((error * ratio->value[o * ratio->step] + half) >> ratio->shift);
+    }
+}
+
+/* Those of all columns of an output row that matter. */
+static void spread_row(const block *of, int32_t row) {
+    const int32_t outputs = of->layer->out_channels;
+    int32_t first = (row * of->window.out_w + of->column) * outputs;
+    int16_t *to = of->spread;
+    for (int32_t column = 0; column < of->columns; ++column) {
+        if (of->from.errors != NULL && of->layer->ratio.shift <= 15) {
+            spread_errors(of, of->from.errors + first, to);
+        } else {
+            spread_any(of, first, to);
+        }
+        first += outputs;
+        to += of->line;
+    }
+}
+
+/* `count` output channels, `distance` bytes from one to the next. */
+static FG_NOINLINE int8_t *turn_rows(const int8_t *weights, int32_t count, int32_t distance,
+                                     int32_t lanes, int32_t line, int8_t *to) {
+    const fg_halves distances = fg_half_steps(line);
+    if ((TILE - 1) * line > UINT16_MAX) {
+        for (; count > 0; --count) {
+            for (int32_t lane = 0; lane < lanes; ++lane) {
+                to[lane * line] = weights[lane];
+            }
+            weights += distance;
+            ++to;
+        }
+    } else if (lanes == TILE) {
+        for (; count > 0; --count) {
+            fg_scatter_halves_as_bytes(to++, distances, fg_load_as_halves(weights));
+            weights += distance;
+        }
+    } else {
+        for (; count > 0; --count) {
+            fg_scatter_halves_as_bytes(to++, distances, fg_load_first_as_halves(weights, lanes));
+            weights += distance;
+        }
+    }
+    return to;
+}
+
+/* The weights of input channels channel .. channel + lanes - 1 at a tap, for all output channels.
+ */
+static void turn_weights(const block *of, int32_t tap, int32_t channel, int32_t lanes) {
+    const int32_t inputs = of->layer->in_channels;
+    const int32_t distance = of->window.kernel_h * of->window.kernel_w * inputs;
+    const int32_t at = tap * inputs + channel;
+    const int32_t trained = of->layer->trained;
+    const int32_t frozen = of->layer->out_channels - trained;
+    int8_t *to = of->turned;
+    if (trained != 0) {
+        to = turn_rows(of->weights->trained + at, trained, distance, lanes, of->line, to);
+    }
+    if (frozen != 0) {
+        (void)turn_rows(of->weights->frozen + at, frozen, distance, lanes, of->line, to);
+    }
+}
+
+/* Adds what goes through one tap to the sums of input channels channel .. channel + lanes - 1. */
+static FG_NOINLINE void add_tap(const block *of, int32_t kx, int32_t channel, int32_t lanes) {
+    const int32_t outputs = of->layer->out_channels;
+    const int32_t line = of->line;
+    const int8_t *const turned = of->turned;
+    const int8_t *const low[FG_WORD_LANES] = {turned, turned + line, turned + 2 * line,
+                                              turned + 3 * line};
+    const int8_t *const high[FG_WORD_LANES] = {low[0] + 4 * line, low[1] + 4 * line,
+                                               low[2] + 4 * line, low[3] + 4 * line};
+    const int32_t stride = of->window.stride_w;
+    /* Pixel of the input, counted from the block's first one, that the first column sees. */
+    int32_t seen = of->column * stride - of->window.pad_left + kx * of->window.dilation_w - of->x;
+    const int16_t *row = of->spread;
+    for (int32_t left = of->columns; left > 0; --left) {
+        if (seen >= 0 && seen < of->width) {
+            int32_t *const sums = of->sums + seen * of->pitch + channel;
+            const fg_words more = fg_dot_four_halves(low, row, outputs);
+            fg_store_words(sums, fg_add_words(fg_load_words(sums), more));
+            if (lanes > FG_WORD_LANES) {
+                const fg_words rest = fg_dot_four_halves(high, row, outputs);
+                fg_store_words(sums + FG_WORD_LANES,
+                               fg_add_words(fg_load_words(sums + FG_WORD_LANES), rest));
+            }
+        }
+        seen += stride;
+        row += line;
+    }
+}
+
+/* All sums of the block in row `y` of the input. */
+static void add_block(const block *of, int32_t y) {
+    const fg_window *const window = &of->window;
+    const int32_t inputs = of->layer->in_channels;
+    const int32_t bytes = of->width * of->pitch * (int32_t)sizeof *of->sums;
+    fg_fill_bytes((int8_t *)of->sums, 0, bytes);
+    if (of->columns <= 0) {
+        return;
+    }
+    for (int32_t ky = 0; ky < window->kernel_h; ++ky) {
+        const int32_t row = fg_reader_row(window, y, ky);
+        if (row < 0) {
+            continue;
+        }
+        spread_row(of, row);
+        for (int32_t kx = 0; kx < window->kernel_w; ++kx) {
+            for (int32_t channel = 0; channel < inputs; channel += TILE) {
+                const int32_t lanes = fg_min(inputs - channel, TILE);
+                turn_weights(of, ky * window->kernel_w + kx, channel, lanes);
+                add_tap(of, kx, channel, lanes);
+            }
+        }
+    }
+}
+
+/* Output columns that see any of the block's pixels. */
+static void find_columns(block *of) {
+    const fg_window *const window = &of->window;
+    const int32_t reach = (window->kernel_w - 1) * window->dilation_w;
+    const int32_t before = of->x + window->pad_left;
+    const int32_t first = fg_max_zero(before - reach + window->stride_w - 1) / window->stride_w;
+    const int32_t last = (before + of->width - 1) / window->stride_w;
+    of->column = first;
+    of->columns = fg_min(last, window->out_w - 1) - first + 1;
+}
+
+fg_peaks fg_conv2d_error_pass(const fg_backward *layer, const fg_split_weights *weights,
+                              fg_error_source from, const fg_mask *mask, int32_t shift,
+                              int32_t *scratch, int8_t *made) {
+    const fg_error_layout layout = fg_error_layout_of(layer);
+    const uint32_t inputs = (uint32_t)layer->in_channels;
+    block of = {
+        .layer = layer,
+        .weights = weights,
+        .from = from,
+        .window = layout.window,
+        .line = 2 * layout.pairs,
+        .pitch = layout.pitch,
+        .sums = scratch,
+        .spread = (int16_t *)(void *)(scratch + layout.sums),
+        .turned = (int8_t *)(scratch + layout.sums + layout.spread),
+    };
+    fg_peaks peaks = {0U, 0U};
+    uint32_t index = 0;
+    for (int32_t y = 0; y < of.window.in_h; ++y) {
+        for (of.x = 0; of.x < of.window.in_w; of.x += layout.block) {
+            of.width = fg_min(of.window.in_w - of.x, layout.block);
+            find_columns(&of);
+            add_block(&of, y);
+            for (int32_t pixel = 0; pixel < of.width; ++pixel) {
+                fg_error_store(of.sums + pixel * of.pitch, inputs, mask, index, shift, made,
+                               &peaks);
+                index += inputs;
+            }
+        }
+    }
+    return peaks;
+}
+
+#endif

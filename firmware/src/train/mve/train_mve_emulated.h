@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FG_TRAIN_MVE_EMULATED_H
+#define FG_TRAIN_MVE_EMULATED_H
+
+/* The vectors of train_mve.h in plain C, lane by lane. Included by it. */
+
+static inline fg_halves fg_load_first_as_halves(const int8_t *from, int32_t count) {
+    fg_halves loaded = {{0}};
+    for (int32_t lane = 0; lane < count; ++lane) {
+        loaded.at[lane] = from[lane];
+    }
+    return loaded;
+}
+
+static inline fg_halves fg_load_as_halves(const int8_t *from) {
+    return fg_load_first_as_halves(from, FG_HALF_LANES);
+}
+
+static inline fg_halves fg_load_first_halves(const int16_t *from, int32_t count) {
+    fg_halves loaded = {{0}};
+    memcpy(loaded.at, from, (size_t)count * sizeof *from);
+    return loaded;
+}
+
+static inline void fg_store_first_halves(int16_t *to, fg_halves halves, int32_t count) {
+    memcpy(to, halves.at, (size_t)count * sizeof *to);
+}
+
+static inline fg_halves fg_all_halves(int16_t value) {
+    fg_halves all;
+    FG_EACH_HALF(lane) {
+        all.at[lane] = value;
+    }
+    return all;
+}
+
+static inline fg_halves fg_half_steps(int32_t step) {
+    fg_halves steps;
+    FG_EACH_HALF(lane) {
+        steps.at[lane] = (int16_t)(lane * step);
+    }
+    return steps;
+}
+
+static inline fg_halves fg_shift_half(fg_halves a, int32_t shift) {
+    FG_EACH_HALF(lane) {
+        a.at[lane] = (int16_t)((uint32_t)a.at[lane] << shift);
+    }
+    return a;
+}
+
+static inline fg_halves fg_high_mul_halves(fg_halves a, fg_halves b) {
+    FG_EACH_HALF(lane) {
+        a.at[lane] = (int16_t)((a.at[lane] * b.at[lane] + (1 << 14)) >> 15);
+    }
+    return a;
+}
+
+static inline void fg_scatter_halves_as_bytes(int8_t *to, fg_halves distances, fg_halves halves) {
+    FG_EACH_HALF(lane) {
+        to[(uint16_t)distances.at[lane]] = (int8_t)(halves.at[lane] & 0xFF);
+    }
+}
+
+static inline fg_words fg_or_words(fg_words a, fg_words b) {
+    FG_EACH_WORD(lane) {
+        a.at[lane] |= b.at[lane];
+    }
+    return a;
+}
+
+static inline fg_words fg_and_words(fg_words a, fg_words b) {
+    FG_EACH_WORD(lane) {
+        a.at[lane] &= b.at[lane];
+    }
+    return a;
+}
+
+static inline fg_words fg_xor_words(fg_words a, fg_words b) {
+    FG_EACH_WORD(lane) {
+        a.at[lane] ^= b.at[lane];
+    }
+    return a;
+}
+
+static inline fg_words fg_min_word(fg_words a, int32_t b) {
+    return fg_min_words(a, fg_all_words(b));
+}
+
+static inline fg_words fg_min_size(fg_words a, uint32_t b) {
+    FG_EACH_WORD(lane) {
+        a.at[lane] = (uint32_t)a.at[lane] < b ? a.at[lane] : (int32_t)b;
+    }
+    return a;
+}
+
+static inline fg_words fg_size_words(fg_words a) {
+    FG_EACH_WORD(lane) {
+        a.at[lane] = (int32_t)(a.at[lane] < 0 ? 0U - (uint32_t)a.at[lane] : (uint32_t)a.at[lane]);
+    }
+    return a;
+}
+
+static inline fg_words fg_round_size_words(fg_words a, int32_t shift) {
+    FG_EACH_WORD(lane) {
+        const uint64_t half = (1ULL << shift) >> 1;
+        a.at[lane] = (int32_t)(((uint32_t)a.at[lane] + half) >> shift);
+    }
+    return a;
+}
+
+static inline uint32_t fg_or_across(fg_words a) {
+    return (uint32_t)(a.at[0] | a.at[1] | a.at[2] | a.at[3]);
+}
+
+static inline fg_words fg_keep_between(fg_words a, fg_words seen, int32_t low, int32_t high) {
+    FG_EACH_WORD(lane) {
+        a.at[lane] = seen.at[lane] != low && seen.at[lane] != high ? a.at[lane] : 0;
+    }
+    return a;
+}
+
+static inline fg_words fg_keep_bits(fg_words a, uint32_t bits) {
+    FG_EACH_WORD(lane) {
+        a.at[lane] = (bits >> lane & 1U) != 0U ? a.at[lane] : 0;
+    }
+    return a;
+}
+
+static inline uint32_t fg_bits_between(fg_bytes a, int8_t low, int8_t high) {
+    uint32_t bits = 0;
+    FG_EACH_BYTE(lane) {
+        bits |= (uint32_t)(a.at[lane] != low && a.at[lane] != high) << lane;
+    }
+    return bits;
+}
+
+static inline fg_words fg_dot_four_halves(const int8_t *const x[4], const int16_t *y,
+                                          int32_t count) {
+    fg_words sums = {{0}};
+    for (int32_t index = 0; index < count; ++index) {
+        FG_EACH_WORD(lane) {
+            sums.at[lane] =
+                (int32_t)((uint32_t)sums.at[lane] + (uint32_t)(x[lane][index] * y[index]));
+        }
+    }
+    return sums;
+}
+
+static inline fg_words fg_multiply_words(fg_words a, fg_words b) {
+    FG_EACH_WORD(lane) {
+        a.at[lane] = (int32_t)((uint32_t)a.at[lane] * (uint32_t)b.at[lane]);
+    }
+    return a;
+}
+
+static inline void fg_scatter_as_halves(int16_t *to, fg_words distances, fg_words words) {
+    FG_EACH_WORD(lane) {
+        to[distances.at[lane] / 2] = (int16_t)words.at[lane];
+    }
+}
+
+static inline fg_words fg_dot_each_halves(const int16_t *x, int32_t pitch, const int16_t *y,
+                                          int32_t chunks) {
+    fg_words sums = {{0}};
+    for (int32_t index = 0; index < chunks * FG_HALF_LANES; ++index) {
+        const int16_t *factors =
+            y + index / FG_HALF_LANES * FG_WORD_LANES * FG_HALF_LANES + index % FG_HALF_LANES;
+        FG_EACH_WORD(lane) {
+            const int32_t product = x[lane * pitch + index] * factors[lane * FG_HALF_LANES];
+            sums.at[lane] = (int32_t)((uint32_t)sums.at[lane] + (uint32_t)product);
+        }
+    }
+    return sums;
+}
+
+typedef struct fg_word_pair {
+    fg_words even, odd;
+} fg_word_pair;
+
+static inline fg_word_pair fg_load_word_pairs(const int32_t *from) {
+    const fg_word_pair pair = {{{from[0], from[2], from[4], from[6]}},
+                               {{from[1], from[3], from[5], from[7]}}};
+    return pair;
+}
+
+static inline uint32_t fg_largest_size(fg_words a, fg_words b) {
+    uint32_t most = 0;
+    FG_EACH_WORD(lane) {
+        const uint32_t first = (uint32_t)fg_size_words(a).at[lane];
+        const uint32_t second = (uint32_t)fg_size_words(b).at[lane];
+        most = first > most ? first : most;
+        most = second > most ? second : most;
+    }
+    return most;
+}
+
+static inline fg_words fg_upper_mul_word(fg_words a, int32_t b) {
+    FG_EACH_WORD(lane) {
+        a.at[lane] = (int32_t)((int64_t)a.at[lane] * b >> 32);
+    }
+    return a;
+}
+
+static inline fg_words fg_upper_mul_words(fg_words a, fg_words b) {
+    FG_EACH_WORD(lane) {
+        a.at[lane] = (int32_t)((int64_t)a.at[lane] * b.at[lane] >> 32);
+    }
+    return a;
+}
+
+static inline fg_words fg_shift_right_words(fg_words a, int32_t shift) {
+    FG_EACH_WORD(lane) {
+        a.at[lane] >>= shift;
+    }
+    return a;
+}
+
+static inline fg_words fg_mix_words(fg_words a, uint32_t first, uint32_t second) {
+    FG_EACH_WORD(lane) {
+        uint32_t x = (uint32_t)a.at[lane];
+        x = (x ^ x >> 16) * first;
+        x = (x ^ x >> 15) * second;
+        a.at[lane] = (int32_t)(x ^ x >> 16);
+    }
+    return a;
+}
+
+static inline fg_words fg_lower_sizes(fg_words a) {
+    FG_EACH_WORD(lane) {
+        a.at[lane] &= 0xFFFF;
+    }
+    return a;
+}
+
+static inline fg_words fg_upper_sizes(fg_words a) {
+    FG_EACH_WORD(lane) {
+        a.at[lane] = (int32_t)((uint32_t)a.at[lane] >> 16);
+    }
+    return a;
+}
+
+static inline fg_words fg_change_of(fg_words a, fg_words b) {
+    FG_EACH_WORD(lane) {
+        a.at[lane] = (a.at[lane] + b.at[lane]) >> 16;
+    }
+    return a;
+}
+
+static inline fg_halves fg_load_halves(const int16_t *from) {
+    return fg_load_first_halves(from, FG_HALF_LANES);
+}
+
+static inline void fg_store_halves(int16_t *to, fg_halves halves) {
+    fg_store_first_halves(to, halves, FG_HALF_LANES);
+}
+
+static inline fg_halves fg_subtract_pairs_from(fg_halves a, fg_word_pair b, int32_t limit) {
+    FG_EACH_HALF(lane) {
+        const int32_t less = (lane % 2 == 0 ? b.even : b.odd).at[lane / 2];
+        const int32_t made = a.at[lane] - less;
+        a.at[lane] = (int16_t)(made > limit ? limit : made < -limit ? -limit : made);
+    }
+    return a;
+}
+
+static inline void fg_store_rounded_upper_bytes(int8_t *to, fg_halves a) {
+    FG_EACH_HALF(lane) {
+        to[lane] = (int8_t)((a.at[lane] + 128) >> 8);
+    }
+}
+
+#endif
