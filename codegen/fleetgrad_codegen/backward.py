@@ -23,6 +23,7 @@ from fleetgrad_codegen.plan import Region
 from fleetgrad_codegen.program import Entry, Loss, Segment, SegmentKind, Step
 from fleetgrad_codegen.training.fixed_point import Scale
 from fleetgrad_codegen.training.head import MASTER_UNITS, Head
+from fleetgrad_codegen.training.learn import largest_rate
 from fleetgrad_codegen.training.update import BIAS_LIMIT, MASTER_LIMIT
 
 if TYPE_CHECKING:
@@ -466,6 +467,11 @@ class HeadTraining:
     def backward_macs(self) -> int:
         """One product per weight and position."""
         return self._head.positions * self._head.inputs * self._head.outputs
+
+    @property
+    def largest_rate(self) -> float:
+        """See `fleetgrad_codegen.program.Training`."""
+        return largest_rate(self._head.rate, self._head.bias_rate)
 
     @property
     def description(self) -> Mapping[str, object]:
