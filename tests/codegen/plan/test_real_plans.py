@@ -65,7 +65,9 @@ def test_the_arena_is_near_its_bound(shared_data: Path, model: str, scheme: str)
     assert time.process_time() - started < SECONDS
     assert layout.arena_bytes <= MOST_OVER_BOUND * layout.lower_bound_bytes
     for step in range(len(program.steps)):
-        assert sum(b.size for b in buffers if b.first <= step <= b.last) <= layout.arena_bytes
+        assert (
+            sum(b.size_at(step) for b in buffers if b.first <= step <= b.last) <= layout.arena_bytes
+        )
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
