@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fleetgrad_codegen.backward import HeadForwardStep, HeadMemory, LossStep, UpdateStep
+from fleetgrad_codegen.backward import HeadForwardStep, LossStep, UpdateStep
 from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.forward import short_name
 from fleetgrad_codegen.gradient.adapter_steps import emit_merge
@@ -18,6 +18,7 @@ from fleetgrad_codegen.gradient.network import LayerParameters, Network
 from fleetgrad_codegen.gradient.steps import BackwardStep, TapeSteps, is_head_update
 from fleetgrad_codegen.gradient.tape import Back, Tape, record_tape, weighted_rule
 from fleetgrad_codegen.gradient.weighted import Layer, quantization
+from fleetgrad_codegen.head_memory import HeadMemory
 from fleetgrad_codegen.ir import Graph
 from fleetgrad_codegen.plan import Region
 from fleetgrad_codegen.program import Entry, Loss, Segment, SegmentKind, Step
