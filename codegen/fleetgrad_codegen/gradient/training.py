@@ -16,7 +16,7 @@ from fleetgrad_codegen.gradient.float_network import FloatNetwork
 from fleetgrad_codegen.gradient.float_runs import FloatRuns
 from fleetgrad_codegen.gradient.network import LayerParameters, Network
 from fleetgrad_codegen.gradient.steps import BackwardStep, TapeSteps, is_head_update
-from fleetgrad_codegen.gradient.tape import Back, Tape, record_tape, weighted_rule
+from fleetgrad_codegen.gradient.tape import Tape, record_tape, weighted_rule
 from fleetgrad_codegen.gradient.weighted import Layer, quantization
 from fleetgrad_codegen.head_memory import HeadMemory
 from fleetgrad_codegen.ir import Graph
@@ -147,10 +147,8 @@ class DeepTraining:
 
     @property
     def reads(self) -> frozenset[int]:
-        """What the way back reads, or a step of the forward pass behind its operator."""
-        noted = (n.position for n in self._tape.nodes if isinstance(n, Back) and n.routes)
-        places = (self._site.position, *noted)
-        return self._tape.keeps | {self.graph.ops[place].inputs[0] for place in places}
+        """What the way back reads, and the last layer, whose step does not work in place."""
+        return self._tape.keeps | {self._site.op.inputs[0]}
 
     def replacements(self, values: Mapping[int, Region]) -> Mapping[int, Step]:
         """Layers that train, operators that leave a mask or routes, and the head."""
