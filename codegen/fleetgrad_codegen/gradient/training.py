@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fleetgrad_codegen.backward import HeadForwardStep, HeadMemory, LossStep, UpdateStep
+from fleetgrad_codegen.backward import HeadForwardStep, LossStep, UpdateStep
 from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.forward import short_name
 from fleetgrad_codegen.gradient.adapter_steps import emit_merge
@@ -18,11 +18,13 @@ from fleetgrad_codegen.gradient.network import LayerParameters, Network
 from fleetgrad_codegen.gradient.steps import BackwardStep, TapeSteps, is_head_update
 from fleetgrad_codegen.gradient.tape import Tape, record_tape, weighted_rule
 from fleetgrad_codegen.gradient.weighted import Layer, quantization
+from fleetgrad_codegen.head_memory import HeadMemory
 from fleetgrad_codegen.ir import Graph
 from fleetgrad_codegen.plan import Region
 from fleetgrad_codegen.program import Entry, Loss, Segment, SegmentKind, Step
 from fleetgrad_codegen.training.adapter import DOWN_BITS
 from fleetgrad_codegen.training.head import Head
+from fleetgrad_codegen.training.learn import largest_rate
 
 if TYPE_CHECKING:
     from fleetgrad_codegen.scheme.site import HeadSite
@@ -130,6 +132,13 @@ class DeepTraining:
         layer = self._tape.layers.get(self._site.position)
         own = self._head.positions * self._head.inputs * self._head.outputs
         return self._tape.macs + (own if layer is not None and layer.channels else 0)
+
+    @property
+    def largest_rate(self) -> float:
+        """See `fleetgrad_codegen.program.Training`."""
+        rates = [layer.rates for layer in self._tape.layers.values() if layer.rates is not None]
+        found = [largest_rate(one.weight, one.bias) for one in rates]
+        return min([largest_rate(self._head.rate, self._head.bias_rate), *found])
 
     @property
     def description(self) -> Mapping[str, object]:
