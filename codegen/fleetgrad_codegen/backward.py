@@ -13,6 +13,7 @@ import numpy as np
 
 from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.forward import comment_operator, step_name
+from fleetgrad_codegen.head_memory import HeadMemory
 from fleetgrad_codegen.ir import Graph
 from fleetgrad_codegen.ops import REGISTRY, growth
 from fleetgrad_codegen.ops.activation import activation_range
@@ -23,42 +24,13 @@ from fleetgrad_codegen.plan import Region
 from fleetgrad_codegen.program import Entry, Loss, Segment, SegmentKind, Step
 from fleetgrad_codegen.training.fixed_point import Scale
 from fleetgrad_codegen.training.head import MASTER_UNITS, Head
+from fleetgrad_codegen.training.learn import largest_rate
 from fleetgrad_codegen.training.update import BIAS_LIMIT, MASTER_LIMIT
 
 if TYPE_CHECKING:
     from fleetgrad_codegen.scheme.site import HeadSite
 
 _HEADER = "fleetgrad/fg_train.h"
-
-
-class HeadMemory:
-    """Arena memory of the head's training.
-
-    Args:
-        head: The layer.
-        batch: Most samples of one update.
-
-    Attributes:
-        centred: int16 inputs of one sample.
-        acc: int32 accumulators of one sample.
-        gradient: int16 gradient of one sample.
-        rows: What the update reads, of all samples: inputs and gradients. With a batch of 1 that is
-            ``centred`` and ``gradient``; otherwise copies that survive from sample to sample.
-        coefficients: Scratch of the update.
-    """
-
-    def __init__(self, head: Head, batch: int) -> None:
-        inputs, outputs = head.positions * head.inputs, head.positions * head.outputs
-        self.centred = Region("head inputs", 2 * inputs)
-        self.acc = Region("head accumulators", 4 * outputs)
-        self.gradient = Region("head gradient", 2 * outputs)
-        self.coefficients = Region("head coefficients", 4 * batch * head.positions)
-        self.rows = (self.centred, self.gradient)
-        if batch > 1:
-            self.rows = (
-                Region("batch inputs", 2 * batch * inputs, kept=True),
-                Region("batch gradients", 2 * batch * outputs, kept=True),
-            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -466,6 +438,11 @@ class HeadTraining:
     def backward_macs(self) -> int:
         """One product per weight and position."""
         return self._head.positions * self._head.inputs * self._head.outputs
+
+    @property
+    def largest_rate(self) -> float:
+        """See `fleetgrad_codegen.program.Training`."""
+        return largest_rate(self._head.rate, self._head.bias_rate)
 
     @property
     def description(self) -> Mapping[str, object]:

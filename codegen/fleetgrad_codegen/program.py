@@ -170,6 +170,10 @@ class Training(Protocol):
         """Multiply-accumulates of one sample's share of loss gradient and update."""
 
     @property
+    def largest_rate(self) -> float:
+        """The learning rate from which on the smallest input moves a weight over its range."""
+
+    @property
     def description(self) -> Mapping[str, object]:
         """What the manifest says under ``scheme``; JSON values only, with a ``name``."""
 

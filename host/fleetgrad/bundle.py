@@ -5,6 +5,7 @@ The manifest is the only thing that code generation tells the host.
 """
 
 import json
+import math
 from dataclasses import dataclass
 from math import log, prod
 from pathlib import Path
@@ -138,6 +139,7 @@ class Bundle:
         model: model.tflite as it is.
         adapters: Differences that an export merges into the model file's weights.
         ranges: Scales that may grow; their exponents end the parameter vector.
+        largest_rate: The learning rate from which on every update saturates.
     """
 
     name: str
@@ -155,6 +157,7 @@ class Bundle:
     model: bytes
     adapters: tuple[Adapter, ...] = ()
     ranges: tuple[RangeSpec, ...] = ()
+    largest_rate: float = math.inf
 
     @property
     def has_labels(self) -> bool:
@@ -238,6 +241,7 @@ def parse(manifest: bytes, params: bytes, model: bytes, *, where: str = MANIFEST
             model=model,
             adapters=tuple(_adapter(a) for a in tree.get("adapters", ())),
             ranges=tuple(_range(r) for r in tree.get("ranges", ())),
+            largest_rate=float(tree.get("largest_learning_rate") or math.inf),
         )
         declared = int(tree["param_bytes"])
     except (KeyError, TypeError, ValueError) as error:

@@ -91,7 +91,7 @@ class RangesConfig:
     """What may happen to the scales of activations."""
 
     grow: str = field(default="before", metadata={"check": Choice(GROWTH)})
-    tolerance: float = field(default=2e-4, metadata={"check": Range(0.0, 1.0)})  # share clipped
+    tolerance: float = field(default=1e-3, metadata={"check": Range(0.0, 1.0)})  # share clipped
     front: int = field(default=0, metadata={"check": Range(0, 3)})  # doublings at export
 
 

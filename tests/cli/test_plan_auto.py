@@ -137,3 +137,15 @@ def test_the_output_never_replaces_an_input(
     outcome = fleetgrad("plan", *digits, "--scheme", "auto", "--data", data, "-o", data)
     assert outcome.code == 2
     assert np.load(data)["x"].shape == x.shape
+
+
+def test_costs_are_those_of_the_configured_plan(
+    fleetgrad: Run, digits: list[str], tmp_path: Path
+) -> None:
+    found = tmp_path / "found.toml"
+    options = [*digits, "--set", "scheme.page=true", "--set", "scheme.recompute=true", "--json"]
+    document = fleetgrad("plan", *options, "--scheme", "auto", "--ram", "12K", "-o", found).json
+    planned = fleetgrad("plan", *options, "--scheme", found).json
+    for key in ("ram_bytes", "arena_bytes", "flash_bytes", "backward_macs"):
+        assert planned[key] == document[key]
+    assert document["search"]["chosen"]["ram_bytes"] == document["ram_bytes"] <= 12 * 1024

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fleetgrad import bundle as bundles
 from fleetgrad import paths
 from fleetgrad.boards import load_board
 from fleetgrad.config import Config
 from fleetgrad.device import Arrived, Joined, Lost, Update
+from fleetgrad.errors import ConfigError
 from fleetgrad.federation.actions import (
     Action,
     Assign,
@@ -39,7 +41,7 @@ from fleetgrad_codegen.frontend.patch import TensorPatch, patch_model
 from fleetgrad_codegen.frontend.tflite import read_model
 from fleetgrad_codegen.program import Loss
 from fleetgrad_codegen.ranges import biases_of, mark_ranges
-from fleetgrad_codegen.scheme import Sparse, find_head
+from fleetgrad_codegen.scheme import Sparse, device_head, find_head
 from support.runs import Diary
 
 LAYOUT = Layout(b"d" * 32, (("bias", 2), ("bias", 1), ("weight", 3)), 2, (1, None, None))
@@ -273,3 +275,24 @@ def test_real_devices_measure_grow_and_end_alike(digits: Config, tmp_path: Path)
         assert [r.clipped is not None for r in result.rounds] == [True, True]
         assert result.accuracy_after > 0.5
     assert digests[0] == digests[1]
+
+
+def test_a_learning_rate_that_overflows_is_refused_by_name(
+    digits: Config, digits_bundle: Path, library: Path
+) -> None:
+    rate = bundles.load(digits_bundle).largest_rate
+    config = replace(digits, train=replace(digits.train, learning_rate=rate))
+    with pytest.raises(ConfigError, match=r"train\.learning_rate = .* overflows"):
+        execute(config, digits_bundle, VirtualFleet(library))
+    assert not digits.run.dir.exists()
+
+
+def test_at_the_largest_rate_one_step_saturates(digits_bundle: Path) -> None:
+    host = bundles.load(digits_bundle)
+    site, head = device_head(host.model, "digits", Loss.SOFTMAX_CROSS_ENTROPY)
+    assert host.largest_rate == min(
+        2 * 32512 / max(scale.real for scale in head.rate),
+        2 * 2**30 / max(scale.real for scale in head.bias_rate),
+    )
+    assert host.largest_rate > 1
+    assert site.inputs

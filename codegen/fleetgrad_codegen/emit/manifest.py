@@ -52,6 +52,7 @@ def build_manifest(
         "loss": (Loss.NONE if training is None else training.loss).value,
         "scheme": {"name": "none"} if training is None else dict(training.description),
         "batch": 0 if training is None else training.batch,
+        "largest_learning_rate": None if training is None else training.largest_rate,
         "target": _target(program),
         "segments": [_segment(graph, segment, model) for segment in program.segments],
         "adapters": _adapters(program, model),

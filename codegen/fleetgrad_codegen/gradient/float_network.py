@@ -151,11 +151,17 @@ class FloatNetwork:
         rate = plan.rate.real
         for (index,), _ in batches(plan, device_id, len(samples)):
             found = self.gradients(state, samples[index], targets[index])
-            state = {
-                position: self._moved(position, layer, found[position], rate)
-                for position, layer in state.items()
-            }
+            state = self.stepped(state, found, rate)
         return state
+
+    def stepped(
+        self, state: FloatState, gradients: Mapping[int, tuple[Array, Array]], rate: float
+    ) -> FloatState:
+        """Parameters after a step along gradients, as from `gradients` or means of such."""
+        return {
+            position: self._moved(position, layer, gradients[position], rate)
+            for position, layer in state.items()
+        }
 
     def _moved(
         self, position: int, layer: FloatLayer, gradient: tuple[Array, Array], rate: float

@@ -143,16 +143,16 @@ class ForwardStep(Step):
         return replace(self, mask=None, routes=None)
 
     def emit(self, body: Body) -> None:
-        """Writes the operator, then what it leaves."""
+        """Writes the operator, between what it leaves of its input and of its output."""
         graph, op = self.graph, self._op
+        if self.routes is not None:
+            plain_rule(graph, self.position).emit_route(graph, op, body, self.routes)
         if self.layer is None:
             self.plain.emit(body)
         else:
             comment_operator(graph, op, self.name, body)
             with body.scope():
                 self._emit_trained(body, self.layer)
-        if self.routes is not None:
-            plain_rule(graph, self.position).emit_route(graph, op, body, self.routes)
         if self.mask is not None and self.mask.bits is not None:
             mask = self.mask
             body.include(BACKWARD)

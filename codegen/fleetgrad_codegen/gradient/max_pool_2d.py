@@ -38,8 +38,8 @@ class MaxPool2DRule(MoveRule):
         return self._overlapping.sums(graph, op, place, errors, {op.inputs[0]: inputs[0]})
 
     def route_bytes(self, graph: Graph, op: Op) -> int:
-        """One per output."""
-        return graph.tensors[op.outputs[0]].size
+        """See `MoveRule.route_bytes`."""
+        return self._overlapping.route_bytes(graph, op)
 
     def emit_route(self, graph: Graph, op: Op, body: Body, routes: Region) -> None:
         """See `MoveRule.emit_route`."""

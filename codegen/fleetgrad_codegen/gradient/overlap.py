@@ -93,8 +93,11 @@ class OverlappingMaxPool2DRule(SumRule):
         return self.sums(graph, op, place, errors, values)
 
     def route_bytes(self, graph: Graph, op: Op) -> int:
-        """One per output."""
-        return graph.tensors[op.outputs[0]].size
+        """One per output, of 2, 4 or 8 bits."""
+        rows, columns = MaxPool2D().axes(graph, op)
+        taps = rows.window * columns.window
+        in_a_byte = 4 if taps <= 4 else 2 if taps <= 16 else 1
+        return -(-graph.tensors[op.outputs[0]].size // in_a_byte)
 
     def emit_route(self, graph: Graph, op: Op, body: Body, routes: Region) -> None:
         """See `GradientRule.emit_route`."""

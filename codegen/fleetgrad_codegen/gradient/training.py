@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fleetgrad_codegen.backward import HeadForwardStep, HeadMemory, LossStep, UpdateStep
+from fleetgrad_codegen.backward import HeadForwardStep, LossStep, UpdateStep
 from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.forward import short_name
 from fleetgrad_codegen.gradient.adapter_steps import emit_merge
@@ -16,13 +16,15 @@ from fleetgrad_codegen.gradient.float_network import FloatNetwork
 from fleetgrad_codegen.gradient.float_runs import FloatRuns
 from fleetgrad_codegen.gradient.network import LayerParameters, Network
 from fleetgrad_codegen.gradient.steps import BackwardStep, TapeSteps, is_head_update
-from fleetgrad_codegen.gradient.tape import Back, Tape, record_tape, weighted_rule
+from fleetgrad_codegen.gradient.tape import Tape, record_tape, weighted_rule
 from fleetgrad_codegen.gradient.weighted import Layer, quantization
+from fleetgrad_codegen.head_memory import HeadMemory
 from fleetgrad_codegen.ir import Graph
 from fleetgrad_codegen.plan import Region
 from fleetgrad_codegen.program import Entry, Loss, Segment, SegmentKind, Step
 from fleetgrad_codegen.training.adapter import DOWN_BITS
 from fleetgrad_codegen.training.head import Head
+from fleetgrad_codegen.training.learn import largest_rate
 
 if TYPE_CHECKING:
     from fleetgrad_codegen.scheme.site import HeadSite
@@ -132,16 +134,21 @@ class DeepTraining:
         return self._tape.macs + (own if layer is not None and layer.channels else 0)
 
     @property
+    def largest_rate(self) -> float:
+        """See `fleetgrad_codegen.program.Training`."""
+        rates = [layer.rates for layer in self._tape.layers.values() if layer.rates is not None]
+        found = [largest_rate(one.weight, one.bias) for one in rates]
+        return min([largest_rate(self._head.rate, self._head.bias_rate), *found])
+
+    @property
     def description(self) -> Mapping[str, object]:
         """What the manifest says under ``scheme``."""
         return self._description
 
     @property
     def reads(self) -> frozenset[int]:
-        """What the way back reads, or a step of the forward pass behind its operator."""
-        noted = (n.position for n in self._tape.nodes if isinstance(n, Back) and n.routes)
-        places = (self._site.position, *noted)
-        return self._tape.keeps | {self.graph.ops[place].inputs[0] for place in places}
+        """What the way back reads, and the last layer, whose step does not work in place."""
+        return self._tape.keeps | {self._site.op.inputs[0]}
 
     def replacements(self, values: Mapping[int, Region]) -> Mapping[int, Step]:
         """Layers that train, operators that leave a mask or routes, and the head."""

@@ -13,7 +13,7 @@ from fleetgrad_codegen.search.instructions import (
 )
 from fleetgrad_codegen.search.masks import masks_of
 from fleetgrad_codegen.search.proxy import ProxyData, proxy_data
-from fleetgrad_codegen.search.space import Choice, Space, search_space
+from fleetgrad_codegen.search.space import Choice, Deployment, Space, search_space
 from fleetgrad_codegen.search.write import Origin, scheme_toml
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Candidate",
     "Choice",
     "Cost",
+    "Deployment",
     "Found",
     "KernelCost",
     "Limits",

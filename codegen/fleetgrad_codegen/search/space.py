@@ -77,6 +77,21 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
+class Deployment:
+    """How a choice would be generated; see `fleetgrad_codegen.bundle.generate`.
+
+    Attributes:
+        recomputing: Whether cheap activations are computed again.
+        paging: Whether int8 weights of one trained layer at a time are made.
+        ranges: What may happen to activation scales.
+    """
+
+    recomputing: bool = False
+    paging: bool = False
+    ranges: Ranges | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Space:
     """All schemes that a search may find.
 
@@ -87,7 +102,7 @@ class Space:
         last: How the last layer is adapted.
         graph: The device's part of the model, with its last layer as it will train.
         layers: In the model's order; the last one is the model's last layer.
-        ranges: What may happen to activation scales once it is deployed; see `generate`.
+        deployment: How a choice would be generated.
     """
 
     model: bytes
@@ -96,7 +111,7 @@ class Space:
     last: LastLayer
     graph: Graph
     layers: tuple[SpaceLayer, ...]
-    ranges: Ranges | None = None
+    deployment: Deployment = Deployment()
 
     def biases(self, count: int) -> Choice:
         """Biases of the last layers; a new last layer trains whole."""
@@ -117,8 +132,15 @@ class Space:
 
     def deployed(self, choice: Choice) -> Program:
         """The timeline of a choice as it would be deployed."""
-        scheme = self.scheme(choice)
-        return prepare(self.model, self.name, scheme=scheme, loss=self.loss, ranges=self.ranges)[2]
+        return prepare(
+            self.model,
+            self.name,
+            scheme=self.scheme(choice),
+            loss=self.loss,
+            recomputing=self.deployment.recomputing,
+            paging=self.deployment.paging,
+            ranges=self.deployment.ranges,
+        )[2]
 
     def program(self, choice: Choice) -> Program:
         """The same from what is at hand, in milliseconds: for estimates."""
@@ -133,7 +155,7 @@ def search_space(
     loss: Loss,
     last: LastLayer,
     ratios: Sequence[float] = RATIOS,
-    ranges: Ranges | None = None,
+    deployment: Deployment | None = None,
 ) -> Space:
     """What can train of a model.
 
@@ -146,7 +168,7 @@ def search_space(
         loss: What is minimised.
         last: How the last layer is adapted.
         ratios: Shares of channels to choose from.
-        ranges: What may happen to activation scales once it is deployed.
+        deployment: How choices would be generated; None for the plainest way.
 
     Raises:
         CodegenError: The file is no such model, or not even its last layer can train.
@@ -156,8 +178,9 @@ def search_space(
     _, graph, _ = split_boundary(read_model(deployed, name))
     site = find_head(graph)
     layers = tuple(_layer(site, position, ratios, last) for position in layers_of(site))
+    plan = deployment or Deployment()
     for count in range(len(layers), 0, -1):
-        space = Space(model, name, loss, last, graph, layers[-count:], ranges)
+        space = Space(model, name, loss, last, graph, layers[-count:], plan)
         try:
             space.training(space.whole())
         except SchemeError:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From sums of products to changed parameters, behind the last layer; mirrors ``learn.c``."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,3 +95,17 @@ def learn_weights(
     change = (change + rng.weight_noise(keys, count)) >> WEIGHT_BITS
     learned: Ints = np.clip(masters - change, -MASTER_LIMIT, MASTER_LIMIT)
     return learned
+
+
+def largest_rate(weight: Sequence[Scale], bias: Sequence[Scale]) -> float:
+    """The learning rate from which on updates say nothing but the sign of a gradient.
+
+    A gradient of 1 then moves a weight over its whole range where the input is one step from its
+    zero point, or a bias over its own.
+
+    Args:
+        weight: Constants of a layer's rates, per unit of learning rate and input.
+        bias: Likewise, for biases.
+    """
+    weights = 2 * MASTER_LIMIT / max(scale.real for scale in weight)
+    return min(weights, 2 * BIAS_LIMIT / max(scale.real for scale in bias))

@@ -152,7 +152,8 @@ void fg_add_bias(const int32_t *bias, const int32_t *constant, uint32_t channels
 void fg_interleave(uint32_t pixels, uint32_t trained, uint32_t frozen, const int8_t *first,
                    int8_t *made);
 
-/* Which tap of each window holds the maximum: the first one. Windows of at most 255 taps. */
+/* Which tap of each window holds the maximum: the first one. Windows of up to 4 taps take 2 bits
+ * each, up to 16 taps 4, up to 255 a byte. */
 void fg_max_pool2d_route(const fg_pool2d_params *params, const int8_t *input, uint8_t *routes);
 
 /* Errors go where the maximum came from; windows do not overlap. */

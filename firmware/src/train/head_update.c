@@ -5,6 +5,10 @@
 #include "masters.h"
 #include "train_math.h"
 
+#if FG_DSP
+#include "dsp/learn_dsp.h"
+#endif
+
 #define PACE_BITS 15
 
 /* What turns a gradient in 2^-15 into a change of a parameter with fractional bits: mantissa /
@@ -60,8 +64,12 @@ static FG_INLINE void update_pair(mixer mix, uint32_t word, int32_t coefficient,
     const int32_t x1 = centred[1];
     if ((x0 | x1) != 0) {
         const uint32_t noise = fg_mix32_by(word, mix.first, mix.second);
+#if FG_DSP
+        fg_change_pair(masters, shadow, coefficient * x0, coefficient * x1, noise);
+#else
         fg_change_weight(&masters[0], &shadow[0], coefficient * x0 + (int32_t)(noise & 0xFFFFU));
         fg_change_weight(&masters[1], &shadow[1], coefficient * x1 + (int32_t)(noise >> 16));
+#endif
     }
 }
 

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "routes.h"
 #include "window.h"
 
 static uint32_t input_count(const fg_pool2d_params *params) {
@@ -11,11 +12,13 @@ static uint32_t input_count(const fg_pool2d_params *params) {
 
 void fg_max_pool2d_route(const fg_pool2d_params *params, const int8_t *input, uint8_t *routes) {
     const fg_window *const window = &params->window;
+    const uint32_t shift = fg_routes_shift(window);
+    uint32_t index = 0;
     for (int32_t row = 0; row < window->out_h; row++) {
         for (int32_t column = 0; column < window->out_w; column++) {
             for (int32_t channel = 0; channel < params->channels; channel++) {
                 int32_t best = INT8_MIN - 1;
-                uint8_t route = 0;
+                int32_t route = 0;
                 for (int32_t ky = 0; ky < window->kernel_h; ky++) {
                     const int32_t y = fg_tap_row(window, row, ky);
                     for (int32_t kx = 0; y >= 0 && kx < window->kernel_w; kx++) {
@@ -26,11 +29,11 @@ void fg_max_pool2d_route(const fg_pool2d_params *params, const int8_t *input, ui
                         const int32_t at = (y * window->in_w + x) * params->channels + channel;
                         if (input[at] > best) {
                             best = input[at];
-                            route = (uint8_t)(ky * window->kernel_w + kx);
+                            route = ky * window->kernel_w + kx;
                         }
                     }
                 }
-                *routes++ = route;
+                fg_route_put(routes, index++, shift, route);
             }
         }
     }
@@ -41,18 +44,20 @@ void fg_max_pool2d_error(const fg_pool2d_params *params, const uint8_t *routes,
                          fg_error *to, int8_t *made) {
     const fg_window *const window = &params->window;
     const int32_t channels = params->channels;
+    const uint32_t shift = fg_routes_shift(window);
+    uint32_t index = 0;
     memset(made, 0, input_count(params));
     for (int32_t row = 0; row < window->out_h; row++) {
         for (int32_t column = 0; column < window->out_w; column++) {
             for (int32_t channel = 0; channel < channels; channel++) {
-                const int32_t tap = *routes++;
+                const int32_t tap = fg_route_get(routes, index, shift);
                 const int32_t y = fg_tap_row(window, row, tap / window->kernel_w);
                 const int32_t x = fg_tap_column(window, column, tap % window->kernel_w);
                 const int32_t at = (y * window->in_w + x) * channels + channel;
                 if (fg_mask_open(mask, (uint32_t)at)) {
-                    made[at] = *errors;
+                    made[at] = errors[index];
                 }
-                errors++;
+                index++;
             }
         }
     }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "passes.h"
+#include "routes.h"
 #include "window.h"
 
 /* Elements of a window along one dimension that lie within the input. */
@@ -37,8 +38,9 @@ static void add_share(const fg_pool2d_params *params, const shares *share, const
 static void add_maxima(const fg_pool2d_params *params, const uint8_t *routes, const int8_t *errors,
                        int32_t pixel, int32_t tap, int32_t *sums) {
     const int32_t first = pixel * params->channels;
+    const uint32_t shift = fg_routes_shift(&params->window);
     for (int32_t channel = 0; channel < params->channels; channel++) {
-        if (routes[first + channel] == tap) {
+        if (fg_route_get(routes, (uint32_t)(first + channel), shift) == tap) {
             sums[channel] += errors[first + channel];
         }
     }

@@ -22,6 +22,7 @@ from fleetgrad_codegen.scheme import read_scheme
 from fleetgrad_codegen.search import (
     KERNELS,
     Candidate,
+    Deployment,
     Found,
     KernelCost,
     Limits,
@@ -145,7 +146,7 @@ def find_scheme(ui: Ui, config: Config, board: Board, asked: Asked) -> Result:
             config.model_name,
             loss=loss_of(config, content),
             last=last_layer_of(config.scheme),
-            ranges=ranges_of(config),
+            deployment=Deployment(config.scheme.recompute, config.scheme.page, ranges_of(config)),
         )
         check_smallest(space, rates, limits)
     train, sizes = config.train, config.search
@@ -176,7 +177,9 @@ def find_scheme(ui: Ui, config: Config, board: Board, asked: Asked) -> Result:
         config.model_name,
         scheme=scheme,
         loss=space.loss,
-        ranges=space.ranges,
+        recomputing=space.deployment.recomputing,
+        paging=space.deployment.paging,
+        ranges=space.deployment.ranges,
         board_budget=limits.budget,
     )
     return Result(found, origin, text, bundle, time.monotonic() - started)
@@ -311,8 +314,6 @@ def show(
     refuse_to_overwrite(output, config.model.path, config.data.path)
     if config.train.batch != 1:
         ui.note("trials take one sample per update: more than the last layer trains no other way")
-    if config.scheme.recompute:
-        ui.note("the search keeps all activations; the scheme found may then be planned with less")
     result = find_scheme(ui, config, board, asked)
     report = report_of(result, config, board)
     if output is not None:

@@ -39,7 +39,7 @@ class RangePolicy:
 
     before: bool = False
     drift: bool = False
-    tolerance: int = 13
+    tolerance: int = 66
     names: tuple[str, ...] = ()
     segments: tuple[str, ...] = ()
 

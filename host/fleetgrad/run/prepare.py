@@ -114,6 +114,13 @@ def gather(config: Config, bundle_dir: Path, *, field: bool = False) -> Inputs:
             where=str(bundle_dir),
             hint="build it with a scheme, e.g. scheme.name = 'last-layer'",
         )
+    if config.train.learning_rate >= bundle.largest_rate:
+        raise ConfigError(
+            f"train.learning_rate = {config.train.learning_rate:g} overflows: one step would move"
+            " weights over their whole range",
+            where="train.learning_rate",
+            expected=f"far below {bundle.largest_rate:.3g}, e.g. 0.01",
+        )
     if config.train.batch > bundle.batch:
         raise ConfigError(
             f"train.batch = {config.train.batch} is more than the firmware collects",

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleetgrad_codegen.errors import CodegenError, ModelFormatError
+from fleetgrad_codegen.errors import CodegenError, FloatModelError, ModelFormatError
 from fleetgrad_codegen.frontend.tflite import read_model
 from fleetgrad_codegen.ops import interpret
 from support.models import small_cnn
@@ -80,8 +80,8 @@ def test_a_wild_offset_or_length_never_surprises(position: int, value: int) -> N
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"\0" * 8, b"TFL3", b"PK\3\4" + bytes(100), b"\x89HDF\r\n\x1a\n" + bytes(64), b"{}" * 50],
-    ids=["empty", "zeros", "short", "zip", "keras", "json"],
+    [b"", b"\0" * 8, b"TFL3", b"PK\3\4" + bytes(100), b"{}" * 50],
+    ids=["empty", "zeros", "short", "zip", "json"],
 )
 def test_what_is_no_tflite_file_is_called_so(data: bytes) -> None:
     with pytest.raises(ModelFormatError) as caught:
@@ -89,6 +89,16 @@ def test_what_is_no_tflite_file_is_called_so(data: bytes) -> None:
     message = str(caught.value)
     assert "not a .tflite file" in message or "empty" in message
     assert "TFLiteConverter" in message
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"\x89HDF\r\n\x1a\n" + bytes(64), b"PK\3\4" + bytes(60) + b"model.weights.h5"],
+    ids=["h5", "keras"],
+)
+def test_model_of_keras_is_named_with_the_command_that_quantises_it(data: bytes) -> None:
+    with pytest.raises(FloatModelError, match=r"float model of Keras(?s:.)*fleetgrad quantize"):
+        read_model(data, "other")
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)

@@ -156,7 +156,7 @@ static fg_status refresh(const fg_model_state *state) {
 
 const fg_model fg_generated_model = {
     .abi = FG_MODEL_ABI,
-    .digest = {0xef, 0x93, 0x1c, 0x27, 0xa4, 0xdc, 0xa9, 0xdb},
+    .digest = {0x9e, 0xde, 0x22, 0x1c, 0x9e, 0x47, 0xc6, 0x41},
     .arena_bytes = FG_MODEL_ARENA_BYTES,
     .param_bytes = FG_MODEL_PARAM_BYTES,
     .shadow_bytes = FG_MODEL_SHADOW_BYTES,

@@ -221,7 +221,7 @@ _Static_assert(sizeof initial_params == FG_MODEL_PARAM_BYTES,
 
 const fg_model fg_generated_model = {
     .abi = FG_MODEL_ABI,
-    .digest = {0xe8, 0xb8, 0xc3, 0xb7, 0x0a, 0x13, 0x6d, 0xe1},
+    .digest = {0xd8, 0x66, 0x2d, 0x58, 0x39, 0x0d, 0x0c, 0xa9},
     .arena_bytes = FG_MODEL_ARENA_BYTES,
     .param_bytes = FG_MODEL_PARAM_BYTES,
     .shadow_bytes = FG_MODEL_SHADOW_BYTES,
