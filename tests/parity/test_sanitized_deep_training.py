@@ -42,7 +42,11 @@ def _run(bundles: Sequence[Bundle], folder: Path, cc: str, flags: Sequence[str])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kernels", [(), ("-DFG_EMULATE_DSP",)], ids=["portable", "dsp"])
+@pytest.mark.parametrize(
+    "kernels",
+    [(), ("-DFG_EMULATE_DSP",), ("-DFG_EMULATE_MVE",)],
+    ids=["portable", "dsp", "mve"],
+)
 @pytest.mark.parametrize("cc", ["gcc", "clang"])
 def test_training_is_clean_and_agrees_with_an_optimised_build(
     cc: str, kernels: tuple[str, ...], tmp_path: Path

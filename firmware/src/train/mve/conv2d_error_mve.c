@@ -10,9 +10,9 @@
 #if FG_MVE
 
 /* The input is computed in blocks of neighbouring pixels of a row, whose sums lie in scratch
- * memory. For each row of the window the errors that the block needs are scaled to int16; for each
- * tap and a tile of input channels the weights are turned, so that those of all output channels
- * are neighbours. A sum is an inner product over the output channels then. */
+ * memory. For each row of the window the errors that the block needs are scaled to int16, of the
+ * output channels that have any; for each tap and a tile of input channels the weights are turned,
+ * so that those of all these channels are neighbours. A sum is an inner product over them then. */
 
 #define TILE FG_HALF_LANES /* input channels */
 
@@ -26,25 +26,63 @@ typedef struct block {
     int32_t x, width;        /* of the input: the block's first pixel, and their number */
     int32_t column, columns; /* of the output: the first one that matters, and their number */
     int32_t *sums;
-    int16_t *spread; /* [columns][line] */
-    int8_t *turned;  /* [TILE][line] */
+    int16_t *spread;        /* [columns][line] */
+    int8_t *turned;         /* [TILE][line] */
+    int16_t *listed;        /* output channels with errors */
+    int32_t count, trained; /* of these, and of those among them that train */
 } block;
+
+/* One bit for each of `count` channels, 16 or fewer, from `first` on: whether any column of the row
+ * has an error. */
+static FG_NOINLINE uint32_t find_errors(const block *of, int32_t first, int32_t count) {
+    const int32_t outputs = of->layer->out_channels;
+    if (of->from.errors != NULL) {
+        return fg_any_bytes(of->from.errors + first, outputs, of->columns, count);
+    }
+    uint32_t found = 0;
+    for (int32_t column = 0; column < of->columns; ++column) {
+        for (int32_t lane = 0; lane < count; ++lane) {
+            const int16_t slope = of->from.gradient[first + column * outputs + lane];
+            found |= (uint32_t)(slope != 0) << lane;
+        }
+    }
+    return found;
+}
+
+/* `first` is the row's first error that matters. */
+static FG_NOINLINE void list_channels(block *of, int32_t first) {
+    const int32_t outputs = of->layer->out_channels;
+    int16_t *next = of->listed;
+    of->trained = 0;
+    for (int32_t channel = 0; channel < outputs; channel += FG_BYTE_LANES) {
+        const int32_t count = fg_min(outputs - channel, FG_BYTE_LANES);
+        uint32_t found = find_errors(of, first + channel, count);
+        for (int32_t own = channel; found != 0U; ++own) {
+            if ((found & 1U) != 0U) {
+                *next++ = (int16_t)own;
+                of->trained += own < of->layer->trained;
+            }
+            found >>= 1;
+        }
+    }
+    of->count = (int32_t)(next - of->listed);
+}
 
 /* A pixel's errors in a common unit. Doubling high multiplication divides by 2^15: errors are moved
  * up by what that is too much. */
 static FG_NOINLINE void spread_errors(const block *of, const int8_t *errors, int16_t *to) {
     const fg_error_ratio *const ratio = &of->layer->ratio;
     const int32_t up = 15 - ratio->shift;
-    const int16_t *value = ratio->value;
-    for (int32_t left = of->layer->out_channels; left > 0; left -= FG_HALF_LANES) {
+    const int16_t *listed = of->listed;
+    for (int32_t left = of->count; left > 0; left -= FG_HALF_LANES) {
         const int32_t count = fg_min(left, FG_HALF_LANES);
-        const fg_halves raised = fg_shift_half(fg_load_first_as_halves(errors, count), up);
-        const fg_halves factor =
-            ratio->step == 0 ? fg_all_halves(*value) : fg_load_first_halves(value, count);
+        const fg_halves at = fg_load_first_halves(listed, count);
+        const fg_halves raised = fg_shift_half(fg_gather_as_halves(errors, at, count), up);
+        const fg_halves factor = ratio->step == 0 ? fg_all_halves(*ratio->value)
+                                                  : fg_gather_halves(ratio->value, at, count);
         fg_store_first_halves(to, fg_high_mul_halves(raised, factor), count);
-        errors += FG_HALF_LANES;
         to += FG_HALF_LANES;
-        value += FG_HALF_LANES * ratio->step;
+        listed += FG_HALF_LANES;
     }
 }
 
@@ -52,18 +90,20 @@ static FG_NOINLINE void spread_errors(const block *of, const int8_t *errors, int
 static FG_NOINLINE void spread_any(const block *of, int32_t first, int16_t *to) {
     const fg_error_ratio *const ratio = &of->layer->ratio;
     const int32_t half = (int32_t)(UINT32_C(1) << ((uint32_t)ratio->shift - 1U));
-    for (int32_t o = 0; o < of->layer->out_channels; ++o) {
+    for (int32_t i = 0; i < of->count; ++i) {
+        const int32_t o = of->listed[i];
         const int32_t error =
             of->from.errors != NULL ? of->from.errors[first + o] : of->from.gradient[first + o];
-        to[o] = (int16_t)((error * ratio->value[o * ratio->step] + half) >> ratio->shift);
+        to[i] = (int16_t)((error * ratio->value[o * ratio->step] + half) >> ratio->shift);
     }
 }
 
 /* Those of all columns of an output row that matter. */
-static void spread_row(const block *of, int32_t row) {
+static void spread_row(block *of, int32_t row) {
     const int32_t outputs = of->layer->out_channels;
     int32_t first = (row * of->window.out_w + of->column) * outputs;
     int16_t *to = of->spread;
+    list_channels(of, first);
     for (int32_t column = 0; column < of->columns; ++column) {
         if (of->from.errors != NULL && of->layer->ratio.shift <= 15) {
             spread_errors(of, of->from.errors + first, to);
@@ -75,52 +115,54 @@ static void spread_row(const block *of, int32_t row) {
     }
 }
 
-/* `count` output channels, `distance` bytes from one to the next. */
-static FG_NOINLINE int8_t *turn_rows(const int8_t *weights, int32_t count, int32_t distance,
-                                     int32_t lanes, int32_t line, int8_t *to) {
+/* `count` listed channels; the weights of channel o begin at (o - first) * distance. */
+static FG_NOINLINE int8_t *turn_rows(const int8_t *weights, int32_t first, const int16_t *listed,
+                                     int32_t count, int32_t distance, int32_t lanes, int32_t line,
+                                     int8_t *to) {
     const fg_halves distances = fg_half_steps(line);
     if ((TILE - 1) * line > UINT16_MAX) {
         for (; count > 0; --count) {
+            const int8_t *const from = weights + (*listed++ - first) * distance;
             for (int32_t lane = 0; lane < lanes; ++lane) {
-                to[lane * line] = weights[lane];
+                to[lane * line] = from[lane];
             }
-            weights += distance;
             ++to;
         }
     } else if (lanes == TILE) {
         for (; count > 0; --count) {
-            fg_scatter_halves_as_bytes(to++, distances, fg_load_as_halves(weights));
-            weights += distance;
+            const int8_t *const from = weights + (*listed++ - first) * distance;
+            fg_scatter_halves_as_bytes(to++, distances, fg_load_as_halves(from));
         }
     } else {
         for (; count > 0; --count) {
-            fg_scatter_halves_as_bytes(to++, distances, fg_load_first_as_halves(weights, lanes));
-            weights += distance;
+            const int8_t *const from = weights + (*listed++ - first) * distance;
+            fg_scatter_halves_as_bytes(to++, distances, fg_load_first_as_halves(from, lanes));
         }
     }
     return to;
 }
 
-/* The weights of input channels channel .. channel + lanes - 1 at a tap, for all output channels.
+/* The weights of input channels channel .. channel + lanes - 1 at a tap, for all listed channels.
  */
 static void turn_weights(const block *of, int32_t tap, int32_t channel, int32_t lanes) {
     const int32_t inputs = of->layer->in_channels;
     const int32_t distance = of->window.kernel_h * of->window.kernel_w * inputs;
     const int32_t at = tap * inputs + channel;
-    const int32_t trained = of->layer->trained;
-    const int32_t frozen = of->layer->out_channels - trained;
+    const int32_t frozen = of->count - of->trained;
     int8_t *to = of->turned;
-    if (trained != 0) {
-        to = turn_rows(of->weights->trained + at, trained, distance, lanes, of->line, to);
+    if (of->trained != 0) {
+        to = turn_rows(of->weights->trained + at, 0, of->listed, of->trained, distance, lanes,
+                       of->line, to);
     }
     if (frozen != 0) {
-        (void)turn_rows(of->weights->frozen + at, frozen, distance, lanes, of->line, to);
+        (void)turn_rows(of->weights->frozen + at, of->layer->trained, of->listed + of->trained,
+                        frozen, distance, lanes, of->line, to);
     }
 }
 
 /* Adds what goes through one tap to the sums of input channels channel .. channel + lanes - 1. */
 static FG_NOINLINE void add_tap(const block *of, int32_t kx, int32_t channel, int32_t lanes) {
-    const int32_t outputs = of->layer->out_channels;
+    const int32_t outputs = of->count;
     const int32_t line = of->line;
     const int8_t *const turned = of->turned;
     const int8_t *const low[FG_WORD_LANES] = {turned, turned + line, turned + 2 * line,
@@ -148,7 +190,7 @@ static FG_NOINLINE void add_tap(const block *of, int32_t kx, int32_t channel, in
 }
 
 /* All sums of the block in row `y` of the input. */
-static void add_block(const block *of, int32_t y) {
+static void add_block(block *of, int32_t y) {
     const fg_window *const window = &of->window;
     const int32_t inputs = of->layer->in_channels;
     const int32_t bytes = of->width * of->pitch * (int32_t)sizeof *of->sums;
@@ -162,6 +204,9 @@ static void add_block(const block *of, int32_t y) {
             continue;
         }
         spread_row(of, row);
+        if (of->count == 0) {
+            continue;
+        }
         for (int32_t kx = 0; kx < window->kernel_w; ++kx) {
             for (int32_t channel = 0; channel < inputs; channel += TILE) {
                 const int32_t lanes = fg_min(inputs - channel, TILE);
@@ -198,6 +243,7 @@ fg_peaks fg_conv2d_error_pass(const fg_backward *layer, const fg_split_weights *
         .sums = scratch,
         .spread = (int16_t *)(void *)(scratch + layout.sums),
         .turned = (int8_t *)(scratch + layout.sums + layout.spread),
+        .listed = (int16_t *)(void *)(scratch + layout.sums + layout.spread + 4 * layout.pairs),
     };
     fg_peaks peaks = {0U, 0U};
     uint32_t index = 0;

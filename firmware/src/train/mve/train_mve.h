@@ -22,6 +22,31 @@ static FG_INLINE fg_halves fg_load_first_halves(const int16_t *from, int32_t cou
     return vldrhq_z_s16(from, vctp16q((uint32_t)count));
 }
 
+/* `count` bytes, 0 .. 8, sign-extended, each at its own distance from `from`, below 2^16. */
+static FG_INLINE fg_halves fg_gather_as_halves(const int8_t *from, fg_halves distances,
+                                               int32_t count) {
+    return vldrbq_gather_offset_z_s16(from, vreinterpretq_u16_s16(distances),
+                                      vctp16q((uint32_t)count));
+}
+
+/* `count` halves, 0 .. 8, each at its own index. */
+static FG_INLINE fg_halves fg_gather_halves(const int16_t *from, fg_halves indices, int32_t count) {
+    return vldrhq_gather_shifted_offset_z_s16(from, vreinterpretq_u16_s16(indices),
+                                              vctp16q((uint32_t)count));
+}
+
+/* One bit for each of `count` bytes, 16 or fewer: whether it is not 0 in any row. */
+static FG_INLINE uint32_t fg_any_bytes(const int8_t *row, int32_t step, int32_t rows,
+                                       int32_t count) {
+    const mve_pred16_t some = vctp8q((uint32_t)count);
+    fg_bytes all = vdupq_n_s8(0);
+    for (; rows > 0; --rows) {
+        all = vorrq_s8(all, vldrbq_z_s8(row, some));
+        row += step;
+    }
+    return vcmpneq_n_s8(all, 0);
+}
+
 static FG_INLINE void fg_store_first_halves(int16_t *to, fg_halves halves, int32_t count) {
     vstrhq_p_s16(to, halves, vctp16q((uint32_t)count));
 }

@@ -22,6 +22,34 @@ static inline fg_halves fg_load_first_halves(const int16_t *from, int32_t count)
     return loaded;
 }
 
+static inline fg_halves fg_gather_as_halves(const int8_t *from, fg_halves distances,
+                                            int32_t count) {
+    fg_halves loaded = {{0}};
+    for (int32_t lane = 0; lane < count; ++lane) {
+        loaded.at[lane] = from[(uint16_t)distances.at[lane]];
+    }
+    return loaded;
+}
+
+static inline fg_halves fg_gather_halves(const int16_t *from, fg_halves indices, int32_t count) {
+    fg_halves loaded = {{0}};
+    for (int32_t lane = 0; lane < count; ++lane) {
+        loaded.at[lane] = from[(uint16_t)indices.at[lane]];
+    }
+    return loaded;
+}
+
+static inline uint32_t fg_any_bytes(const int8_t *row, int32_t step, int32_t rows, int32_t count) {
+    uint32_t any = 0;
+    for (; rows > 0; --rows) {
+        for (int32_t lane = 0; lane < count; ++lane) {
+            any |= (uint32_t)(row[lane] != 0) << lane;
+        }
+        row += step;
+    }
+    return any;
+}
+
 static inline void fg_store_first_halves(int16_t *to, fg_halves halves, int32_t count) {
     memcpy(to, halves.at, (size_t)count * sizeof *to);
 }
