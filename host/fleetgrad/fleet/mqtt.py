@@ -157,8 +157,13 @@ class MqttFleet:
         with selectors.DefaultSelector() as selector:
             for device, (_, panel) in self._lines.items():
                 selector.register(panel, selectors.EVENT_READ, device)
-            while not self._stopping.is_set():
-                for key, _ in selector.select(_LOOK_S):
+            while True:
+                # What was said before the end still leaves: the last receipts.
+                ending = self._stopping.is_set()
+                ready = selector.select(0.0 if ending else _LOOK_S)
+                if ending and not ready:
+                    return
+                for key, _ in ready:
                     device = key.data
                     try:
                         data = self._lines[device][1].read()

@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 import ssl
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,8 @@ _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _ANSWER_S = 10.0
 _KEEPALIVE_S = 30
 _SESSION_S = 24 * 3600  # what comes while this side is away is kept so long
+_GOODBYE_S = 2.0  # of waiting for the broker to acknowledge, at most
+_GLANCE_S = 0.005
 _UNACKNOWLEDGED = 1000  # records under way at a time
 _UNSUPPORTED_VERSION = 132  # MQTT 5, table 2-6
 
@@ -121,6 +125,8 @@ class MqttClient:
         self._tell = tell
         self._receive = receive
         self._topics: list[str] = []
+        self._said: deque[paho.MQTTMessageInfo] = deque()
+        self._counting = threading.Lock()
         self._answered = threading.Event()
         self._refusal: ReasonCode | None = None
         self._client = self._connect(certificates, client_id, MQTTProtocolVersion.MQTTv5)
@@ -142,17 +148,36 @@ class MqttClient:
 
     def publish(self, topic: str, data: bytes, *, retain: bool = False) -> None:
         """Says something that must be known: kept until the broker has it, whenever that is."""
-        self._client.publish(topic, data, qos=1, retain=retain)
+        self._remember(self._client.publish(topic, data, qos=1, retain=retain))
 
     def send(self, topic: str, data: bytes) -> None:
         """Sends a record of a conversation; lost while the broker is away, and then said again."""
         if self.connected:
-            self._client.publish(topic, data, qos=1)
+            self._remember(self._client.publish(topic, data, qos=1))
 
     def close(self) -> None:
-        """Says goodbye; harmless when that was said."""
+        """Says goodbye, once the broker has what was said; harmless when that was said.
+
+        A connection that is closed while something from the broker is unread takes back what has
+        not arrived there yet.
+        """
+        until = time.monotonic() + _GOODBYE_S
+        while self.connected and self._unheard() and time.monotonic() < until:
+            time.sleep(_GLANCE_S)
         self._client.disconnect()
         self._client.loop_stop()
+
+    def _remember(self, said: paho.MQTTMessageInfo) -> None:
+        with self._counting:
+            if said.rc == paho.MQTT_ERR_SUCCESS:  # else it waits for the connection to come back
+                self._said.append(said)
+            while self._said and self._said[0].is_published():
+                self._said.popleft()
+
+    def _unheard(self) -> bool:
+        """Whether the broker has yet to acknowledge anything."""
+        with self._counting:
+            return any(not said.is_published() for said in self._said)
 
     def _connect(
         self, certificates: Certificates, client_id: str, version: MQTTProtocolVersion
