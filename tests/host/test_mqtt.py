@@ -119,9 +119,11 @@ def passwords(directory: Path) -> dict[str, str]:
     return {row["user"]: row["password"] for row in csv.DictReader(file.open())}
 
 
-def fleet_at(broker: Mosquitto, papers: Certificates | None = None, **changes: str) -> MqttFleet:
+def fleet_at(
+    broker: Mosquitto, papers: Certificates | None = None, *, devices: int = 3, **changes: str
+) -> MqttFleet:
     address = replace(parse_broker(f"mqtt://{broker.address}"), tls=papers is not None, **changes)
-    return MqttFleet(address, papers or Certificates(), FLEET, devices=3)
+    return MqttFleet(address, papers or Certificates(), FLEET, devices)
 
 
 def test_devices_behind_a_broker_end_with_the_model_of_virtual_ones(
@@ -222,7 +224,7 @@ def wait_until(condition: object, seconds: float = 10.0) -> None:
 def test_device_that_leaves_is_no_longer_present(
     plan: Plan, broker: Mosquitto, tmp_path: Path
 ) -> None:
-    fleet = replace_devices(fleet_at(broker), 0)
+    fleet = fleet_at(broker, devices=0)
     try:
         with nodes(plan, broker) as running:
             assert len(fleet.discover(10)) == 3
@@ -230,11 +232,6 @@ def test_device_that_leaves_is_no_longer_present(
             wait_until(lambda: len(fleet.discover(10)) == 2)
     finally:
         fleet.stop()
-
-
-def replace_devices(fleet: MqttFleet, devices: int) -> MqttFleet:
-    fleet._devices = devices
-    return fleet
 
 
 def test_fleet_without_devices_is_a_named_failure(
