@@ -12,7 +12,6 @@ from typing import Final
 from ..files import write_text
 from .sides import Run, Score, Side
 
-START: Final = 0.008
 FACTOR: Final = 2.0
 PATIENCE: Final = 2
 """Steps on each side of the best that have to be worse: one may be so by chance."""
@@ -61,6 +60,11 @@ class Cells:
                     for cell in document["cells"]
                 }
 
+    @property
+    def start(self) -> float:
+        """Learning rate that a search begins at."""
+        return self._side.start
+
     def scores(self, runs: Sequence[Run]) -> list[Score]:
         """Scores of some runs; trains those that are not known, and writes them down."""
         new = [run for run in runs if run not in self._known]
@@ -84,15 +88,16 @@ def search(
         advance: Is told what was done.
     """
     choosing = seeds[:CHOOSING_SEEDS]
+    start = cells.start
     tried: dict[int, float] = {}
 
     def try_steps(steps: Sequence[int]) -> None:
-        runs = [Run(_rate(step), seed) for step in steps for seed in choosing]
+        runs = [Run(_rate(start, step), seed) for step in steps for seed in choosing]
         scores = cells.scores(runs)
         for place, step in enumerate(steps):
             own = scores[place * len(choosing) : (place + 1) * len(choosing)]
             tried[step] = sum(score.validation for score in own) / len(own)
-            advance(f"{_rate(step):g}: {100 * tried[step]:.2f} %")
+            advance(f"{_rate(start, step):g}: {100 * tried[step]:.2f} %")
 
     try_steps((-1, 0, 1))
     while True:
@@ -102,14 +107,14 @@ def search(
         if not missing:
             break
         try_steps(missing)
-    rate = _rate(best)
+    rate = _rate(start, best)
     scores = cells.scores([Run(rate, seed) for seed in seeds])
     return Found(
         rate,
         dict(zip(seeds, scores, strict=True)),
-        {_rate(step): tried[step] for step in sorted(tried)},
+        {_rate(start, step): tried[step] for step in sorted(tried)},
     )
 
 
-def _rate(step: int) -> float:
-    return START * FACTOR**step
+def _rate(start: float, step: int) -> float:
+    return start * FACTOR**step
