@@ -66,6 +66,18 @@ def test_one_bad_draw_does_not_end_the_climb(tmp_path: Path) -> None:
     assert search(cells(tmp_path, Dented(START * 4)), SEEDS).rate == START * 4
 
 
+def test_of_rates_that_seeds_cannot_tell_apart_the_lowest_is_taken(tmp_path: Path) -> None:
+    class Flat(Hill):
+        def _score(self, run: Training) -> Score:
+            made = super()._score(run)
+            level = run.rate in {START / 2, START, START * 2}
+            return Score(0.9 + run.rate * 1e-6 + run.seed / 1000 if level else 0.5, made.test)
+
+    found = search(cells(tmp_path, Flat(START)), SEEDS)
+    assert max(found.tried, key=found.tried.__getitem__) == START * 2
+    assert found.rate == START / 2
+
+
 def test_what_was_measured_is_not_measured_again(tmp_path: Path) -> None:
     first = search(cells(tmp_path, Hill(START)), SEEDS)
     other = Hill(START)
