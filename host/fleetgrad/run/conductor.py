@@ -57,6 +57,7 @@ class Conductor:
         recorder: Writes to the ledger.
         observer: Is told.
         clock: Seconds, only ever forward.
+        selector: Waits for links; closed in the end.
     """
 
     def __init__(
@@ -66,6 +67,8 @@ class Conductor:
         recorder: Recorder,
         observer: Observer,
         clock: Callable[[], float],
+        *,
+        selector: selectors.BaseSelector,
     ) -> None:
         self._state = state
         self._stations = {station.session.device: station for station in stations}
@@ -74,7 +77,7 @@ class Conductor:
         self._clock = clock
         self._opened = clock()
         self._ready: set[int] = set()
-        self._selector = selectors.DefaultSelector()
+        self._selector = selector
         self._dirty: set[int] = set()
 
     def conduct(self) -> State:
