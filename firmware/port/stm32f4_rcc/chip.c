@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 #include "board.h"
-#include "chip.h"
+#include "stm32_gpio.h"
 
 typedef struct stm32f4_rcc {
     volatile uint32_t control;
@@ -19,20 +19,11 @@ typedef struct stm32f4_rcc {
     volatile uint32_t apb1_clocks; /* 0x40 */
 } stm32f4_rcc;
 
-typedef struct stm32_gpio {
-    volatile uint32_t mode;
-    volatile uint32_t unused0[2];
-    volatile uint32_t pull; /* 0x0C */
-    volatile uint32_t unused1[4];
-    volatile uint32_t function[2]; /* 0x20 */
-} stm32_gpio;
-
 _Static_assert(offsetof(stm32f4_rcc, ahb1_clocks) == 0x30U, "as in the reference manual");
 _Static_assert(offsetof(stm32f4_rcc, apb1_clocks) == 0x40U, "as in the reference manual");
-_Static_assert(offsetof(stm32_gpio, function) == 0x20U, "as in the reference manual");
 
 #define RCC  ((stm32f4_rcc *)0x40023800U)
-#define GPIO ((stm32_gpio *)(0x40020000U + BOARD_UART_PORT * 0x400U))
+#define GPIO ((stm32_gpio *)(0x40020000U + BOARD_UART_PORT * GPIO_PORT_BYTES))
 
 /* Flash access control. */
 #define FLASH_ACR       (*(volatile uint32_t *)0x40023C00U)
@@ -58,43 +49,18 @@ _Static_assert(offsetof(stm32_gpio, function) == 0x20U, "as in the reference man
 #define APB1_TIM2 (1U << 0)
 #define APB1_TIM5 (1U << 3)
 
-#define MODE_ALTERNATE 2U
-#define PULL_UP        1U
-#define USART          7U /* the pins' function for USART1 to 3 */
-
-/* Many times what the data sheet allows the PLL to take. */
-#define PATIENCE 100000U
-
-/* A chip whose clock does not start can only try again. */
-static void await(volatile uint32_t *word, uint32_t mask, uint32_t wanted) {
-    for (uint32_t i = 0U; i < PATIENCE; i++) {
-        if ((*word & mask) == wanted) {
-            return;
-        }
-    }
-    chip_core_restart();
-}
-
-static void connect(uint32_t pin) {
-    const uint32_t at = pin * 2U;
-    const uint32_t nibble = pin % 8U * 4U;
-    GPIO->function[pin / 8U] = (GPIO->function[pin / 8U] & ~(15U << nibble)) | (USART << nibble);
-    GPIO->pull = (GPIO->pull & ~(3U << at)) | (PULL_UP << at);
-    GPIO->mode = (GPIO->mode & ~(3U << at)) | (MODE_ALTERNATE << at);
-}
-
 void chip_start(void) {
     FLASH_ACR = ACR_WAIT_STATES | ACR_PREFETCH | ACR_CACHES;
     RCC->pll = (RCC->pll & PLL_R) | PLL_168_MHZ;
     RCC->control |= CONTROL_PLL_ON;
-    await(&RCC->control, CONTROL_PLL_READY, CONTROL_PLL_READY);
+    stm32_await(&RCC->control, CONTROL_PLL_READY, CONTROL_PLL_READY);
     RCC->config = CONFIG_APB1_BY_4 | CONFIG_APB2_BY_2;
     RCC->config |= CONFIG_PLL;
-    await(&RCC->config, CONFIG_STATUS, CONFIG_IS_PLL);
+    stm32_await(&RCC->config, CONFIG_STATUS, CONFIG_IS_PLL);
 
     RCC->ahb1_clocks |= 1U << BOARD_UART_PORT;
     RCC->apb1_clocks |= APB1_TIM2 | APB1_TIM5 | BOARD_UART_APB1_CLOCK;
     (void)RCC->apb1_clocks; /* a clock takes two cycles to arrive */
-    connect(BOARD_UART_PIN_SEND);
-    connect(BOARD_UART_PIN_RECEIVE);
+    gpio_connect_usart(GPIO, BOARD_UART_PIN_SEND);
+    gpio_connect_usart(GPIO, BOARD_UART_PIN_RECEIVE);
 }
