@@ -331,7 +331,9 @@ def _check(board: Board, path: Path) -> None:
     elif board.verified not in VERIFIED:
         problem = f"verified = {board.verified!r} is none of {', '.join(VERIFIED)}"
     elif (board.verified == "emulated") != (board.qemu is not None):
-        problem = f"verified = {board.verified!r}, but there is {'a' if board.qemu else 'no'} [qemu]"
+        problem = (
+            f"verified = {board.verified!r}, but there is {'a' if board.qemu else 'no'} [qemu]"
+        )
     elif missing:
         problem = f"a board that is a chip needs a {missing[0]} beside its {FILE_NAME}"
     elif not board.hosted and board.stack_bytes % 16:

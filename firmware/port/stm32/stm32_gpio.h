@@ -2,12 +2,10 @@
 #ifndef FG_STM32_GPIO_H
 #define FG_STM32_GPIO_H
 
-/* Pins of ST's STM32 families from the F2 on, and the patience that their clocks deserve. */
+/* Pins of ST's STM32 families from the F2 on. */
 
 #include <stddef.h>
 #include <stdint.h>
-
-#include "chip.h"
 
 typedef struct stm32_gpio {
     volatile uint32_t mode;
@@ -33,19 +31,6 @@ static inline void gpio_connect_usart(stm32_gpio *port, uint32_t pin) {
     *function = (*function & ~(15U << nibble)) | (GPIO_USART << nibble);
     port->pull = (port->pull & ~(3U << at)) | (GPIO_PULL_UP << at);
     port->mode = (port->mode & ~(3U << at)) | (GPIO_ALTERNATE << at);
-}
-
-/* Many times what the data sheets allow regulators and oscillators to take. */
-#define STM32_PATIENCE 1000000U
-
-/* A chip whose clock does not start can only try again. */
-static inline void stm32_await(const volatile uint32_t *word, uint32_t mask, uint32_t wanted) {
-    for (uint32_t i = 0U; i < STM32_PATIENCE; i++) {
-        if ((*word & mask) == wanted) {
-            return;
-        }
-    }
-    chip_core_restart();
 }
 
 #endif

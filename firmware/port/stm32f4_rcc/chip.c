@@ -6,7 +6,9 @@
 
 #include <stddef.h>
 
+#include "await.h"
 #include "board.h"
+#include "chip.h"
 #include "stm32_gpio.h"
 
 typedef struct stm32f4_rcc {
@@ -53,10 +55,10 @@ void chip_start(void) {
     FLASH_ACR = ACR_WAIT_STATES | ACR_PREFETCH | ACR_CACHES;
     RCC->pll = (RCC->pll & PLL_R) | PLL_168_MHZ;
     RCC->control |= CONTROL_PLL_ON;
-    stm32_await(&RCC->control, CONTROL_PLL_READY, CONTROL_PLL_READY);
+    chip_await(&RCC->control, CONTROL_PLL_READY, CONTROL_PLL_READY);
     RCC->config = CONFIG_APB1_BY_4 | CONFIG_APB2_BY_2;
     RCC->config |= CONFIG_PLL;
-    stm32_await(&RCC->config, CONFIG_STATUS, CONFIG_IS_PLL);
+    chip_await(&RCC->config, CONFIG_STATUS, CONFIG_IS_PLL);
 
     RCC->ahb1_clocks |= 1U << BOARD_UART_PORT;
     RCC->apb1_clocks |= APB1_TIM2 | APB1_TIM5 | BOARD_UART_APB1_CLOCK;

@@ -7,7 +7,9 @@
 
 #include <stddef.h>
 
+#include "await.h"
 #include "board.h"
+#include "chip.h"
 #include "stm32_gpio.h"
 
 typedef struct stm32h7_pwr {
@@ -103,22 +105,22 @@ static void start_caches(void) {
 
 void chip_start(void) {
     PWR->control3 = (PWR->control3 & ~CONTROL3_MODES) | CONTROL3_LDO;
-    stm32_await(&PWR->status1, STATUS1_READY, STATUS1_READY);
+    chip_await(&PWR->status1, STATUS1_READY, STATUS1_READY);
     PWR->d3_control = D3_SCALE_1;
-    stm32_await(&PWR->d3_control, D3_READY, D3_READY);
+    chip_await(&PWR->d3_control, D3_READY, D3_READY);
 
     RCC->pll_clocks = (RCC->pll_clocks & ~PLL1_SOURCE_MASK) | PLL1_FROM_HSI_BY_4;
     RCC->pll_config = (RCC->pll_config & ~PLL1_CONFIG_MASK) | PLL1_8_TO_16_MHZ | PLL1_P_ON;
     RCC->pll1_dividers = PLL1_DIVIDERS;
     RCC->control |= CONTROL_PLL1_ON;
-    stm32_await(&RCC->control, CONTROL_PLL1_READY, CONTROL_PLL1_READY);
+    chip_await(&RCC->control, CONTROL_PLL1_READY, CONTROL_PLL1_READY);
 
     FLASH_ACR = ACR_AT_200MHZ;
     RCC->d1_config = BUS_BY_2 | D1_APB3_BY_2;
     RCC->d2_config = D2_APB_BY_2;
     RCC->d3_config = D3_APB4_BY_2;
     RCC->config |= CONFIG_SWITCH_PLL1;
-    stm32_await(&RCC->config, CONFIG_STATUS, CONFIG_IS_PLL1);
+    chip_await(&RCC->config, CONFIG_STATUS, CONFIG_IS_PLL1);
     start_caches();
 
     RCC->ahb4_clocks |= 1U << BOARD_UART_PORT;
