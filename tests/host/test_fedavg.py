@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from fleetgrad.device import Update
 from fleetgrad.device.update import MAX_EXPONENT
 from fleetgrad.errors import RoundError
+from fleetgrad.federation.aggregation import Aggregator
+from fleetgrad.federation.facts import Facts
 from fleetgrad.federation.model import GlobalModel, Layout, from_bytes, from_vector
 from fleetgrad.federation.selection import select
-from fleetgrad.federation.facts import Facts
-from fleetgrad.federation.aggregation import Aggregator
 from fleetgrad.federation.strategies import FedAvg
 from support import fedavg_oracle
 from support.federation import DIGEST
