@@ -15,6 +15,7 @@ from fleetgrad.errors import FleetError
 from fleetgrad.federation.state import Stage
 from fleetgrad.fleet import FieldFleet, Fleet
 from fleetgrad.results import Observer, RunResult, RunStarted, SilentObserver
+from fleetgrad.run.cohort import resume
 from fleetgrad.run.conductor import Conductor, Station
 from fleetgrad.run.prepare import Inputs, enter, gather, meet, restore
 from fleetgrad.run.recorder import Recorder
@@ -113,9 +114,16 @@ def execute(
                 )
         if state.stage is not Stage.FINISHED:
             recorder = Recorder(store, run, services.wall)
+            aggregator = resume(store, run, state)
             stations = _start(fleet, inputs, run, config.run.dir, services)
             conductor = Conductor(
-                state, stations, recorder, observer, services.clock, selector=services.selector()
+                state,
+                stations,
+                recorder,
+                aggregator,
+                observer,
+                clock=services.clock,
+                selector=services.selector(),
             )
             conductor.conduct()
             fleet.stop()

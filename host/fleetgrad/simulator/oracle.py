@@ -86,13 +86,12 @@ def examine(
             model = store.model(row.base)
             assert model.layout == layout
             terms = _terms(config, bundle.digest[:8], model, row.round, row.evaluation)
-            for update in store.ledger.updates(run.run_id, row.round):
+            for device, blob in store.ledger.blobs(run.run_id, row.round):
                 updates += 1
-                wanted = oracle.update(model, terms, update.device, images[update.device])
-                if update.blob != wanted:
+                if blob != oracle.update(model, terms, device, images[device]):
                     raise Violation(
                         f"round {row.round}: not the update that its device makes",
-                        where=f"device {update.device}",
+                        where=f"device {device}",
                     )
         decided = Counter(
             (line.round, line.device)
