@@ -12,10 +12,13 @@ import pytest
 from fleetgrad.data import DeviceData, write_image
 from fleetgrad.device import Update, read_update
 from fleetgrad.errors import DataError, RoundError
+from fleetgrad.federation.aggregation import Aggregator
+from fleetgrad.federation.facts import Facts
 from fleetgrad.federation.model import from_vector
-from fleetgrad.federation.strategies import fedavg
+from fleetgrad.federation.strategies import FedAvg
 from fleetgrad.simulate.native import Shard
 from fleetgrad.simulate.samples import FleetSamples, Part, of_devices
+from fleetgrad.simulate.sums import partial_of
 from fleetgrad.wire.messages import RoundOpen, Work
 from support.fleets import Built, digest_by_definition, drawn_by_definition, drawn_fleet, terms
 from support.native_node import NativeNode
@@ -215,11 +218,13 @@ def test_split_by_user_gives_what_a_run_would_average(head: Built) -> None:
     shard = head.fleet.worker(split).run(opened, head.vector, asked, blobs=True)
     drawn = head.fleet.worker(fleet).run(opened, head.vector, asked)
     assert shard.totals == drawn.totals
-    updates = dict(enumerate(updates_of(head, shard, opened.work), start=1))
-    model = fedavg(from_vector(head.layout, head.vector), updates)
-    mean = shard.deltas / shard.totals.samples
-    moved = (model.values - from_vector(head.layout, head.vector).values) / 65536
-    assert np.abs(mean - moved).max() < 1e-4
+    model = from_vector(head.layout, head.vector)
+    whole = Aggregator(FedAvg(), head.layout)
+    for device, update in enumerate(updates_of(head, shard, opened.work), start=1):
+        whole.add(device, update, Facts.of(update))
+    summed = Aggregator(FedAvg(), head.layout)
+    summed.merge(partial_of(drawn, head.layout))
+    assert summed.finish(model, 1).model.digest == whole.finish(model, 1).model.digest
     with pytest.raises(DataError, match="ids"):
         of_devices(data[1:])
 
@@ -262,3 +267,12 @@ def test_scores_are_those_of_a_device_that_evaluates(head: Built) -> None:
     correct, loss = worker.score(head.vector, x, y)
     assert correct == shard.totals.eval_correct
     assert round(loss / 40) == shard.totals.eval_loss // 40
+
+
+def test_sums_that_may_have_left_64_bits_are_refused(head: Built) -> None:
+    shard = head.fleet.worker(drawn_fleet(2)).run(
+        terms(head, head.vector), head.vector, np.arange(2, dtype=np.uint32)
+    )
+    for bound in (1 << 63, (1 << 64) - 1):
+        with pytest.raises(RoundError, match="64 bits"):
+            partial_of(replace(shard, bounds=(0, bound)), head.layout)
