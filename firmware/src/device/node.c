@@ -229,20 +229,7 @@ static void begin_update(fg_node *node) {
 
 /* One piece of the round's work; the phase moves on when its last piece is done. */
 static void work(fg_node *node) {
-    fg_status status = FG_OK;
-    bool more = true;
-    if (node->phase == FG_PHASE_EVALUATING) {
-        status = fg_work_evaluate(node, &more);
-        if (!more && (node->terms.work & FG_WORK_TRAIN) != 0U) {
-            node->work.sample = 0U;
-            node->phase = FG_PHASE_TRAINING;
-            more = true;
-        }
-    } else if (node->phase == FG_PHASE_MEASURING) {
-        status = fg_work_measure(node, &more);
-    } else if (node->phase == FG_PHASE_TRAINING) {
-        status = fg_work_train(node, &more);
-    } else {
+    if (node->phase == FG_PHASE_SENDING) {
         node->sealed = node->sealed || fg_update_seal(&node->update, &node->config);
         node->ready = node->sealed && fg_keep_update(node);
         if (node->ready) {
@@ -251,6 +238,8 @@ static void work(fg_node *node) {
         }
         return;
     }
+    bool more = true;
+    const fg_status status = fg_work_next(node, &more);
     if (status != FG_OK) {
         fail_round(node, status);
     } else if (!more) {
