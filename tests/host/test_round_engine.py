@@ -315,7 +315,8 @@ def test_update_from_another_version_is_told_and_never_mixed() -> None:
     assert note.kind == "kept"
     run = Run()
     assert run.take(joined(1, holds_round=1, holds_version=tag)) == []
-    resumed = Round(1, (1, 2, 3), accepted={1: update()})
+    report = RangeReport.empty(MODEL.layout.shape).add(update())
+    resumed = Round(1, (1, 2, 3), report, accepted={1: Facts.of(update())})
     run.state = start(replace(run.state, round=resumed), 0.0)
     made = run.take(joined(1, holds_round=1, holds_version=tag ^ 1))
     assert made[1:] == [SendReceipt(1, 1, Verdict.STALE)]
