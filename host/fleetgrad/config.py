@@ -121,6 +121,7 @@ class FleetConfig:
     ca: Path = Path()  # certificates, for mqtts
     cert: Path = Path()
     key: Path = Path()
+    record: int = field(default=256, metadata={"check": Range(256, 65536)})  # bytes of a publish
 
 
 @dataclass(frozen=True)
@@ -216,6 +217,7 @@ _INCIDENTAL = frozenset(
         ("fleet", "ca"),
         ("fleet", "cert"),
         ("fleet", "key"),
+        ("fleet", "record"),
         ("run", "dir"),
     }
 )

@@ -9,6 +9,7 @@ from .accuracy import accuracy
 from .finetune import finetune
 from .kernels import kernels
 from .memory import memory
+from .mqtt import mqtt
 
 
 @click.group()
@@ -20,3 +21,4 @@ command.add_command(kernels)
 command.add_command(accuracy)
 command.add_command(finetune)
 command.add_command(memory)
+command.add_command(mqtt)
