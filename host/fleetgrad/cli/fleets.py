@@ -87,7 +87,7 @@ def _field_fleet(settings: FleetConfig, tell: Callable[[str], None]) -> Fleet:
         settings.name,
         settings.devices,
         tell,
-        settings.record,
+        record=settings.record,
     )
 
 

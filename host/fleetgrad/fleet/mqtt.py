@@ -39,6 +39,7 @@ class MqttFleet:
         name: str,
         devices: int = 0,
         tell: Callable[[str], None] = lambda _: None,
+        *,
         record: int = topics.RECORD_BYTES,
     ) -> None:
         self._record = record
@@ -92,7 +93,7 @@ class MqttFleet:
         """See :class:`fleetgrad.fleet.Fleet`; the devices have their data, and run."""
         del directory
         client = self._connected()
-        self._board = Switchboard(self._send, lambda: client.crowded, _ROOM)
+        self._board = Switchboard(self._send, lambda: client.room, _ROOM)
         self._rests = {}
         return [
             Endpoint(
@@ -123,7 +124,7 @@ class MqttFleet:
                 host,
                 self._receive,
                 self._tell,
-                self._settled,
+                settled=self._settled,
             )
             for leaf in ("presence", "up"):
                 self._client.subscribe(topics.every(self._name, leaf))

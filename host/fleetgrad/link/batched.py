@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A socket that asks the system seldom: what comes is read in large pieces, what goes is gathered."""
+"""A socket that asks the system seldom: it reads large pieces and gathers what is to leave."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class BatchedSocket:
         """The socket's descriptor; -1 once closed."""
         return self._socket.fileno()
 
-    def setblocking(self, flag: bool) -> None:  # noqa: FBT001 - as sockets have it
+    def setblocking(self, flag: bool) -> None:
         """As a socket's."""
         self._socket.setblocking(flag)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import socket
 import ssl
 import threading
 import time
@@ -13,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 import paho.mqtt.client as paho
@@ -35,7 +36,6 @@ _SESSION_S = 24 * 3600  # what comes while this side is away is kept so long
 _GOODBYE_S = 2.0  # of waiting for the broker to acknowledge, at most
 _GLANCE_S = 0.005
 _UNACKNOWLEDGED = 1000  # records under way at a time, each way
-_CROWD = 2000  # records that wait for the broker
 _RETRY_S = 1.0  # until the next attempt to come back; doubles ...
 _RETRY_MAX_S = 10.0  # ... up to this
 _LOOK_S = 1.0
@@ -121,7 +121,7 @@ class _Paho(paho.Client):
     """paho's client, whose socket is read and written in large pieces."""
 
     def _create_socket(self) -> Any:
-        return BatchedSocket(super()._create_socket())
+        return BatchedSocket(cast("socket.socket", super()._create_socket()))
 
 
 class MqttClient:
@@ -148,6 +148,7 @@ class MqttClient:
         client_id: str,
         receive: Callable[[str, bytes], None],
         tell: Callable[[str], None] = lambda _: None,
+        *,
         settled: Callable[[], None] = lambda: None,
     ) -> None:
         self._address = address
@@ -181,9 +182,9 @@ class MqttClient:
         return self._client.is_connected()
 
     @property
-    def crowded(self) -> bool:
-        """Whether so much waits for the broker that more had better wait here."""
-        return len(self._said) + len(self._words) > _CROWD
+    def room(self) -> int:
+        """How many more records had better be under way to the broker now."""
+        return max(0, _UNACKNOWLEDGED - len(self._said) - len(self._words))
 
     def publish(self, topic: str, data: bytes, *, retain: bool = False) -> None:
         """Says something that must be known: kept until the broker has it, whenever that is."""
@@ -239,7 +240,7 @@ class MqttClient:
             clean_session=None if modern else False,
             protocol=version,
         )
-        client.max_inflight_messages_set(_UNACKNOWLEDGED)
+        client.max_inflight_messages_set(0)  # no bound: `crowded` is ours, and costs no search
         if address.user:
             client.username_pw_set(address.user, address.password or None)
         if address.tls:
@@ -282,7 +283,7 @@ class MqttClient:
         """The thread: words go out, records come in, a lost connection comes back."""
         pause = _RETRY_S
         while not self._ending.is_set():
-            line = client.socket()
+            line: object = client.socket()
             if isinstance(line, BatchedSocket):
                 pause = _RETRY_S if client.is_connected() else pause
                 self._turn(client, line)
@@ -299,17 +300,17 @@ class MqttClient:
     def _turn(self, client: paho.Client, line: BatchedSocket) -> None:
         wait = 0.0 if line.waiting or line.pending() else _LOOK_S
         out = [line] if line.unsent else []
-        ready, _, _ = select.select([line, self._door], out, [], wait)
+        ready, _, _ = select.select([line.fileno(), self._door.fileno()], out, [], wait)
         if self._rung:
             self._rung = False  # first: a word that is left now rings again
             self._door.read()
         for _ in range(len(self._words)):
             self._say(client, self._words.popleft())
-        if line in ready or not wait:
+        if line.fileno() in ready or not wait:
             client.loop_read()
-            while line.waiting and client.socket() is line:
+            while line.waiting and _is(client.socket(), line):
                 client.loop_read()
-        if client.socket() is line:
+        if _is(client.socket(), line):
             client.loop_write()
             with contextlib.suppress(OSError):  # what is wrong shows in reading
                 line.flush()
@@ -335,7 +336,7 @@ class MqttClient:
                 if silent
                 else "the broker hangs up on us without an answer",
                 where=str(self._address),
-                hint="is it a broker, does it speak TLS or not as the URL says, and does it ask for a"
+                hint="is it a broker, does it speak TLS or not as the URL says, and does it want a"
                 " certificate (fleet.cert and fleet.key)?",
             )
         return LinkError(
@@ -365,6 +366,11 @@ class MqttClient:
 
     def _on_message(self, _: paho.Client, __: object, message: paho.MQTTMessage) -> None:
         self._receive(message.topic, bytes(message.payload))
+
+
+def _is(one: object, other: object) -> bool:
+    """Whether a client still has the same socket."""
+    return one is other
 
 
 def _context(certificates: Certificates) -> ssl.SSLContext:

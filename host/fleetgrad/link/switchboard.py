@@ -16,18 +16,18 @@ class Switchboard:
 
     Args:
         carry: Takes what links were given away, each with its key; in the thread of the links.
-        crowded: Whether nothing more should be given to ``carry`` now.
+        space: How much more ``carry`` should be given now, in pieces.
         room: What a link keeps of bytes that nobody has read; what comes beyond it is lost.
     """
 
     def __init__(
         self,
         carry: Callable[[list[tuple[int, bytes]]], None],
-        crowded: Callable[[], bool],
+        space: Callable[[], int],
         room: int,
     ) -> None:
         self._carry = carry
-        self._crowded = crowded
+        self._space = space
         self._room = room
         self._come: dict[int, bytearray] = {}
         self._fresh: set[int] = set()
@@ -69,7 +69,7 @@ class Switchboard:
         self._door.read()
         with self._lock:
             found, self._fresh = self._fresh, set()
-        if self._held_up and not self._crowded():
+        if self._held_up and self._space():
             found |= self._held_up
             self._held_up = set()
         return sorted(found)
@@ -84,7 +84,7 @@ class Switchboard:
 
     def give(self, key: int, data: bytes) -> int:
         """Bytes from a link; returns how many were taken: all, or none. See :meth:`flush`."""
-        if self._crowded():
+        if len(self._given) >= self._space():
             self._held_up.add(key)
             return 0
         self._given.append((key, data))

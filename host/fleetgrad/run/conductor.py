@@ -28,7 +28,7 @@ from fleetgrad.federation.aggregation import Aggregator
 from fleetgrad.federation.engine import Event, start, step
 from fleetgrad.federation.state import Stage, State
 from fleetgrad.fleet import Endpoint
-from fleetgrad.link import SwitchedLink, Switchboard
+from fleetgrad.link import Switchboard, SwitchedLink
 from fleetgrad.results import Observer
 from fleetgrad.run.recorder import Recorder
 

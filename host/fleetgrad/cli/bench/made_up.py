@@ -54,20 +54,15 @@ class Head:
 
     def _manifest(self) -> dict[str, object]:
         biases, weights = (count for _, count in self.segments)
-        ends = {
-            "input": (self.inputs, {"source_dtype": "float32"}),
-            "output": (self.outputs, {"source_dtype": "float32", "classes": self.outputs}),
-        }
-        tensors = {
-            name: {"shape": [1, size], "dtype": "int8", "scale": 0.5, "zero_point": 0, **more}
-            for name, (size, more) in ends.items()
-        }
+        common = {"dtype": "int8", "scale": 0.5, "zero_point": 0, "source_dtype": "float32"}
+        source, made = {"shape": [1, self.inputs]}, {"shape": [1, self.outputs]}
         return {
             "format": 1,
             "abi": 2,
             "name": "made-up",
             "digest": self.digest.hex(),
-            **tensors,
+            "input": {**common, **source},
+            "output": {**common, **made, "classes": self.outputs},
             "loss": "softmax_cross_entropy",
             "scheme": {"name": "last-layer"},
             "batch": 4,
