@@ -84,6 +84,7 @@ class Conductor:
         aggregator: Folds what is recorded.
         observer: Is told.
         clock: Seconds, only ever forward.
+        selector: Waits for links; closed in the end.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Conductor:
         observer: Observer,
         *,
         clock: Callable[[], float],
+        selector: selectors.BaseSelector,
     ) -> None:
         self._state = state
         self._stations = {station.session.device: station for station in stations}
@@ -104,7 +106,7 @@ class Conductor:
         self._clock = clock
         self._opened = clock()
         self._ready: set[int] = set()
-        self._selector = selectors.DefaultSelector()
+        self._selector = selector
         self._dirty: set[int] = set()
         self._alarms: list[tuple[float, int]] = []
         self._boards = {station.board for station in stations if station.board is not None}
