@@ -107,6 +107,14 @@ class RoundsConfig:
 
 
 @dataclass(frozen=True)
+class StrategyConfig:
+    """How updates become a version; every other key is an option of that strategy."""
+
+    name: str = "fedavg"
+    options: Mapping[str, Any] = field(default_factory=dict, metadata={"rest": True})
+
+
+@dataclass(frozen=True)
 class FleetConfig:
     """Where the devices come from."""
 
@@ -142,6 +150,7 @@ class Config:
     train: TrainConfig = TrainConfig()
     ranges: RangesConfig = RangesConfig()
     rounds: RoundsConfig = RoundsConfig()
+    strategy: StrategyConfig = field(default_factory=StrategyConfig)
     fleet: FleetConfig = FleetConfig()
     run: RunConfig = RunConfig()
 
@@ -231,7 +240,7 @@ def decisive_changes(old: Mapping[str, Mapping[str, Any]], new: Config) -> list[
     return [
         f"{section}.{key} = {json.dumps(value)}, not {json.dumps(old.get(section, {}).get(key))}"
         for section, keys in new.to_dict().items()
-        for key, value in keys.items()
+        for key, value in {**dict.fromkeys(old.get(section, {})), **keys}.items()
         if (section, key) not in _INCIDENTAL and old.get(section, {}).get(key) != value
     ]
 

@@ -24,7 +24,7 @@ ALLOWED = {
     "wire": (),
     "link": (),  # bytes: it knows no messages
     "device": ("wire",),  # sans-I/O: it never sees the link that its shell moves bytes over
-    "federation": ("results", "wire", "device"),  # rounds: it never sees a link
+    "federation": ("results", "settings", "wire", "device"),  # rounds: it never sees a link
     "bundle": (),
     "data": ("bundle", "config"),
     "store": ("bundle", "federation"),  # what survives: it knows neither devices nor links

@@ -92,6 +92,18 @@ class GlobalModel:
         """The values as little-endian int64, then the exponents."""
         return self.values.astype("<i8", copy=False).tobytes() + self.exponents
 
+    def doublings_since(self, exponents: bytes) -> NDArray[np.int64]:
+        """How often the unit of each parameter has doubled since a version with these exponents.
+
+        What was measured in the units of that version is divided by 2 to this power.
+        """
+        more = [new - old for new, old in zip(self.exponents, exponents, strict=True)]
+        units = self.layout.units or (None,) * len(self.layout.segments)
+        return np.repeat(
+            np.array([0 if unit is None else more[unit] for unit in units], np.int64),
+            [count for _, count in self.layout.segments],
+        )
+
     def grown(self, exponents: bytes) -> "GlobalModel":
         """The same model with activation scales doubled more often; real biases stay.
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The loop around the round engine.
 
-Bytes go from links to sessions, events to the engine, its decisions to the ledger first and to the
-devices then.
+Bytes go from links to sessions, events to the engine, its decisions to the ledger first, and to the
+sums and the devices then.
 """
 
 import selectors
@@ -22,7 +22,8 @@ from fleetgrad.federation.actions import (
     Record,
     SendReceipt,
 )
-from fleetgrad.federation.engine import start, step
+from fleetgrad.federation.aggregation import Aggregator
+from fleetgrad.federation.engine import Event, start, step
 from fleetgrad.federation.state import Stage, State
 from fleetgrad.fleet import Endpoint
 from fleetgrad.results import Observer
@@ -55,6 +56,7 @@ class Conductor:
         state: Where the run stands.
         stations: A session and an endpoint for every device of the roster.
         recorder: Writes to the ledger.
+        aggregator: Folds what is recorded.
         observer: Is told.
         clock: Seconds, only ever forward.
     """
@@ -64,12 +66,15 @@ class Conductor:
         state: State,
         stations: Sequence[Station],
         recorder: Recorder,
+        aggregator: Aggregator,
         observer: Observer,
+        *,
         clock: Callable[[], float],
     ) -> None:
         self._state = state
         self._stations = {station.session.device: station for station in stations}
         self._recorder = recorder
+        self._aggregator = aggregator
         self._observer = observer
         self._clock = clock
         self._opened = clock()
@@ -136,9 +141,9 @@ class Conductor:
             self._selector.unregister(station.endpoint.link)
         return station.session.hang_up(reason)
 
-    def _decide(self, events: Sequence[DeviceEvent | None]) -> None:
+    def _decide(self, events: Sequence[DeviceEvent]) -> None:
         """Lets the engine take the events, makes its decisions durable, then carries them out."""
-        pending: list[DeviceEvent | None] = [*events, None]
+        pending: list[Event | None] = [*events, None]
         while pending:
             actions: list[Action] = []
             for event in pending:
@@ -152,18 +157,14 @@ class Conductor:
             pending = []
             pending += self._carry_out(actions)
 
-    def _carry_out(self, actions: Sequence[Action]) -> list[DeviceEvent]:
+    def _carry_out(self, actions: Sequence[Action]) -> list[Event]:
         """The ledger first: no device hears of anything that could still be lost."""
-        traffic = {
-            device: (
-                station.session.bytes_in - station.counted_up,
-                station.session.bytes_out - station.counted_down,
-            )
-            for device, station in self._stations.items()
-        }
-        self._recorder.commit(actions, self._clock() - self._opened, traffic)
-        events: list[DeviceEvent] = []
+        self._recorder.commit(actions, self._clock() - self._opened, self._traffic)
+        events: list[Event] = []
         for action in actions:
+            made = self._aggregator.follow(action)
+            if made is not None:
+                events.append(made)
             match action:
                 case Assign() | SendReceipt() | Dismiss():
                     events += self._instruct(action)
@@ -185,6 +186,16 @@ class Conductor:
                 case _:
                     pass
         return events
+
+    def _traffic(self) -> dict[int, tuple[int, int]]:
+        """Bytes up and down by device since the round was opened."""
+        return {
+            device: (
+                station.session.bytes_in - station.counted_up,
+                station.session.bytes_out - station.counted_down,
+            )
+            for device, station in self._stations.items()
+        }
 
     def _instruct(self, action: Assign | SendReceipt | Dismiss) -> list[DeviceEvent]:
         station = self._stations[action.device]
@@ -241,7 +252,7 @@ class Conductor:
             station.counted_up = station.session.bytes_in
             station.counted_down = station.session.bytes_out
 
-    def _tell(self, event: DeviceEvent | None) -> None:
+    def _tell(self, event: Event | None) -> None:
         match event:
             case Joined() if event.device not in self._ready:
                 self._ready.add(event.device)

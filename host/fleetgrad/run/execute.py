@@ -14,6 +14,7 @@ from fleetgrad.errors import FleetError
 from fleetgrad.federation.state import Stage
 from fleetgrad.fleet import FieldFleet, Fleet
 from fleetgrad.results import Observer, RunResult, RunStarted, SilentObserver
+from fleetgrad.run.cohort import resume
 from fleetgrad.run.conductor import Conductor, Station
 from fleetgrad.run.prepare import Inputs, enter, gather, meet, restore
 from fleetgrad.run.recorder import Recorder
@@ -110,8 +111,11 @@ def execute(
                 )
         if state.stage is not Stage.FINISHED:
             recorder = Recorder(store, run, services.wall)
+            aggregator = resume(store, run, state)
             stations = _start(fleet, inputs, run, config.run.dir, services)
-            Conductor(state, stations, recorder, observer, services.clock).conduct()
+            Conductor(
+                state, stations, recorder, aggregator, observer, clock=services.clock
+            ).conduct()
             fleet.stop()
         result = summarise(store, run.run_id, resumed=entry.resumed)
         if deliver is not None:

@@ -130,6 +130,19 @@ class Store:
             )
         return model
 
+    def keep_memory(self, memory: bytes) -> str:
+        """Keeps what a strategy wants back; returns the blob's name, empty for nothing."""
+        return self.blobs.put(memory) if memory else ""
+
+    def memory(self, number: int) -> bytes:
+        """What the strategy that made a version wants back.
+
+        Raises:
+            StoreError: When there is no such version or its memory is damaged.
+        """
+        name = self.ledger.version(number).memory
+        return self.blobs.get(name) if name else b""
+
     def newest(self, bundle: str | None = None) -> Version | None:
         """The current version, of one bundle or of all; None in an empty store."""
         versions = [v for v in self.ledger.versions() if bundle in (None, v.bundle)]
