@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleetgrad.errors import RoundError
-from fleetgrad.federation.server.adaptive import Adaptive, adagrad, adam, yogi
-from fleetgrad.federation.server.moments import Moments, fixed, real
-from fleetgrad.federation.server.momentum import momentum
-from fleetgrad.federation.server.nova import local_steps, nova_change, nova_weights
-from fleetgrad.federation.server.staleness import MOST, TABLE, staleness_weight
+from fleetgrad.federation.strategies.server.adaptive import FedAdagrad, FedAdam, FedYogi
+from fleetgrad.federation.strategies.server.moments import Moments, fixed, real
+from fleetgrad.federation.strategies.server.momentum import FedAvgM
+from fleetgrad.federation.strategies.server.nova import local_steps, nova_change, nova_weights
+from fleetgrad.federation.strategies.server.staleness import MOST, TABLE, staleness_weight
 from support.fedavg_oracle import round_half_away
 
 RATE, BETA1, BETA2, TAU = 0.1, 0.9, 0.99, 1e-3
@@ -40,14 +40,16 @@ def reddi(kind: str, changes: list[float]) -> list[float]:
     return path
 
 
-@pytest.mark.parametrize(("kind", "rule"), [("adagrad", adagrad), ("adam", adam), ("yogi", yogi)])
+@pytest.mark.parametrize(
+    ("kind", "rule"), [("adagrad", FedAdagrad), ("adam", FedAdam), ("yogi", FedYogi)]
+)
 def test_adaptive_steps_are_those_of_the_paper(kind: str, rule) -> None:  # type: ignore[no-untyped-def]
     rng = np.random.default_rng(1)
     changes = rng.normal(0.0, 0.02, (12, 5)) * 10.0 ** rng.integers(-3, 2, (12, 5))
-    optimiser = Adaptive(rule, RATE, BETA1, BETA2, TAU)
+    optimiser = rule(rate=RATE, beta1=BETA1, beta2=BETA2, tau=TAU)
     state, at = optimiser.begin(5), np.zeros(5)
     for number, change in enumerate(changes):
-        state = Moments.from_bytes(state.to_bytes())  # as the store does between rounds
+        state = Moments.from_bytes(state.to_bytes(), 5)  # as the store does between rounds
         state, move = optimiser.step(state, change)
         at += move
         wanted = [reddi(kind, changes[: number + 1, i].tolist())[-1] for i in range(5)]
@@ -57,29 +59,29 @@ def test_adaptive_steps_are_those_of_the_paper(kind: str, rule) -> None:  # type
 def test_yogi_does_not_forget_at_once_where_adam_does() -> None:
     """After one large change and then small ones, FedYogi's v falls by what it sees, no faster."""
     changes = [10.0] + [0.01] * 20
-    adam_state = yogi_state = Moments.empty(1, TAU**2)
+    adam_state = yogi_state = FedAdam().begin(1)
     for delta in changes:
         change = np.array([delta])
-        adam_state, _ = Adaptive(adam, RATE).step(adam_state, change)
-        yogi_state, _ = Adaptive(yogi, RATE).step(yogi_state, change)
+        adam_state, _ = FedAdam(rate=RATE).step(adam_state, change)
+        yogi_state, _ = FedYogi(rate=RATE).step(yogi_state, change)
     assert adam_state.second[0] < 0.85
     assert yogi_state.second[0] > 0.99
 
 
 def test_first_step_has_no_bias_correction() -> None:
     """Flower's FedAdam corrects biases; the paper's does not: 1/10 of the change is what moves."""
-    _, move = Adaptive(adam, rate=1.0, tau=1.0).step(Moments.empty(1, 1.0), np.array([1e-6]))
+    _, move = FedAdam(rate=1.0, tau=1.0).step(FedAdam(tau=1.0).begin(1), np.array([1e-6]))
     assert move[0] == pytest.approx(0.1 * 1e-6 / (math.sqrt(0.99) + 1.0), rel=1e-9)
 
 
 def test_momentum_is_that_of_the_paper() -> None:
     changes = [0.5, -0.25, 1.0, 0.0]
-    state, v = Moments.empty(1), 0.0
+    state, v = FedAvgM().begin(1), 0.0
     for delta in changes:
         v = 0.9 * v + delta
-        state, move = momentum(state, np.array([delta]), rate=0.5, decay=0.9)
+        state, move = FedAvgM(rate=0.5, decay=0.9).step(state, np.array([delta]))
         assert move[0] == pytest.approx(0.5 * v)
-    _, move = momentum(Moments.empty(1), np.array([0.375]), rate=1.0, decay=0.0)
+    _, move = FedAvgM(decay=0.0).step(FedAvgM().begin(1), np.array([0.375]))
     assert move[0] == 0.375  # FedAvg
 
 
@@ -101,8 +103,7 @@ def test_steps_are_the_same_bits_everywhere() -> None:
     numbers = rng.integers(-(1 << 40), 1 << 40, (6, 300))
     units = np.abs(rng.integers(1, 1 << 20, 300)) / float(1 << 27)
     made = hashlib.sha256()
-    for rule in (adagrad, adam, yogi):
-        optimiser = Adaptive(rule, 0.01)
+    for optimiser in (FedAdagrad(rate=0.01), FedAdam(rate=0.01), FedYogi(rate=0.01)):
         state = optimiser.begin(300)
         for change in numbers:
             state, move = optimiser.step(state, real(change, units))

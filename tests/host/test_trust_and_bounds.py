@@ -3,14 +3,25 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
-from fleetgrad.errors import RoundError
-from fleetgrad.federation.robust import FLTrust, Median, Mixing, NormBound, SignGuard, Updates
-from fleetgrad.federation.robust.bounds import capped, within
-from fleetgrad.federation.robust.sign_guard import mean_shift, sign_shares
-from fleetgrad.federation.robust.sums import combined, ordered_sum
+from fleetgrad.device import Update
+from fleetgrad.device.update import MAX_EXPONENT
+from fleetgrad.errors import ConfigError, RoundError
+from fleetgrad.federation.model import Layout
+from fleetgrad.federation.strategies.robust import (
+    Bulyan,
+    FLTrust,
+    Median,
+    NormBound,
+    SignGuard,
+    Updates,
+)
+from fleetgrad.federation.strategies.robust.sign_guard import mean_shift, sign_shares
+from fleetgrad.federation.strategies.robust.sums import combined, ordered_sum
 from support import cohorts as oracle
 
 
@@ -36,7 +47,7 @@ def fltrust(rows: np.ndarray, root: int) -> np.ndarray:
 def test_fltrust_is_that_of_the_paper(seed: int) -> None:
     rows = random_rows(seed, 8)
     rows[3:6] = -rows[3:6]
-    found = FLTrust(root=1)(oracle.plain(rows.tolist()), 3) / 65536
+    found = FLTrust(root=2)(oracle.plain(rows.tolist())) / 65536
     np.testing.assert_allclose(found, fltrust(rows, 1), atol=1e-4)
 
 
@@ -44,17 +55,23 @@ def test_fltrust_withstands_a_majority() -> None:
     rows = random_rows(4, 10)
     honest = rows[:3].mean(axis=0)
     rows[3:] = -rows[3:]
-    found = FLTrust(root=0)(oracle.plain(rows.tolist()), 7) / 65536
+    found = FLTrust(root=1)(oracle.plain(rows.tolist())) / 65536
     assert found @ honest > 0.9 * np.linalg.norm(found) * np.linalg.norm(honest)
 
 
 def test_fltrust_without_its_root_is_refused() -> None:
     with pytest.raises(RoundError, match="trusted device"):
-        FLTrust(root=None)(oracle.plain([[1, 2], [3, 4]]), 1)
+        FLTrust(root=3)(oracle.plain([[1, 2], [3, 4]]))
+
+
+@pytest.mark.parametrize("options", [{}, {"root": 1, "mixing": True}])
+def test_fltrust_without_anybody_to_trust_is_refused(options: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match="trust"):
+        FLTrust(**options)
 
 
 def test_fltrust_learns_nothing_from_a_root_that_learned_nothing() -> None:
-    assert not FLTrust(root=0)(oracle.plain([[0, 0], [3, 4]]), 1).any()
+    assert not FLTrust(root=1)(oracle.plain([[0, 0], [3, 4]])).any()
 
 
 def test_sign_shares_are_counted_over_all_parameters() -> None:
@@ -86,7 +103,7 @@ def test_sign_guard_leaves_out_what_points_elsewhere() -> None:
     usual = np.sort(lengths)[5]
     honest = [row for row in range(12) if row not in liars]
     wanted = (rows[honest] * np.minimum(1, usual / lengths[honest])[:, None]).mean(axis=0)
-    found = SignGuard()(oracle.plain(rows.tolist()), 3) / 65536
+    found = SignGuard(attackers=3)(oracle.plain(rows.tolist())) / 65536
     np.testing.assert_allclose(found, wanted, atol=1e-3)
 
 
@@ -96,21 +113,26 @@ def test_norm_bound_shortens_and_averages(bound: float) -> None:
     lengths = np.linalg.norm(rows, axis=1)
     limit = bound or np.sort(lengths)[4]
     wanted = (rows * np.minimum(1, limit / lengths)[:, None]).mean(axis=0)
-    found = NormBound(bound)(oracle.plain(rows.tolist()), 2) / 65536
+    found = NormBound(attackers=2, bound=bound)(oracle.plain(rows.tolist())) / 65536
     np.testing.assert_allclose(found, wanted, atol=1e-3)
 
 
-def test_exponents_far_above_the_others_are_left_out() -> None:
-    exponents = [(2, 1), (3, 0), (2, 2), (4, 1), (5, 1), (2, 4)]
-    assert within(exponents, 2) == (0, 1, 2, 3)  # medians 2 and 1
-    assert within(exponents, 3) == (0, 1, 2, 3, 4, 5)
-    assert within(exponents, 3, limit=3) == (0, 1, 2)
-    assert within([], 2) == ()
+def sent(exponents: tuple[int, ...], deltas: list[int]) -> Update:
+    return Update(1, 0, 9, 0, 0, 0, 0, exponents, np.array(deltas, np.int8), b"")
 
 
-def test_samples_count_as_far_as_they_are_believed() -> None:
-    assert [capped(n, 15) for n in (1, 15, 65535)] == [1, 15, 15]
-    assert capped(65535, 0) == 65535
+def test_what_no_honest_device_sends_is_refused_at_the_door() -> None:
+    layout = Layout(bytes(32), (("bias", 1), ("weight", 2)))
+    plain = sent((6, 2), [3, -4, 0])
+    assert Median().refusal(plain, layout) == ""
+    assert "exponent of 6 for bias" in Median(bias_exponent=5).refusal(plain, layout)
+    assert "exponent of 2 for weight" in Median(weight_exponent=1).refusal(plain, layout)
+    norm = math.hypot(3 * 64, -4 * 4)
+    assert Median(norm=math.ceil(norm)).refusal(plain, layout) == ""
+    assert "a norm of 193, beyond 192" in Median(norm=math.floor(norm)).refusal(plain, layout)
+    largest = sent((MAX_EXPONENT["bias"], MAX_EXPONENT["weight"]), [127, 127, 127])
+    assert Median().refusal(largest, layout) == ""
+    assert "beyond" in Median(norm=2.0**31).refusal(largest, layout)
 
 
 def test_weights_that_are_not_numbers_are_refused() -> None:
@@ -132,9 +154,9 @@ def test_sums_are_in_the_order_of_the_terms() -> None:
 
 
 def test_mixing_needs_what_the_rule_behind_it_needs() -> None:
-    assert Mixing(Median()).least(3) == 7
-    with pytest.raises(RoundError, match="mixing with the median"):
-        Mixing(Median())(oracle.plain([[1]] * 6), 3)
+    assert Bulyan(attackers=3, mixing=True).least == 15
+    with pytest.raises(RoundError, match="the median"):
+        Median(attackers=3, mixing=True)(oracle.plain([[1]] * 6))
 
 
 def test_rows_are_read_in_pieces() -> None:
@@ -144,7 +166,7 @@ def test_rows_are_read_in_pieces() -> None:
         seen.append(stop - start)
         return np.ones((1000, stop - start), np.int8)
 
-    made = Updates((10000,), [(0,)] * 1000, read)
-    assert Median()(made, 0).tolist() == [65536] * 10000
+    made = Updates((10000,), [(0,)] * 1000, read, tuple(range(1000)))
+    assert Median(attackers=0)(made).tolist() == [65536] * 10000
     assert max(seen) * 1000 * 8 <= 1 << 24
     assert sum(seen) == 10000

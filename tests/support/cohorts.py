@@ -11,7 +11,7 @@ from types import ModuleType
 
 import numpy as np
 
-from fleetgrad.federation.robust import Updates
+from fleetgrad.federation.strategies.robust import Updates
 from support.fedavg_oracle import round_half_away
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,7 +37,8 @@ def cohort(
 ) -> Updates:
     """Updates in memory."""
     whole = np.array(deltas, np.int8).reshape(len(exponents), sum(segments))
-    return Updates(segments, [tuple(row) for row in exponents], lambda i, j: whole[:, i:j])
+    devices = tuple(range(1, len(exponents) + 1))
+    return Updates(segments, [tuple(row) for row in exponents], lambda i, j: whole[:, i:j], devices)
 
 
 def plain(rows: Rows) -> Updates:

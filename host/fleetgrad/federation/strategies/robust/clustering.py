@@ -9,10 +9,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetgrad.federation.robust.centred_clipping import shorten
-from fleetgrad.federation.robust.cohort import Cohort
-from fleetgrad.federation.robust.rule import check
-from fleetgrad.federation.robust.sums import Reals, combined, cosines, middle, norms
+from fleetgrad.federation.strategies.robust.centred_clipping import shorten
+from fleetgrad.federation.strategies.robust.cohort import Cohort
+from fleetgrad.federation.strategies.robust.rule import Rule
+from fleetgrad.federation.strategies.robust.sums import Reals, combined, cosines, middle, norms
 
 
 def two_clusters(distances: Reals) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -41,7 +41,7 @@ def two_clusters(distances: Reals) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 @dataclass(frozen=True)
-class Clustering:
+class Clustering(Rule):
     """Splits updates in two by their angles, and takes the mean of the larger part, clipped.
 
     Norms are clipped to their median. Withstands fewer than half, n >= 2f + 1, as far as attackers
@@ -50,15 +50,15 @@ class Clustering:
     float64 for the weights, exact from there.
     """
 
+    name: ClassVar[str] = "clustering"
     title: ClassVar[str] = "clustering"
 
-    def least(self, attackers: int) -> int:
-        """See `Rule.least`."""
+    def needs(self, attackers: int) -> int:
+        """See `Rule.needs`."""
         return max(3, 2 * attackers + 1)
 
-    def __call__(self, cohort: Cohort, attackers: int) -> NDArray[np.int64]:
-        """See `Rule`."""
-        check(self, cohort, attackers)
+    def change(self, cohort: Cohort) -> NDArray[np.int64]:
+        """See `Rule.change`."""
         gram = cohort.gram
         kept, _ = two_clusters(1.0 - cosines(gram))
         lengths = norms(gram)

@@ -9,13 +9,13 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetgrad.federation.robust.cohort import Cohort
-from fleetgrad.federation.robust.rule import check
-from fleetgrad.federation.robust.sums import quotient
+from fleetgrad.federation.strategies.robust.cohort import Cohort
+from fleetgrad.federation.strategies.robust.rule import Rule
+from fleetgrad.federation.strategies.robust.sums import quotient
 
 
 @dataclass(frozen=True)
-class Median:
+class Median(Rule):
     """Each parameter changes by the median over the devices, or the mean of the middle two.
 
     Withstands fewer than half: n >= 2f + 1. Unweighted: who lies about deltas lies about samples
@@ -23,15 +23,15 @@ class Median:
     many small opposite changes is near zero, and learning slows down.
     """
 
+    name: ClassVar[str] = "median"
     title: ClassVar[str] = "the median"
 
-    def least(self, attackers: int) -> int:
-        """See `Rule.least`."""
+    def needs(self, attackers: int) -> int:
+        """See `Rule.needs`."""
         return 2 * attackers + 1
 
-    def __call__(self, cohort: Cohort, attackers: int) -> NDArray[np.int64]:
-        """See `Rule`."""
-        check(self, cohort, attackers)
+    def change(self, cohort: Cohort) -> NDArray[np.int64]:
+        """See `Rule.change`."""
         low, high = (cohort.size - 1) // 2, cohort.size // 2
         change = np.empty(cohort.count, np.int64)
         for where, block in cohort.blocks():

@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetgrad.federation.robust.cohort import Cohort, Integers
-from fleetgrad.federation.robust.rule import check
-from fleetgrad.federation.robust.sums import mean_of, squared_distances
+from fleetgrad.federation.strategies.robust.cohort import Cohort, Integers
+from fleetgrad.federation.strategies.robust.rule import Rule
+from fleetgrad.federation.strategies.robust.sums import mean_of, squared_distances
+from fleetgrad.settings import Range
 
 
 def scores(distances: Integers, neighbours: int) -> Integers:
@@ -32,7 +33,7 @@ def ranked(found: Integers) -> NDArray[np.int64]:
 
 
 @dataclass(frozen=True)
-class Krum:
+class Krum(Rule):
     """The one update that is nearest to its n - f - 2 nearest others.
 
     Withstands n >= 2f + 3. It is one device's update, so it learns from nobody else: for data that
@@ -40,21 +41,21 @@ class Krum:
     Exact.
     """
 
+    name: ClassVar[str] = "krum"
     title: ClassVar[str] = "Krum"
 
-    def least(self, attackers: int) -> int:
-        """See `Rule.least`."""
+    def needs(self, attackers: int) -> int:
+        """See `Rule.needs`."""
         return 2 * attackers + 3
 
-    def __call__(self, cohort: Cohort, attackers: int) -> NDArray[np.int64]:
-        """See `Rule`."""
-        check(self, cohort, attackers)
-        found = scores(squared_distances(cohort.gram), cohort.size - attackers - 2)
+    def change(self, cohort: Cohort) -> NDArray[np.int64]:
+        """See `Rule.change`."""
+        found = scores(squared_distances(cohort.gram), cohort.size - self.attackers - 2)
         return mean_of(cohort, ranked(found)[:1])
 
 
 @dataclass(frozen=True)
-class MultiKrum:
+class MultiKrum(Rule):
     """The mean of the m updates with the best Krum scores.
 
     Withstands n >= 2f + 3. Unweighted: a sample count would let an accepted lie count more. Time
@@ -64,16 +65,17 @@ class MultiKrum:
         keep: m; 0 for n - f - 2, the most that the proof covers.
     """
 
-    keep: int = 0
+    name: ClassVar[str] = "multi-krum"
     title: ClassVar[str] = "Multi-Krum"
 
-    def least(self, attackers: int) -> int:
-        """See `Rule.least`."""
+    keep: int = field(default=0, metadata={"check": Range(0, 65535)})
+
+    def needs(self, attackers: int) -> int:
+        """See `Rule.needs`."""
         return max(2 * attackers + 3, self.keep + attackers + 2)
 
-    def __call__(self, cohort: Cohort, attackers: int) -> NDArray[np.int64]:
-        """See `Rule`."""
-        check(self, cohort, attackers)
-        neighbours = cohort.size - attackers - 2
+    def change(self, cohort: Cohort) -> NDArray[np.int64]:
+        """See `Rule.change`."""
+        neighbours = cohort.size - self.attackers - 2
         found = scores(squared_distances(cohort.gram), neighbours)
         return mean_of(cohort, ranked(found)[: self.keep or neighbours])

@@ -26,26 +26,21 @@ class Moments:
 
     Attributes:
         first: Of changes.
-        second: Of their squares.
+        second: Of their squares; of no length where nobody asks for them.
     """
 
     first: Reals
     second: Reals
 
-    @classmethod
-    def empty(cls, count: int, second: float = 0.0) -> Moments:
-        """Before the first round."""
-        return cls(np.zeros(count), np.full(count, second))
-
     def to_bytes(self) -> bytes:
-        """Both, little-endian: 16 bytes a parameter."""
+        """Both, little-endian: 8 or 16 bytes a parameter."""
         return self.first.astype("<f8").tobytes() + self.second.astype("<f8").tobytes()
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Moments:
-        """What `to_bytes` gave."""
+    def from_bytes(cls, data: bytes, count: int) -> Moments:
+        """What `to_bytes` gave, of ``count`` parameters."""
         both = np.frombuffer(data, "<f8").astype(np.float64)
-        return cls(both[: len(both) // 2], both[len(both) // 2 :])
+        return cls(both[:count], both[count:])
 
 
 def real(change: NDArray[np.int64], units: Reals) -> Reals:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from fleetgrad.errors import RoundError
 from fleetgrad.federation.exact import divide
 from fleetgrad.federation.model import FRACTION_BITS
-from fleetgrad.federation.robust.cohort import INT64, Cohort, Integers
+from fleetgrad.federation.strategies.robust.cohort import INT64, Cohort, Integers
 
 MOST_WEIGHT_BITS = 30
 LARGEST_CHANGE = INT64 >> (FRACTION_BITS + 1)

@@ -45,6 +45,11 @@ class Cohort(ABC):
 
     @property
     @abstractmethod
+    def devices(self) -> tuple[int, ...]:
+        """Whose rows they are, ascending."""
+
+    @property
+    @abstractmethod
     def count(self) -> int:
         """Columns: parameters that train."""
 
@@ -78,11 +83,18 @@ class Updates(Cohort):
         segments: Element count of every segment.
         exponents: Of every row, one for each segment.
         read: int8 columns ``start`` to ``stop`` of all rows.
+        ids: Of the devices.
     """
 
     segments: tuple[int, ...]
     exponents: Sequence[tuple[int, ...]]
     read: Callable[[int, int], NDArray[np.int8]]
+    ids: tuple[int, ...]
+
+    @property
+    def devices(self) -> tuple[int, ...]:
+        """See `Cohort.devices`."""
+        return self.ids
 
     @property
     def size(self) -> int:
@@ -165,6 +177,11 @@ class Chosen(Cohort):
         return len(self.rows)
 
     @property
+    def devices(self) -> tuple[int, ...]:
+        """See `Cohort.devices`."""
+        return tuple(self.base.devices[row] for row in self.rows)
+
+    @property
     def count(self) -> int:
         """See `Cohort.count`."""
         return self.base.count
@@ -207,6 +224,11 @@ class Mixed(Cohort):
     def size(self) -> int:
         """See `Cohort.size`."""
         return len(self.members)
+
+    @property
+    def devices(self) -> tuple[int, ...]:
+        """See `Cohort.devices`."""
+        return self.base.devices
 
     @property
     def count(self) -> int:

@@ -9,10 +9,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetgrad.federation.robust.cohort import Chosen, Cohort, Integers
-from fleetgrad.federation.robust.krum import ranked, scores
-from fleetgrad.federation.robust.rule import check
-from fleetgrad.federation.robust.sums import quotient, squared_distances
+from fleetgrad.federation.strategies.robust.cohort import Chosen, Cohort, Integers
+from fleetgrad.federation.strategies.robust.krum import ranked, scores
+from fleetgrad.federation.strategies.robust.rule import Rule
+from fleetgrad.federation.strategies.robust.sums import quotient, squared_distances
 
 
 def choose(distances: Integers, wanted: int, attackers: int) -> tuple[int, ...]:
@@ -37,7 +37,7 @@ def choose(distances: Integers, wanted: int, attackers: int) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True)
-class Bulyan:
+class Bulyan(Rule):
     """Krum picks n - 2f updates; of these each parameter takes the n - 4f nearest to the median.
 
     Withstands n >= 4f + 3, in every single parameter, where Krum bounds only the distance.
@@ -45,18 +45,18 @@ class Bulyan:
     one rounding; of values equally far from the median the smaller one counts.
     """
 
+    name: ClassVar[str] = "bulyan"
     title: ClassVar[str] = "Bulyan"
 
-    def least(self, attackers: int) -> int:
-        """See `Rule.least`."""
+    def needs(self, attackers: int) -> int:
+        """See `Rule.needs`."""
         return 4 * attackers + 3
 
-    def __call__(self, cohort: Cohort, attackers: int) -> NDArray[np.int64]:
-        """See `Rule`."""
-        check(self, cohort, attackers)
-        wanted = cohort.size - 2 * attackers
-        kept = wanted - 2 * attackers
-        rows = choose(squared_distances(cohort.gram), wanted, attackers)
+    def change(self, cohort: Cohort) -> NDArray[np.int64]:
+        """See `Rule.change`."""
+        wanted = cohort.size - 2 * self.attackers
+        kept = wanted - 2 * self.attackers
+        rows = choose(squared_distances(cohort.gram), wanted, self.attackers)
         change = np.empty(cohort.count, np.int64)
         for where, block in Chosen(cohort, rows).blocks():
             ordered = np.sort(block, axis=0)

@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetgrad.federation.robust.cohort import Cohort
-from fleetgrad.federation.robust.rule import check
-from fleetgrad.federation.robust.sums import Reals, combined, ordered_sum
+from fleetgrad.federation.strategies.robust.cohort import Cohort
+from fleetgrad.federation.strategies.robust.rule import Rule
+from fleetgrad.federation.strategies.robust.sums import Reals, combined, ordered_sum
+from fleetgrad.settings import Range
 
 
 def distances_to(gram: Reals, weights: Reals) -> Reals:
@@ -27,7 +28,7 @@ def distances_to(gram: Reals, weights: Reals) -> Reals:
 
 
 @dataclass(frozen=True)
-class GeometricMedian:
+class GeometricMedian(Rule):
     """The point with the smallest sum of distances to all updates, nearly.
 
     Starting at no change, each step is a mean with weights 1 / max(nu, distance).
@@ -40,17 +41,18 @@ class GeometricMedian:
         nu: Smoothing, in units of parameters; keeps weights finite at an update itself.
     """
 
-    steps: int = 16
-    nu: float = 1.0
+    name: ClassVar[str] = "geometric-median"
     title: ClassVar[str] = "the geometric median"
 
-    def least(self, attackers: int) -> int:
-        """See `Rule.least`."""
+    steps: int = field(default=16, metadata={"check": Range(1, 1000)})
+    nu: float = field(default=1.0, metadata={"check": Range(2.0**-20, 2.0**20)})
+
+    def needs(self, attackers: int) -> int:
+        """See `Rule.needs`."""
         return 2 * attackers + 1
 
-    def __call__(self, cohort: Cohort, attackers: int) -> NDArray[np.int64]:
-        """See `Rule`."""
-        check(self, cohort, attackers)
+    def change(self, cohort: Cohort) -> NDArray[np.int64]:
+        """See `Rule.change`."""
         gram = cohort.gram.astype(np.float64)
         weights = np.zeros(cohort.size)
         for _ in range(self.steps):

@@ -3,16 +3,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetgrad.federation.robust.cohort import Cohort
-from fleetgrad.federation.robust.geometric_median import distances_to
-from fleetgrad.federation.robust.rule import check
-from fleetgrad.federation.robust.sums import Reals, combined, middle, ordered_sum
+from fleetgrad.federation.strategies.robust.cohort import Cohort
+from fleetgrad.federation.strategies.robust.geometric_median import distances_to
+from fleetgrad.federation.strategies.robust.rule import Rule
+from fleetgrad.federation.strategies.robust.sums import Reals, combined, middle, ordered_sum
+from fleetgrad.settings import Range
 
 
 def shorten(distances: Reals, radius: float) -> Reals:
@@ -21,7 +22,7 @@ def shorten(distances: Reals, radius: float) -> Reals:
 
 
 @dataclass(frozen=True)
-class CentredClipping:
+class CentredClipping(Rule):
     """Means of differences to the present guess, each clipped to a radius; begins at no change.
 
     Whatever f devices send, they move a step's result by at most radius * f / n: an error that
@@ -34,17 +35,18 @@ class CentredClipping:
         steps: How many.
     """
 
-    radius: float = 0.0
-    steps: int = 3
+    name: ClassVar[str] = "centred-clipping"
     title: ClassVar[str] = "centred clipping"
 
-    def least(self, attackers: int) -> int:
-        """See `Rule.least`."""
+    radius: float = field(default=0.0, metadata={"check": Range(0.0, 2.0**40)})
+    steps: int = field(default=3, metadata={"check": Range(1, 1000)})
+
+    def needs(self, attackers: int) -> int:
+        """See `Rule.needs`."""
         return 2 * attackers + 1
 
-    def __call__(self, cohort: Cohort, attackers: int) -> NDArray[np.int64]:
-        """See `Rule`."""
-        check(self, cohort, attackers)
+    def change(self, cohort: Cohort) -> NDArray[np.int64]:
+        """See `Rule.change`."""
         gram = cohort.gram.astype(np.float64)
         weights = np.zeros(cohort.size)
         for _ in range(self.steps):

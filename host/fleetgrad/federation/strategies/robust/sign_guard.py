@@ -9,10 +9,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetgrad.federation.robust.centred_clipping import shorten
-from fleetgrad.federation.robust.cohort import Cohort
-from fleetgrad.federation.robust.rule import check
-from fleetgrad.federation.robust.sums import Reals, combined, middle, norms, ordered_sum
+from fleetgrad.federation.strategies.robust.centred_clipping import shorten
+from fleetgrad.federation.strategies.robust.cohort import Cohort
+from fleetgrad.federation.strategies.robust.rule import Rule
+from fleetgrad.federation.strategies.robust.sums import Reals, combined, middle, norms, ordered_sum
 
 SHORTEST, LONGEST = 0.1, 3.0
 """Norms that are believed, in medians."""
@@ -77,7 +77,7 @@ def _by_size(labels: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 @dataclass(frozen=True)
-class SignGuard:
+class SignGuard(Rule):
     """Keeps updates of a usual norm and usual signs, and takes their mean, clipped.
 
     A norm is usual from 0.1 to 3 median norms; signs are usual if their shares (positive, zero,
@@ -87,15 +87,15 @@ class SignGuard:
     for the weights, exact from there.
     """
 
+    name: ClassVar[str] = "sign-guard"
     title: ClassVar[str] = "SignGuard"
 
-    def least(self, attackers: int) -> int:
-        """See `Rule.least`."""
+    def needs(self, attackers: int) -> int:
+        """See `Rule.needs`."""
         return 2 * attackers + 1
 
-    def __call__(self, cohort: Cohort, attackers: int) -> NDArray[np.int64]:
-        """See `Rule`."""
-        check(self, cohort, attackers)
+    def change(self, cohort: Cohort) -> NDArray[np.int64]:
+        """See `Rule.change`."""
         lengths = norms(cohort.gram)
         usual = middle(lengths)
         believed = (lengths >= SHORTEST * usual) & (lengths <= LONGEST * usual)
