@@ -169,7 +169,7 @@ def _arrived(state: State, event: Arrived) -> Step:
         ]
     passes = state.stage is Stage.MEASURING
     training = not passes and number <= state.plan.rounds
-    if training and (reason := state.plan.strategy.refusal(event.update)):
+    if training and (reason := state.plan.strategy.refusal(event.update, state.model.layout)):
         state, actions = _out(state, device, Note("unfit", reason, device, number, digest))
         return state, [*actions, SendReceipt(device, number, Verdict.REFUSED)]
     facts = Facts.of(event.update)
