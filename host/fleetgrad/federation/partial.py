@@ -13,9 +13,9 @@ bytes.
 import hashlib
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,15 +35,42 @@ FORMAT = 1
 # crc, format, segments, ranges, weights, parameters, updates, first bytes of the bundle's digest
 _HEAD = struct.Struct("<4sIHHHHII8s32s")
 
-Fold: TypeAlias = Callable[[NDArray[np.int64], NDArray[np.int8], int, int], None]
-"""Adds deltas (int8) times a weight (0 .. 2^62) times 2^exponent to sums (int64), in place."""
+
+class Fold(Protocol):
+    """Adds an update to sums, in place: in NumPy, or quicker."""
+
+    def __call__(
+        self,
+        sums: NDArray[np.int64],
+        deltas: NDArray[np.int8],
+        weight: int,
+        exponents: Sequence[int],
+        counts: tuple[int, ...],
+    ) -> None:
+        """Adds deltas * weight * 2^exponent, segment by segment.
+
+        Args:
+            sums: int64; none can leave 64 bits by this, as the caller has made sure.
+            deltas: int8, as many.
+            weight: Not negative.
+            exponents: Of the segments.
+            counts: Elements of each segment.
+        """
 
 
 def numpy_fold(
-    sums: NDArray[np.int64], deltas: NDArray[np.int8], weight: int, exponent: int
+    sums: NDArray[np.int64],
+    deltas: NDArray[np.int8],
+    weight: int,
+    exponents: Sequence[int],
+    counts: tuple[int, ...],
 ) -> None:
     """`Fold` in NumPy."""
-    sums += deltas * np.int64(weight << exponent)
+    start = 0
+    for exponent, count in zip(exponents, counts, strict=True):
+        end = start + count
+        sums[start:end] += deltas[start:end] * np.int64(weight << exponent)
+        start = end
 
 
 def mark_of(device: int, number: int, digest: bytes) -> int:
@@ -121,11 +148,7 @@ class PartialSum:
             for bound, exponent in zip(self.bounds, update.exponents, strict=True)
         )
         self._check(bounds, total := _sum(self.weights, weights))
-        start = 0
-        for (_, count), exponent in zip(self.layout.segments, update.exponents, strict=True):
-            end = start + count
-            self.fold(self.sums[start:end], update.deltas[start:end], weights[0], exponent)
-            start = end
+        self.fold(self.sums, update.deltas, weights[0], update.exponents, self.layout.counts)
         digest = hashlib.sha256(update.blob).digest() if digest is None else digest
         self.bounds, self.weights = bounds, total
         self.count += 1

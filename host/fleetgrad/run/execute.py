@@ -20,6 +20,7 @@ from fleetgrad.run.prepare import Inputs, enter, gather, meet, restore
 from fleetgrad.run.recorder import Recorder
 from fleetgrad.run.summary import summarise
 from fleetgrad.store import RunRow, Store, layout_of
+from fleetgrad.toolchain.fold import find_fold
 from fleetgrad.wire.messages import PAYLOAD_MAX
 
 
@@ -111,7 +112,7 @@ def execute(
                 )
         if state.stage is not Stage.FINISHED:
             recorder = Recorder(store, run, services.wall)
-            aggregator = resume(store, run, state)
+            aggregator = resume(store, run, state, find_fold(observer.notice))
             stations = _start(fleet, inputs, run, config.run.dir, services)
             Conductor(
                 state, stations, recorder, aggregator, observer, clock=services.clock
