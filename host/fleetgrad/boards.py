@@ -12,6 +12,9 @@ from fleetgrad.errors import BoardError
 
 FILE_NAME = "board.toml"
 CHIP_FILES = ("link.ld", "board.h")
+VERIFIED = ("native", "emulated", "compiled")
+"""How far a board's firmware got here: it ran on this machine itself, it ran in an emulator, it
+compiled and linked and no more."""
 FAMILIES = ("arm-none-eabi", "riscv64-unknown-elf", "xtensa-lx106-elf", "host")
 
 _RESERVED = ("RAM", "FLASH", "VECTORS")  # names of memory in every linker script
@@ -85,7 +88,8 @@ class Board:
         name: For people.
         core: Processor core, or ``host``.
         port: Folders in firmware/port that make up its port.
-        verified: How, and on what, this board was verified.
+        verified: One of `VERIFIED`.
+        evidence: On what, and what that leaves open.
         compiler: How to compile for it.
         flash_bytes: Room for code and weights.
         ram_bytes: Room for everything that changes, stack included.
@@ -104,6 +108,7 @@ class Board:
     core: str
     port: tuple[str, ...]
     verified: str
+    evidence: str
     compiler: CompilerSpec
     flash_bytes: int
     ram_bytes: int
@@ -273,6 +278,7 @@ def _read(path: Path) -> Board:
         core=top.take("core", str),
         port=top.words("port"),
         verified=top.take("verified", str),
+        evidence=top.take("evidence", str),
         compiler=CompilerSpec(
             family=compiler.take("family", str),
             flags=compiler.words("flags"),
@@ -322,6 +328,12 @@ def _check(board: Board, path: Path) -> None:
         problem = f"the id {board.id!r} is not the folder's name {path.parent.name!r}"
     elif board.compiler.family not in FAMILIES:
         problem = f"the compiler family {board.compiler.family!r} is none of {', '.join(FAMILIES)}"
+    elif board.verified not in VERIFIED:
+        problem = f"verified = {board.verified!r} is none of {', '.join(VERIFIED)}"
+    elif (board.verified == "emulated") != (board.qemu is not None):
+        problem = (
+            f"verified = {board.verified!r}, but there is {'a' if board.qemu else 'no'} [qemu]"
+        )
     elif missing:
         problem = f"a board that is a chip needs a {missing[0]} beside its {FILE_NAME}"
     elif not board.hosted and board.stack_bytes % 16:
