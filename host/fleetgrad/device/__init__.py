@@ -11,29 +11,52 @@ from fleetgrad.device.events import (
     Rebooted,
     Refused,
     Spoiled,
+    Summed,
     Unable,
 )
+from fleetgrad.device.gateway import Board, GatewaySession
 from fleetgrad.device.greeting import Greeting, Identity, identify
 from fleetgrad.device.session import DeviceSession, Patience
+from fleetgrad.device.sums import (
+    REASONS,
+    Entry,
+    Fate,
+    Order,
+    SumBlob,
+    SumShape,
+    read_sum,
+    write_sum,
+)
 from fleetgrad.device.update import Shape, Update, read_update
 
 __all__ = [
+    "REASONS",
     "Arrived",
+    "Board",
     "DeviceEvent",
     "DeviceSession",
+    "Entry",
     "Expected",
+    "Fate",
+    "GatewaySession",
     "Greeting",
     "Identity",
     "Joined",
     "Lost",
+    "Order",
     "Patience",
     "Printed",
     "Rebooted",
     "Refused",
     "Shape",
     "Spoiled",
+    "SumBlob",
+    "SumShape",
+    "Summed",
     "Unable",
     "Update",
     "identify",
+    "read_sum",
     "read_update",
+    "write_sum",
 ]

@@ -129,6 +129,13 @@ class PartialSum:
             fold,
         )
 
+    def count_in(self, device: int, update: Update, digest: bytes | None = None) -> None:
+        """Notes what an update without deltas, of an evaluation or a measurement, reports."""
+        digest = hashlib.sha256(update.blob).digest() if digest is None else digest
+        self.count += 1
+        self.mark = (self.mark + mark_of(device, update.round, digest)) % MARK_MODULUS
+        self.report = self.report.add(update)
+
     def add(
         self, device: int, update: Update, weights: tuple[int, ...], digest: bytes | None = None
     ) -> None:
@@ -149,11 +156,8 @@ class PartialSum:
         )
         self._check(bounds, total := _sum(self.weights, weights))
         self.fold(self.sums, update.deltas, weights[0], update.exponents, self.layout.counts)
-        digest = hashlib.sha256(update.blob).digest() if digest is None else digest
         self.bounds, self.weights = bounds, total
-        self.count += 1
-        self.mark = (self.mark + mark_of(device, update.round, digest)) % MARK_MODULUS
-        self.report = self.report.add(update)
+        self.count_in(device, update, digest)
 
     def merge(self, other: "PartialSum") -> None:
         """Folds in what another sum has.
@@ -172,8 +176,12 @@ class PartialSum:
         self.mark = (self.mark + other.mark) % MARK_MODULUS
         self.report = self.report.merge(other.report)
 
-    def to_bytes(self) -> bytes:
-        """The sum as a blob: SPEC.md, chapter "Partial sums"."""
+    def to_bytes(self, *, whole: bool = True) -> bytes:
+        """The sum as a blob: SPEC.md, chapter "Partial sums".
+
+        Args:
+            whole: With the sums of deltas; else with all but them, where nothing was trained.
+        """
         report = self.report
         numbers = (
             *self.weights,
@@ -191,13 +199,14 @@ class PartialSum:
             len(self.layout.segments),
             self.layout.ranges,
             len(self.weights),
-            self.layout.count,
+            self.layout.count if whole else 0,
             self.count,
             self.layout.bundle_digest[:8],
             self.mark.to_bytes(32, "little"),
         )
         body += struct.pack(f"<{len(numbers)}Q", *numbers)
-        body += self.sums.astype("<i8", copy=False).tobytes()
+        if whole:
+            body += self.sums.astype("<i8", copy=False).tobytes()
         return MAGIC + zlib.crc32(body[8:]).to_bytes(4, "little") + body[8:]
 
     @classmethod
@@ -216,7 +225,7 @@ class PartialSum:
             raise WireError(f"a partial sum of format {form}", expected=f"format {FORMAT}")
         if crc != zlib.crc32(data[8:]):
             raise WireError("the partial sum's CRC does not match its bytes")
-        found = (segments, ranges, params, bundle)
+        found = (segments, ranges, params or layout.count, bundle)
         wanted = (len(layout.segments), layout.ranges, layout.count, layout.bundle_digest[:8])
         if found != wanted:
             raise WireError("a partial sum of another model", expected=f"model {wanted[3].hex()}")
@@ -228,7 +237,8 @@ class PartialSum:
         (updates, measured), lists = numbers[:2], numbers[2:]
         clipped, lists = lists[:ranges], lists[ranges:]
         saturated, saturating, bounds = (lists[i * segments : (i + 1) * segments] for i in range(3))
-        sums = np.frombuffer(data, "<i8", params, len(data) - 8 * params).astype(np.int64)
+        sums = np.zeros(layout.count, np.int64)
+        sums[:params] = np.frombuffer(data, "<i8", params, len(data) - 8 * params)
         report = RangeReport(updates, measured, clipped, saturated, saturating)
         made = cls(
             layout, sums, summed, count, int.from_bytes(mark, "little"), report, bounds, fold

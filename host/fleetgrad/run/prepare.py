@@ -18,8 +18,9 @@ from fleetgrad.federation.model import Layout, from_vector
 from fleetgrad.federation.ranges import UNIT, RangePolicy, RangeReport
 from fleetgrad.federation.state import Plan, Round, Stage, State
 from fleetgrad.federation.strategies import Strategy, make_strategy
+from fleetgrad.federation.sums import facts_in
 from fleetgrad.fleet import FieldFleet, Member, Placement
-from fleetgrad.run.cohort import counted
+from fleetgrad.run.cohort import counted, summed
 from fleetgrad.store import DeviceRow, RunRow, Store, Transaction, layout_of
 
 # A board without a memory of its own counts its restarts on top of the image's boot base: so many
@@ -288,6 +289,9 @@ def restore(store: Store, inputs: Inputs, run: RunRow) -> State:
     for device, update in counted(store, run, current):
         accepted[device] = Facts.of(update)
         report = report.add(update)
+    for found, part in summed(store, run, current, inputs.strategy):
+        accepted.update(facts_in(found))
+        report = report.merge(part.report)
     opened = Round(current.round, current.selected, report, current.attempt, accepted=accepted)
     return replace(state, next_round=current.round, round=opened)
 
