@@ -42,6 +42,15 @@ FG_VIRTUAL_API int32_t fg_virtual_poll(void *memory, uint32_t now_ms);
 FG_VIRTUAL_API size_t fg_virtual_transmit(void *memory, uint8_t *bytes, size_t capacity);
 FG_VIRTUAL_API uint32_t fg_virtual_wait_ms(const void *memory, uint32_t now_ms);
 
+/* --- The wire alone ------------------------------------------------------------------------- */
+
+/* What a device's decoder finds in a stream: header and payload of every intact frame, each behind
+ * its length in four bytes, in `frames`, which needs room for twice as many bytes as the stream
+ * has. Returns how many bytes that are; *frames_bad: how often something between delimiters was
+ * none. */
+FG_VIRTUAL_API size_t fg_virtual_decode(const uint8_t *stream, size_t count, uint8_t *frames,
+                                        uint32_t *frames_bad);
+
 /* --- The model alone ------------------------------------------------------------------------ */
 
 /* The descriptor: sizes and identity, read by the host. */

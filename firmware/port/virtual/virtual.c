@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "fleetgrad/fg_bytes.h"
 #include "fleetgrad/fg_node.h"
 #include "model.h"
 
@@ -75,6 +76,25 @@ size_t fg_virtual_transmit(void *memory, uint8_t *bytes, size_t capacity) {
 
 uint32_t fg_virtual_wait_ms(const void *memory, uint32_t now_ms) {
     return fg_node_wait_ms(memory, now_ms);
+}
+
+size_t fg_virtual_decode(const uint8_t *stream, size_t count, uint8_t *frames,
+                         uint32_t *frames_bad) {
+    uint8_t work[FG_FRAME_RAW_BYTES(FG_WIRE_PAYLOAD_MAX)];
+    fg_frame_decoder decoder;
+    fg_frame frame;
+    size_t used = 0U;
+    fg_frame_decoder_init(&decoder, work, (uint16_t)sizeof work);
+    for (size_t i = 0U; i < count; i++) {
+        if (fg_frame_decoder_push(&decoder, stream[i], &frame)) {
+            const uint32_t bytes = FG_FRAME_HEADER_BYTES + (uint32_t)frame.length;
+            fg_store_u32(frames + used, bytes);
+            memcpy(frames + used + 4U, frame.payload - FG_FRAME_HEADER_BYTES, bytes);
+            used += 4U + bytes;
+        }
+    }
+    *frames_bad = decoder.frames_bad;
+    return used;
 }
 
 const fg_model *fg_virtual_model(void) {

@@ -206,20 +206,7 @@ static void begin_update(fg_node *node) {
 
 /* One piece of the round's work; the phase moves on when its last piece is done. */
 static void work(fg_node *node) {
-    fg_status status = FG_OK;
-    bool more = true;
-    if (node->phase == FG_PHASE_EVALUATING) {
-        status = fg_work_evaluate(node, &more);
-        if (!more && (node->terms.work & FG_WORK_TRAIN) != 0U) {
-            node->work.sample = 0U;
-            node->phase = FG_PHASE_TRAINING;
-            more = true;
-        }
-    } else if (node->phase == FG_PHASE_MEASURING) {
-        status = fg_work_measure(node, &more);
-    } else if (node->phase == FG_PHASE_TRAINING) {
-        status = fg_work_train(node, &more);
-    } else {
+    if (node->phase == FG_PHASE_SENDING) {
         node->sealed = fg_update_seal(&node->update, &node->config);
         if (node->sealed) {
             fg_sender_start(&node->sender, (uint16_t)node->terms.round, node->update.total,
@@ -227,6 +214,8 @@ static void work(fg_node *node) {
         }
         return;
     }
+    bool more = true;
+    const fg_status status = fg_work_next(node, &more);
     if (status != FG_OK) {
         node->phase = FG_PHASE_IDLE;
         fg_session_refuse(node, node->session, FG_ERROR_CODE_FAILED, FG_MSG_ROUND_OPEN,

@@ -56,8 +56,7 @@ static void hello_request(fg_node *node, const fg_frame *frame) {
 
 /* --- RoundOpen ----------------------------------------------------------------------------- */
 
-/* The error that these terms deserve; 0 for none. */
-static uint32_t judge(const fg_node *node, const fg_msg_round_open *terms, uint32_t *detail) {
+uint32_t fg_session_judge(const fg_node *node, const fg_msg_round_open *terms, uint32_t *detail) {
     const fg_model *model = node->config.model;
     const bool train = (terms->work & FG_WORK_TRAIN) != 0U;
     const bool evaluate = (terms->work & FG_WORK_EVALUATE) != 0U;
@@ -107,11 +106,7 @@ static void begin_work(fg_node *node) {
                           (uint32_t)status);
         return;
     }
-    const bool evaluate =
-        (node->terms.work & FG_WORK_EVALUATE) != 0U && node->image.eval.count > 0U;
-    const bool measure = (node->terms.work & FG_WORK_MEASURE) != 0U;
-    node->phase =
-        evaluate ? FG_PHASE_EVALUATING : (measure ? FG_PHASE_MEASURING : FG_PHASE_TRAINING);
+    node->phase = fg_work_first(node);
 }
 
 /* The host asks again for a round that is under way: tell it how far we are, and if the update is
@@ -144,7 +139,7 @@ static void round_open(fg_node *node, const fg_frame *frame) {
         return;
     }
     uint32_t detail = 0U;
-    const uint32_t error = judge(node, &terms, &detail);
+    const uint32_t error = fg_session_judge(node, &terms, &detail);
     if (error != 0U) {
         refuse(node, frame, (fg_error_code)error, detail);
         return;

@@ -67,17 +67,19 @@ bool fg_update_seal(fg_update *update, const fg_node_config *config) {
     return true;
 }
 
+uint16_t fg_update_clipped(const fg_node_config *config, uint32_t measured, uint32_t range) {
+    const fg_model *model = config->model;
+    const uint8_t *counters = config->state.persistent + model->clipped_offset;
+    const uint64_t clipped = fg_load_u32(counters + 4U * range);
+    return fg_quotient(clipped << 16, measured * model->range_values[range]);
+}
+
 /* Byte `at` of the number of samples measured, and of the share of clipped outputs of each range.
  */
 static uint8_t range_byte(const fg_update *update, const fg_node_config *config, uint32_t at) {
-    const fg_model *model = config->model;
     const uint32_t place = at / 2U;
-    uint32_t number = update->measured;
-    if (place > 0U) {
-        const uint8_t *counters = config->state.persistent + model->clipped_offset;
-        const uint64_t clipped = fg_load_u32(counters + 4U * (place - 1U));
-        number = fg_quotient(clipped << 16, update->measured * model->range_values[place - 1U]);
-    }
+    const uint32_t number =
+        place == 0U ? update->measured : fg_update_clipped(config, update->measured, place - 1U);
     return (uint8_t)(number >> (8U * (at % 2U)));
 }
 

@@ -18,4 +18,7 @@ bool fg_update_seal(fg_update *update, const fg_node_config *config);
 void fg_update_read(const fg_update *update, const fg_node_config *config, uint32_t offset,
                     uint8_t *out, uint32_t count);
 
+/* The share of a range's outputs that were clipped on `measured` samples, in 1/65536. */
+uint16_t fg_update_clipped(const fg_node_config *config, uint32_t measured, uint32_t range);
+
 #endif

@@ -59,6 +59,7 @@ class Conductor:
         aggregator: Folds what is recorded.
         observer: Is told.
         clock: Seconds, only ever forward.
+        selector: Waits for links; closed in the end.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Conductor:
         observer: Observer,
         *,
         clock: Callable[[], float],
+        selector: selectors.BaseSelector,
     ) -> None:
         self._state = state
         self._stations = {station.session.device: station for station in stations}
@@ -79,7 +81,7 @@ class Conductor:
         self._clock = clock
         self._opened = clock()
         self._ready: set[int] = set()
-        self._selector = selectors.DefaultSelector()
+        self._selector = selector
         self._dirty: set[int] = set()
 
     def conduct(self) -> State:

@@ -8,6 +8,7 @@ import click
 from .accuracy import accuracy
 from .finetune import finetune
 from .kernels import kernels
+from .links import links
 from .memory import memory
 
 
@@ -17,6 +18,7 @@ def command() -> None:
 
 
 command.add_command(kernels)
+command.add_command(links)
 command.add_command(accuracy)
 command.add_command(finetune)
 command.add_command(memory)
