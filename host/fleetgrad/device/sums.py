@@ -184,12 +184,13 @@ def read_sum(blob: bytes, segments: int) -> SumBlob:
         raise WireError(f"a gateway's sum of {len(blob)} bytes for {count} boards")
     entries = []
     for start in range(_HEAD.size, _HEAD.size + count * step, step):
-        device, fate, *rest = _ENTRY.unpack_from(blob, start)
+        fields: tuple[int, int, int, int, int, int, int, bytes] = _ENTRY.unpack_from(blob, start)
+        device, fate, samples, held, correct, held_loss, loss, digest = fields
         if fate not in list(Fate):
             raise WireError(f"a board with the fate {fate}")
         exponents = blob[start + _ENTRY.size : start + step]
-        numbers, digest = rest[:5], rest[5]
-        entries.append(Entry(device, Fate(fate), *numbers, digest=digest, exponents=exponents))
+        made = Entry(device, Fate(fate), samples, held, correct, held_loss, loss, digest, exponents)
+        entries.append(made)
     ids = [entry.device for entry in entries]
     if any(a >= b for a, b in pairwise(ids)):
         raise WireError("a gateway's sum with boards twice, or out of order")

@@ -215,9 +215,9 @@ def _match_updates(store: Store, run: RunRow, story: Sequence[EventRow]) -> None
         (accepted - kept, "is lost or was changed"),
         (kept - accepted, "was never accepted"),
     ):
-        for number, device, digest in difference:
+        for place, who, digest in difference:
             raise StoreError(
-                f"an update {problem}: round {number}, device {device}",
+                f"an update {problem}: round {place}, device {who}",
                 where=str(store.directory),
                 expected=f"SHA-256 {digest[:16]}",
                 hint="restore the ledger from a backup",
