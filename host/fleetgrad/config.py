@@ -129,6 +129,7 @@ class FleetConfig:
     ca: Path = Path()  # certificates, for mqtts
     cert: Path = Path()
     key: Path = Path()
+    record: int = field(default=256, metadata={"check": Range(256, 65536)})  # bytes of a publish
 
 
 @dataclass(frozen=True)
@@ -225,6 +226,7 @@ _INCIDENTAL = frozenset(
         ("fleet", "ca"),
         ("fleet", "cert"),
         ("fleet", "key"),
+        ("fleet", "record"),
         ("run", "dir"),
     }
 )

@@ -87,6 +87,7 @@ def _field_fleet(settings: FleetConfig, tell: Callable[[str], None]) -> Fleet:
         settings.name,
         settings.devices,
         tell,
+        record=settings.record,
     )
 
 

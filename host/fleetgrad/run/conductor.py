@@ -8,6 +8,8 @@ sums and the devices then.
 import selectors
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
+from math import inf
 
 from fleetgrad.device import DeviceEvent, DeviceSession, Joined, Lost, Printed, Rebooted, Refused
 from fleetgrad.errors import LinkClosed
@@ -26,6 +28,7 @@ from fleetgrad.federation.aggregation import Aggregator
 from fleetgrad.federation.engine import Event, start, step
 from fleetgrad.federation.state import Stage, State
 from fleetgrad.fleet import Endpoint
+from fleetgrad.link import Switchboard, SwitchedLink
 from fleetgrad.results import Observer
 from fleetgrad.run.recorder import Recorder
 
@@ -38,7 +41,20 @@ _PRINTED_LINES = 32
 
 @dataclass
 class Station:
-    """One device as the loop sees it."""
+    """One device as the loop sees it.
+
+    Attributes:
+        endpoint: The way to it.
+        session: The talk with it.
+        unsent: Bytes that the link has not taken.
+        open: Whether the link is.
+        counted_up: Bytes received before the present round.
+        counted_down: Bytes sent before it.
+        printed: Lines of the device's own.
+        mask: What the selector looks for.
+        due: When its session wants to be asked again.
+        alarm: Its entry among the alarms.
+    """
 
     endpoint: Endpoint
     session: DeviceSession
@@ -47,6 +63,15 @@ class Station:
     counted_up: int = 0
     counted_down: int = 0
     printed: int = 0
+    mask: int = selectors.EVENT_READ
+    due: float = inf
+    alarm: float = inf
+
+    @property
+    def board(self) -> Switchboard | None:
+        """The switchboard that its link is one of."""
+        link = self.endpoint.link
+        return link.board if isinstance(link, SwitchedLink) else None
 
 
 class Conductor:
@@ -83,6 +108,8 @@ class Conductor:
         self._ready: set[int] = set()
         self._selector = selector
         self._dirty: set[int] = set()
+        self._alarms: list[tuple[float, int]] = []
+        self._boards = {station.board for station in stations if station.board is not None}
 
     def conduct(self) -> State:
         """Works until the run is finished.
@@ -91,8 +118,11 @@ class Conductor:
             FleetgradError: When the run cannot go on; what is committed stays.
         """
         with self._selector:
+            for board in self._boards:
+                self._selector.register(board, selectors.EVENT_READ, board)
             for device, station in self._stations.items():
-                self._selector.register(station.endpoint.link, selectors.EVENT_READ, device)
+                if station.board is None:
+                    self._selector.register(station.endpoint.link, selectors.EVENT_READ, device)
             self._state = start(self._state, self._clock())
             self._dirty.update(self._stations)
             while self._state.stage is not Stage.FINISHED:
@@ -108,39 +138,57 @@ class Conductor:
         waits = [1.0]
         if self._state.deadline is not None:
             waits.append(self._state.deadline - now)
-        for station in self._stations.values():
-            if station.open and not station.unsent:
-                pause = station.session.wait(now)
-                if pause is not None:
-                    waits.append(pause)
+        if self._alarms:
+            waits.append(self._alarms[0][0] - now)
         return max(0.0, min(waits))
 
     def _listen(self, wait: float) -> list[DeviceEvent]:
         """What the devices say, and what time makes of those that say nothing."""
         events: list[DeviceEvent] = []
         for key, mask in self._selector.select(wait):
-            station = self._stations[key.data]
-            self._dirty.add(key.data)
-            if mask & selectors.EVENT_READ:
-                try:
-                    data = station.endpoint.link.read()
-                except LinkClosed as error:
-                    events += self._hang_up(station, error.what)
-                    continue
-                events += station.session.receive(data, self._clock())
-        now = self._clock()
-        for device, station in self._stations.items():
-            pause = station.session.wait(now) if station.open else None
-            if pause is not None and pause <= 0:
+            devices = key.data.ready() if isinstance(key.data, Switchboard) else [key.data]
+            for device in devices:
+                self._dirty.add(device)
+                if mask & selectors.EVENT_READ:
+                    events += self._hear(self._stations[device])
+        return events + self._ring(self._clock())
+
+    def _hear(self, station: Station) -> list[DeviceEvent]:
+        try:
+            data = station.endpoint.link.read()
+        except LinkClosed as error:
+            return self._hang_up(station, error.what)
+        return station.session.receive(data, self._clock())
+
+    def _ring(self, now: float) -> list[DeviceEvent]:
+        """Lets time pass for those whose time has come."""
+        events: list[DeviceEvent] = []
+        while self._alarms and self._alarms[0][0] <= now:
+            alarm, device = heappop(self._alarms)
+            station = self._stations[device]
+            if alarm != station.alarm:
+                continue  # an earlier one was set since
+            station.alarm = inf
+            if station.due <= now and station.open:
                 events += station.session.tick(now)
                 self._dirty.add(device)
+            else:
+                self._set_alarm(station)
         return events
+
+    def _set_alarm(self, station: Station) -> None:
+        """There is at most one that counts per station, and it may be early."""
+        if station.due < station.alarm:
+            station.alarm = station.due
+            heappush(self._alarms, (station.due, station.session.device))
 
     def _hang_up(self, station: Station, reason: str) -> list[DeviceEvent]:
         if station.open:
             station.open = False
             station.unsent = b""
-            self._selector.unregister(station.endpoint.link)
+            station.due = inf
+            if station.board is None:
+                self._selector.unregister(station.endpoint.link)
         return station.session.hang_up(reason)
 
     def _decide(self, events: Sequence[DeviceEvent]) -> None:
@@ -224,6 +272,8 @@ class Conductor:
                 self._drain(station)
             except LinkClosed as error:
                 self._decide(self._hang_up(station, error.what))
+        for board in self._boards:
+            board.flush()
 
     def _drain(self, station: Station) -> None:
         link = station.endpoint.link
@@ -236,8 +286,13 @@ class Conductor:
             station.unsent = station.unsent[sent:]
             if station.unsent:
                 break
+        pause = None if station.unsent else station.session.wait(self._clock())
+        station.due = inf if pause is None else self._clock() + pause
+        self._set_alarm(station)
         mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if station.unsent else 0)
-        self._selector.modify(link, mask, station.session.device)
+        if station.board is None and mask != station.mask:
+            station.mask = mask
+            self._selector.modify(link, mask, station.session.device)
 
     def _farewell(self) -> None:
         """The last receipts leave; a device that takes none is none the worse."""

@@ -16,6 +16,7 @@ class Transaction:
     def __init__(self, connection: sqlite3.Connection, now: float) -> None:
         self._db = connection
         self._now = now
+        self._chain: str | None = None  # the newest line's hash, once it is known
 
     def add_bundle(self, digest: str, name: str, manifest: str, params: str, model: str) -> None:
         """Makes a bundle known; harmless when it is. The last three are blobs."""
@@ -216,10 +217,13 @@ class Transaction:
         digest: str = "",
     ) -> None:
         """Adds a line to the story, chained to the one before."""
-        last = self._db.execute("SELECT chain FROM events ORDER BY id DESC LIMIT 1").fetchone()
+        if self._chain is None:
+            last = self._db.execute("SELECT chain FROM events ORDER BY id DESC LIMIT 1").fetchone()
+            self._chain = last[0] if last else GENESIS
         line = (run_id, number, device, kind, text, digest, self._now)
         self._db.execute(
             "INSERT INTO events (run_id, round, device, kind, text, digest, at, chain)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (*line, link(last[0] if last else GENESIS, line)),
+            (*line, chain := link(self._chain, line)),
         )
+        self._chain = chain

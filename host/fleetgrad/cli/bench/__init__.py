@@ -10,6 +10,7 @@ from .finetune import finetune
 from .kernels import kernels
 from .links import links
 from .memory import memory
+from .mqtt import mqtt
 
 
 @click.group()
@@ -22,3 +23,4 @@ command.add_command(links)
 command.add_command(accuracy)
 command.add_command(finetune)
 command.add_command(memory)
+command.add_command(mqtt)
