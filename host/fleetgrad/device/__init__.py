@@ -14,11 +14,12 @@ from fleetgrad.device.events import (
     Summed,
     Unable,
 )
-from fleetgrad.device.gateway import Board, GatewaySession
-from fleetgrad.device.greeting import Greeting, Identity, identify
+from fleetgrad.device.gateway import BoardSession, GatewaySession
+from fleetgrad.device.greeting import Greeting, Identity, hello_of, identify, identify_all
 from fleetgrad.device.session import DeviceSession, Patience
 from fleetgrad.device.sums import (
     REASONS,
+    Board,
     Entry,
     Fate,
     Order,
@@ -33,6 +34,7 @@ __all__ = [
     "REASONS",
     "Arrived",
     "Board",
+    "BoardSession",
     "DeviceEvent",
     "DeviceSession",
     "Entry",
@@ -55,7 +57,9 @@ __all__ = [
     "Summed",
     "Unable",
     "Update",
+    "hello_of",
     "identify",
+    "identify_all",
     "read_sum",
     "read_update",
     "write_sum",

@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from fleetgrad.device.checks import Expected
+from fleetgrad.device.checks import Expected, boast
 from fleetgrad.device.events import (
     DeviceEvent,
     Joined,
@@ -18,24 +18,9 @@ from fleetgrad.device.events import (
     Unable,
 )
 from fleetgrad.device.session import DeviceSession
-from fleetgrad.device.sums import Order, SumShape
+from fleetgrad.device.sums import Board, Order, SumBlob, SumShape
 from fleetgrad.device.update import Shape
 from fleetgrad.wire.messages import RoundOpen, Verdict
-
-
-@dataclass(frozen=True, slots=True)
-class Board:
-    """A board behind a gateway, as the gateway told of it.
-
-    Attributes:
-        device: Its id.
-        train_samples: Samples it trains on.
-        eval_samples: Samples it holds out.
-    """
-
-    device: int
-    train_samples: int
-    eval_samples: int
 
 
 class GatewaySession:
@@ -161,11 +146,9 @@ class GatewaySession:
                 case Unable():
                     told += [Unable(d, event.round, event.reason) for d in sorted(self._wanted)]
                 case Spoiled():
-                    told += [
-                        Spoiled(d, event.round, f"its gateway: {event.reason}", event.blob)
-                        for d in sorted(self._wanted)
-                    ]
-                    self.receipt(event.round, Verdict.REFUSED)
+                    told += self._spoiled(event.round, event.reason, event.blob)
+                case Summed() if claim := self._boast(event.found):
+                    told += self._spoiled(event.round, claim, event.found.blob)
                 case Summed():
                     told.append(replace(event, boards=tuple(sorted(self._wanted))))
                 case Printed():
@@ -176,10 +159,24 @@ class GatewaySession:
                     told.append(event)
         return told
 
+    def _spoiled(self, number: int, reason: str, blob: bytes) -> list[DeviceEvent]:
+        boards = sorted(self._wanted)
+        self.receipt(number, Verdict.REFUSED)
+        return [Spoiled(device, number, f"its gateway: {reason}", blob) for device in boards]
+
+    def _boast(self, found: SumBlob) -> str:
+        """Says which samples a sum claims that its boards do not have; empty when none."""
+        claims = (
+            boast(entry, self._boards[entry.device])
+            for entry in found.entries
+            if entry.device in self._boards
+        )
+        return next((claim for claim in claims if claim), "")
+
 
 @dataclass(frozen=True, slots=True)
 class BoardSession:
-    """What the loop says to a board, where a gateway that sums listens."""
+    """What the loop says to a board, or to the gateway itself, where that sums."""
 
     gateway: GatewaySession
     device: int
@@ -194,4 +191,6 @@ class BoardSession:
         self.gateway.let_go(self.device)
 
     def receipt(self, number: int, verdict: Verdict) -> None:
-        """A board hears from its gateway, which is told of its sum as a whole."""
+        """The gateway is told of its sum as a whole, and tells its boards."""
+        if self.device == self.gateway.device:
+            self.gateway.receipt(number, verdict)

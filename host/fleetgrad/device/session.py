@@ -330,10 +330,10 @@ class DeviceSession:
             update = exchange.read(blob)
         except FleetgradError as error:
             return [Spoiled(self.device, number, error.what, blob)]
-        if claim := boast(update, self._hello):
-            return [Spoiled(self.device, number, claim, blob)]
         if isinstance(update, SumBlob):
             return [Summed(self.device, number, (), update)]
+        if claim := boast(update, self._hello):
+            return [Spoiled(self.device, number, claim, blob)]
         return [Arrived(self.device, number, update)]
 
     def _status(self, status: Status) -> None:

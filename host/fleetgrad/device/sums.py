@@ -43,6 +43,21 @@ REASONS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Board:
+    """A board behind a gateway, as the gateway told of it.
+
+    Attributes:
+        device: Its id.
+        train_samples: Samples it trains on.
+        eval_samples: Samples it holds out.
+    """
+
+    device: int
+    train_samples: int
+    eval_samples: int
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One board's line in the answer.
 
@@ -91,16 +106,6 @@ class SumBlob:
     def digest(self) -> str:
         """SHA-256 of the bytes, hex."""
         return hashlib.sha256(self.blob).hexdigest()
-
-    @property
-    def samples(self) -> int:
-        """Training samples, of all boards."""
-        return sum(entry.samples for entry in self.entries)
-
-    @property
-    def eval_samples(self) -> int:
-        """Held-out samples, of all boards."""
-        return sum(entry.eval_samples for entry in self.entries)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from fleetgrad.federation.facts import Facts
 from fleetgrad.federation.model import Layout, from_vector
 from fleetgrad.federation.ranges import UNIT, RangePolicy, RangeReport
 from fleetgrad.federation.state import Plan, Round, Stage, State
-from fleetgrad.federation.strategies import Strategy, make_strategy
+from fleetgrad.federation.strategies import Robust, Strategy, make_strategy
 from fleetgrad.federation.sums import facts_in
 from fleetgrad.fleet import FieldFleet, Member, Placement
 from fleetgrad.run.cohort import counted, summed
@@ -173,7 +173,24 @@ def meet(inputs: Inputs, store: Store, fleet: FieldFleet) -> Inputs:
         ]
     else:
         members = fleet.discover(inputs.config.rounds.timeout_s)
+    for member in members:
+        if member.gateway is not None:
+            refuse_sums(inputs.strategy, member.gateway)
     return _checked(replace(inputs, members=tuple(members)))
+
+
+def refuse_sums(strategy: Strategy, gateway: int) -> None:
+    """For strategies that no sum will do for.
+
+    Raises:
+        ConfigError: The strategy is one.
+    """
+    if isinstance(strategy, Robust):
+        raise ConfigError(
+            f"{strategy.name} compares updates, and a gateway sends sums of them",
+            where=f"strategy.name; gateway {gateway:016x}",
+            hint="a strategy that averages, or gateways without --aggregate",
+        )
 
 
 def _checked(inputs: Inputs) -> Inputs:
