@@ -17,7 +17,8 @@ BASES = (ROOT / "host", ROOT / "codegen")
 ALLOWED = {
     "errors": (),
     "results": (),
-    "boards": (),
+    "boards": ("toml_table",),
+    "toml_table": (),
     "config": ("schedule", "settings"),
     "schedule": (),
     "settings": (),
@@ -30,6 +31,7 @@ ALLOWED = {
     "store": ("bundle", "federation"),  # what survives: it knows neither devices nor links
     # devices that run: it knows no rounds
     "fleet": ("boards", "data", "device", "link", "toolchain", "wire"),
+    "flash": ("boards", "fleet", "toolchain"),
     "quantize": ("data",),
     "report": ("results",),
 }

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 
 import click
@@ -60,7 +60,7 @@ def command(
     fleet = config.fleet
     fleet = replace(fleet, ports=ports or fleet.ports, broker=broker or fleet.broker)
     address = parse_broker(fleet.broker)
-    strategy = make_strategy(config.strategy.name, config.strategy.options)
+    strategy = make_strategy(config.strategy.name, config.strategy.options, asdict(config.train))
     if aggregate and not isinstance(strategy, Averaging):
         raise ConfigError(
             f"{strategy.name} compares updates, and --aggregate sends sums of them",

@@ -157,9 +157,12 @@ class Proxy:
         self._send(Error(code, frame.type, detail), frame.session)
 
     def _hello(self) -> Hello:
-        holds = self._update is not None and self._terms is not None
-        number = self._terms.round if holds and self._terms else 0
-        return hello_of(replace(self.identity, holds_round=number))
+        hello = hello_of(self.identity)
+        if self._update is None or self._terms is None:
+            return hello
+        crc = int.from_bytes(self._update[:4], "little")
+        tag = self._terms.version_tag
+        return replace(hello, round=self._terms.round, version_tag=tag, update_crc=crc)
 
     def _handle(self, frame: Frame, message: Message) -> list[ProxyEvent]:
         if isinstance(message, HelloRequest):

@@ -235,7 +235,7 @@ class Sums:
     def _count(self, task: Task, device: int, update: Update) -> None:
         facts = Facts.of(update)
         digest = hashlib.sha256(update.blob).digest()
-        if task.trains and (reason := self._strategy.refusal(update)):
+        if task.trains and (reason := self._strategy.refusal(update, self._layout)):
             self._tell(f"device {device:016x}: {reason}")
             task.entries[device] = Entry(device, Fate.UNFIT)
             return
