@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from fleetgrad.config import Config
+from fleetgrad.federation.model import GlobalModel
 from fleetgrad.fleet import MqttFleet
 from fleetgrad.link import Certificates, parse_broker
 from fleetgrad.results import Observer, RunResult, SilentObserver
-from fleetgrad.run import execute
+from fleetgrad.run import Services, execute
 from fleetgrad.run.prepare import gather
 from fleetgrad.run.replay import replay
 from fleetgrad.store import Store
@@ -158,6 +159,34 @@ def test_gateway_that_is_killed_makes_its_sum_again(plan: Plan) -> None:
     finally:
         gateway.stop()
     assert Killer.kills >= 1
+    assert result.model_digest == plan.digest
+    check(plan.config, result.run_id, 1)
+
+
+def test_host_that_is_stopped_after_a_sum_makes_the_same_model(plan: Plan) -> None:
+    class Stopped(BaseException):
+        pass
+
+    class Once(Store):
+        """Stops after a round's sum was recorded, before its version was."""
+
+        stops = 1
+
+        def keep_model(self, model: GlobalModel) -> str:
+            if self.ledger.runs() and Once.stops:
+                Once.stops = 0
+                raise Stopped
+            return super().keep_model(model)
+
+    (gateway,) = plan.gateways("ttyUSB*")
+    services = Services(open_store=lambda directory: Once(directory, writing=True))
+    try:
+        with pytest.raises(Stopped):
+            execute(plan.config, plan.bundle, fleet_at(plan.broker), services=services)
+        result = plan.run()
+    finally:
+        gateway.stop()
+    assert result.resumed
     assert result.model_digest == plan.digest
     check(plan.config, result.run_id, 1)
 
