@@ -14,6 +14,7 @@ from fleetgrad.errors import FleetError
 from fleetgrad.fleet.base import Endpoint, Member, Placement
 from fleetgrad.fleet.panel import Sighting
 from fleetgrad.link import BrokerAddress, Certificates, MqttClient, Switchboard, SwitchedLink
+from fleetgrad.link.embedded import EmbeddedBroker
 from fleetgrad.wire import topics
 
 _QUIET_S = 1.0  # without anyone new: all who are there have said so
@@ -32,6 +33,8 @@ class MqttFleet:
         tell: Is told of the broker's comings and goings, from other threads.
         record: The longest record that broker and devices' clients take, in bytes.
         shard: Which part of the devices, and of how many parts; None: all of them.
+        embedded: The port of a broker of our own, which is there while the fleet is; None: the
+            broker is another process.
     """
 
     kind = "mqtt"
@@ -46,7 +49,10 @@ class MqttFleet:
         *,
         record: int = topics.RECORD_BYTES,
         shard: tuple[int, int] | None = None,
+        embedded: int | None = None,
     ) -> None:
+        self._embedded = embedded
+        self._broker: EmbeddedBroker | None = None
         self._record = record
         self._shard = shard
         self._address = address
@@ -158,9 +164,14 @@ class MqttFleet:
         if self._board is not None:
             self._board.close()
             self._board = None
+        if self._broker is not None:
+            self._broker.close()
+            self._broker = None
 
     def _connected(self) -> MqttClient:
         if self._client is None:
+            if self._embedded is not None:
+                self._broker = EmbeddedBroker(self._embedded)
             host = f"fleetgrad-{self._name}"
             if self._shard is not None:
                 host += "-{}-of-{}".format(*self._shard)
@@ -171,6 +182,7 @@ class MqttFleet:
                 self._receive,
                 self._tell,
                 settled=self._settled,
+                modern=self._embedded is None,
             )
             for leaf in ("gateway", "presence", "up"):
                 for wanted in self._topics(leaf):
