@@ -8,15 +8,6 @@
 
 #if defined(__ARM_FEATURE_MVE)
 
-/* `count` bytes, 0 .. 8, sign-extended, then zeros. */
-static FG_INLINE fg_halves fg_load_first_as_halves(const int8_t *from, int32_t count) {
-    return vldrbq_z_s16(from, vctp16q((uint32_t)count));
-}
-
-static FG_INLINE fg_halves fg_load_as_halves(const int8_t *from) {
-    return vldrbq_s16(from);
-}
-
 /* The first `count` halves, 0 .. 8, then zeros. */
 static FG_INLINE fg_halves fg_load_first_halves(const int16_t *from, int32_t count) {
     return vldrhq_z_s16(from, vctp16q((uint32_t)count));
@@ -51,15 +42,6 @@ static FG_INLINE void fg_store_first_halves(int16_t *to, fg_halves halves, int32
     vstrhq_p_s16(to, halves, vctp16q((uint32_t)count));
 }
 
-static FG_INLINE fg_halves fg_all_halves(int16_t value) {
-    return vdupq_n_s16(value);
-}
-
-/* 0, step .. 7 * step. */
-static FG_INLINE fg_halves fg_half_steps(int32_t step) {
-    return vmulq_n_s16(vreinterpretq_s16_u16(vidupq_n_u16(0, 1)), (int16_t)step);
-}
-
 /* a * 2^shift, modulo 2^16; 0 <= shift < 16. */
 static FG_INLINE fg_halves fg_shift_half(fg_halves a, int32_t shift) {
     return vshlq_r_s16(a, shift);
@@ -68,12 +50,6 @@ static FG_INLINE fg_halves fg_shift_half(fg_halves a, int32_t shift) {
 /* a * b / 2^15 to nearest, ties up; one of the two must not be INT16_MIN. */
 static FG_INLINE fg_halves fg_high_mul_halves(fg_halves a, fg_halves b) {
     return vqrdmulhq_s16(a, b);
-}
-
-/* The low bytes of all halves, each at its own distance from `to`, below 2^16. */
-static FG_INLINE void fg_scatter_halves_as_bytes(int8_t *to, fg_halves distances,
-                                                 fg_halves halves) {
-    vstrbq_scatter_offset_s16(to, vreinterpretq_u16_s16(distances), halves);
 }
 
 static FG_INLINE fg_words fg_or_words(fg_words a, fg_words b) {
@@ -219,17 +195,6 @@ static FG_INLINE fg_words fg_dot_each_halves(const int16_t *x, int32_t pitch, co
             : [chunks] "r"(chunks), [pitch] "r"(pitch)
             : "lr", "cc", "memory");
     return sums;
-}
-
-/* Neighbours: the words 0, 2, 4, 6 and the words 1, 3, 5, 7. */
-typedef struct fg_word_pair {
-    fg_words even, odd;
-} fg_word_pair;
-
-static FG_INLINE fg_word_pair fg_load_word_pairs(const int32_t *from) {
-    const int32x4x2_t both = vld2q_s32(from);
-    const fg_word_pair pair = {both.val[0], both.val[1]};
-    return pair;
 }
 
 /* The largest magnitude in both. */

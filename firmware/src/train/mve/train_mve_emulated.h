@@ -4,18 +4,6 @@
 
 /* The vectors of train_mve.h in plain C, lane by lane. Included by it. */
 
-static inline fg_halves fg_load_first_as_halves(const int8_t *from, int32_t count) {
-    fg_halves loaded = {{0}};
-    for (int32_t lane = 0; lane < count; ++lane) {
-        loaded.at[lane] = from[lane];
-    }
-    return loaded;
-}
-
-static inline fg_halves fg_load_as_halves(const int8_t *from) {
-    return fg_load_first_as_halves(from, FG_HALF_LANES);
-}
-
 static inline fg_halves fg_load_first_halves(const int16_t *from, int32_t count) {
     fg_halves loaded = {{0}};
     memcpy(loaded.at, from, (size_t)count * sizeof *from);
@@ -54,22 +42,6 @@ static inline void fg_store_first_halves(int16_t *to, fg_halves halves, int32_t 
     memcpy(to, halves.at, (size_t)count * sizeof *to);
 }
 
-static inline fg_halves fg_all_halves(int16_t value) {
-    fg_halves all;
-    FG_EACH_HALF(lane) {
-        all.at[lane] = value;
-    }
-    return all;
-}
-
-static inline fg_halves fg_half_steps(int32_t step) {
-    fg_halves steps;
-    FG_EACH_HALF(lane) {
-        steps.at[lane] = (int16_t)(lane * step);
-    }
-    return steps;
-}
-
 static inline fg_halves fg_shift_half(fg_halves a, int32_t shift) {
     FG_EACH_HALF(lane) {
         a.at[lane] = (int16_t)((uint32_t)a.at[lane] << shift);
@@ -82,12 +54,6 @@ static inline fg_halves fg_high_mul_halves(fg_halves a, fg_halves b) {
         a.at[lane] = (int16_t)((a.at[lane] * b.at[lane] + (1 << 14)) >> 15);
     }
     return a;
-}
-
-static inline void fg_scatter_halves_as_bytes(int8_t *to, fg_halves distances, fg_halves halves) {
-    FG_EACH_HALF(lane) {
-        to[(uint16_t)distances.at[lane]] = (int8_t)(halves.at[lane] & 0xFF);
-    }
 }
 
 static inline fg_words fg_or_words(fg_words a, fg_words b) {
@@ -200,16 +166,6 @@ static inline fg_words fg_dot_each_halves(const int16_t *x, int32_t pitch, const
         }
     }
     return sums;
-}
-
-typedef struct fg_word_pair {
-    fg_words even, odd;
-} fg_word_pair;
-
-static inline fg_word_pair fg_load_word_pairs(const int32_t *from) {
-    const fg_word_pair pair = {{{from[0], from[2], from[4], from[6]}},
-                               {{from[1], from[3], from[5], from[7]}}};
-    return pair;
 }
 
 static inline uint32_t fg_largest_size(fg_words a, fg_words b) {
