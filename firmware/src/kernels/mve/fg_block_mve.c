@@ -46,7 +46,7 @@ static FG_INLINE void finish_channels(const fg_finisher *of, int32_t channel, in
             const fg_halves some = finish_eight(from, bias, value, shift, zero, low, high, finish);
             fg_scatter_first_halves_as_bytes(made, distances, some, rest);
         }
-        sums += FG_BLOCK_PIXELS;
+        sums += FG_SUMS_PIXELS;
     }
 }
 
@@ -72,7 +72,7 @@ static FG_NOINLINE void finish_far(const fg_finisher *of, int32_t channel, int32
     for (int32_t pixel = 0; pixel < pixels; ++pixel) {
         for (int32_t lane = 0; lane < count; ++lane) {
             some[lane] =
-                (uint32_t)sums[lane * FG_BLOCK_PIXELS + pixel] + (uint32_t)of->bias[channel + lane];
+                (uint32_t)sums[lane * FG_SUMS_PIXELS + pixel] + (uint32_t)of->bias[channel + lane];
         }
         fg_requantize(of->scale, of->output, channel, count, some, output + channel);
         output += of->channels;

@@ -2,7 +2,7 @@
 #ifndef FG_BLOCK_MVE_H
 #define FG_BLOCK_MVE_H
 
-/* From a block of sums, [channel][FG_BLOCK_PIXELS], to outputs. */
+/* From a block of sums, [channel][FG_SUMS_PIXELS], to outputs. */
 
 #include "fg_scale_mve.h"
 #include "fg_sums_mve.h"

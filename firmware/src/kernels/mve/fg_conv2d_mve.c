@@ -29,7 +29,7 @@ typedef struct layer {
 
 /* Patches, and where the outputs of the first one belong. */
 typedef struct block {
-    const int8_t *patch[FG_BLOCK_PIXELS];
+    const int8_t *patch[FG_SUMS_PIXELS];
     int8_t *output;
     int32_t pixels;
 } block;

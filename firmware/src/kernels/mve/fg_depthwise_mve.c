@@ -137,7 +137,7 @@ static FG_NOINLINE void sum_any(const strip *of, const int8_t *begin, int32_t st
         for (int32_t pixel = 0; pixel < pixels; ++pixel) {
             sums[pixel] = fg_dot_one(begin + pixel * step, filter, taps);
         }
-        sums += FG_BLOCK_PIXELS;
+        sums += FG_SUMS_PIXELS;
         begin += of->pitch;
         filter += of->bytes;
     }
@@ -209,11 +209,11 @@ static void convolve_strip(const strip *of, const int8_t *input, int8_t *output)
         }
         fill_rows(of, input, fg_window_top(window, row), known, of->planes + begin);
         for (int32_t done = 0; done < window->out_w;) {
-            const int32_t width = fg_min(window->out_w - done, FG_BLOCK_PIXELS);
+            const int32_t width = fg_min(window->out_w - done, FG_SUMS_PIXELS);
             sum_row(of, of->planes + begin + done * step, width, of->sums + waiting);
             done += width;
             waiting += width;
-            if (waiting + fg_min(window->out_w, FG_BLOCK_PIXELS) > FG_BLOCK_PIXELS) {
+            if (waiting + fg_min(window->out_w, FG_SUMS_PIXELS) > FG_SUMS_PIXELS) {
                 fg_finish_block(&of->finisher, of->channel, of->count, of->sums, waiting, output);
                 output += waiting * channels;
                 waiting = 0;

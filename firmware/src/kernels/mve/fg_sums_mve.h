@@ -2,7 +2,7 @@
 #ifndef FG_SUMS_MVE_H
 #define FG_SUMS_MVE_H
 
-/* Inner products by the block: sums of some channels at some pixels, [channel][FG_BLOCK_PIXELS].
+/* Inner products by the block: sums of some channels at some pixels, [channel][FG_SUMS_PIXELS].
  * Those of six or three pixels are in registers at a time, and one instruction stores them. */
 
 #include "fg_mve.h"
@@ -11,8 +11,8 @@ enum {
     FG_BLOCK_CHANNELS = 8,
     FG_SIX_PIXELS = 6,
     FG_THREE_PIXELS = 3,
-    FG_BLOCK_PIXELS = 32, /* of a channel, one after the other */
-    FG_BLOCK_SUMS = FG_BLOCK_CHANNELS * FG_BLOCK_PIXELS,
+    FG_SUMS_PIXELS = 32, /* of a channel, one after the other */
+    FG_BLOCK_SUMS = FG_BLOCK_CHANNELS * FG_SUMS_PIXELS,
 };
 
 #if defined(__ARM_FEATURE_MVE)
@@ -353,7 +353,7 @@ static FG_INLINE void fg_dot_long(const int8_t *const x[FG_THREE_PIXELS], const 
         pairs.count = 1;
         pairs.y[0] = y + (channels - 1) * count;
         pairs.y[1] = pairs.y[0];
-        pairs.sums = sums + (channels - 1) * FG_BLOCK_PIXELS;
+        pairs.sums = sums + (channels - 1) * FG_SUMS_PIXELS;
         fg_dot_pairs(&pairs);
     }
 }

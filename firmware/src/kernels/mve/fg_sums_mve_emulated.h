@@ -15,7 +15,7 @@ static inline void fg_dot_six(const fg_bytes x[FG_SIX_PIXELS], const int8_t *y, 
             sums[pixel] = fg_dot_bytes(x[pixel].at, y, count);
         }
         y += count;
-        sums += FG_BLOCK_PIXELS;
+        sums += FG_SUMS_PIXELS;
     }
 }
 
@@ -28,7 +28,7 @@ static inline void fg_dot_three(const fg_bytes x[2 * FG_THREE_PIXELS], const int
                                        count - FG_BYTE_LANES);
         }
         y += count;
-        sums += FG_BLOCK_PIXELS;
+        sums += FG_SUMS_PIXELS;
     }
 }
 
@@ -39,7 +39,7 @@ static inline void fg_dot_long(const int8_t *const x[FG_THREE_PIXELS], const int
             sums[pixel] = fg_dot_bytes(x[pixel], y, count);
         }
         y += count;
-        sums += FG_BLOCK_PIXELS;
+        sums += FG_SUMS_PIXELS;
     }
 }
 
@@ -51,7 +51,7 @@ static inline void fg_dot_windows(const int8_t *x, int32_t step, int32_t pitch,
             sums[pixel] =
                 fg_dot_bytes(x + channel * pitch + pixel * step, filters + channel * bytes, bytes);
         }
-        sums += FG_BLOCK_PIXELS;
+        sums += FG_SUMS_PIXELS;
     }
 }
 
