@@ -5,6 +5,8 @@
 /* How the kernels of this folder that spread their operands use scratch memory, in words; the
  * generator plans with fleetgrad_codegen.gradient.scratch, which says the same. */
 
+#include <stdbool.h>
+
 #include "fleetgrad/fg_backward.h"
 
 #include "window.h"
@@ -27,11 +29,17 @@ static inline int32_t fg_max_zero(int32_t value) {
     return value < 0 ? 0 : value;
 }
 
+/* Whether every pixel depends on the one in its place only. */
+static inline bool fg_error_is_pointwise(const fg_window *window) {
+    return window->kernel_h == 1 && window->kernel_w == 1 && window->stride_h == 1 &&
+           window->stride_w == 1 && window->pad_top == 0 && window->pad_left == 0 &&
+           window->in_h == window->out_h && window->in_w == window->out_w;
+}
+
 static inline fg_error_layout fg_error_layout_of(const fg_backward *layer) {
     fg_error_layout layout = {.window = layer->window};
     fg_window *const window = &layout.window;
-    if (window->kernel_h == 1 && window->kernel_w == 1 && window->stride_h == 1 &&
-        window->stride_w == 1 && window->in_h * window->in_w <= INT16_MAX) {
+    if (fg_error_is_pointwise(window) && window->in_h * window->in_w <= INT16_MAX) {
         window->in_w = (int16_t)(window->in_w * window->in_h);
         window->out_w = window->in_w;
         window->in_h = 1;

@@ -209,6 +209,82 @@ static FG_INLINE void fg_dot_three_long_half_windows(const int16_t *x, int32_t s
 #undef FG_WINDOW_4
 #undef FG_WINDOW_7
 
+/* What fg_dot_half_pairs() reads, in this order; the number of pairs is used up. */
+typedef struct fg_half_pairs {
+    const int16_t *x[FG_THREE_PIXELS];
+    int32_t left; /* beyond the first 8 */
+    int32_t next; /* bytes from a pair's end, in whole vectors, to the next pair */
+    int32_t count;
+    const int8_t *y[2];
+    int32_t *sums;
+} fg_half_pairs;
+
+/* Sums of three vectors of 8 halves or more with pairs of vectors of bytes. There is no register to
+ * spare. */
+static FG_INLINE void fg_dot_half_pairs(fg_half_pairs *pairs) {
+    register fg_half_pairs *of __asm__("r12") = pairs;
+    __asm__ volatile("ldr r7, [%[of], #24]\n\t"
+                     "ldr r5, [%[of], #28]\n\t"
+                     "ldr r11, [%[of], #32]\n"
+                     "2:\n\t"
+                     "ldm %[of], {r1, r3, r9}\n\t"
+                     "ldr lr, [%[of], #12]\n\t"
+                     "vldrb.s16 q0, [r7], #8\n\t"
+                     "vldrh.16 q1, [r1], #16\n\t"
+                     "vldrh.16 q2, [r3], #16\n\t"
+                     "vldrh.16 q3, [r9], #16\n\t"
+                     "vmladav.s16 r0, q1, q0\n\t"
+                     "vmladav.s16 r2, q2, q0\n\t"
+                     "vmladav.s16 r4, q3, q0\n\t"
+                     "vldrb.s16 q0, [r5], #8\n\t"
+                     "vmladav.s16 r6, q1, q0\n\t"
+                     "vmladav.s16 r8, q2, q0\n\t"
+                     "vmladav.s16 r10, q3, q0\n\t"
+                     "wlstp.16 lr, lr, 3f\n"
+                     "1:\n\t"
+                     "vldrb.s16 q0, [r7], #8\n\t"
+                     "vldrh.16 q1, [r1], #16\n\t"
+                     "vldrh.16 q2, [r3], #16\n\t"
+                     "vmladava.s16 r0, q1, q0\n\t"
+                     "vldrh.16 q3, [r9], #16\n\t"
+                     "vmladava.s16 r2, q2, q0\n\t"
+                     "vmladava.s16 r4, q3, q0\n\t"
+                     "vldrb.s16 q0, [r5], #8\n\t"
+                     "vmladava.s16 r6, q1, q0\n\t"
+                     "vmladava.s16 r8, q2, q0\n\t"
+                     "vmladava.s16 r10, q3, q0\n\t"
+                     "letp lr, 1b\n"
+                     "3:\n\t"
+                     "ldrd r1, r3, [%[of], #16]\n\t"
+                     "stm r11, {r0, r2, r4}\n\t"
+                     "add r7, r7, r1\n\t"
+                     "add r5, r5, r1\n\t"
+                     "add r11, #128\n\t"
+                     "stm r11, {r6, r8, r10}\n\t"
+                     "add r11, #128\n\t"
+                     "subs r3, #1\n\t"
+                     "str r3, [%[of], #20]\n\t"
+                     "bne 2b"
+                     :
+                     : [of] "r"(of)
+                     : "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11",
+                       "lr", "q0", "q1", "q2", "q3", "cc", "memory");
+}
+
+/* Sums of three vectors of `count` halves, 8 or more, with `channels` vectors of bytes, an even
+ * number, `pitch` bytes apart. */
+static FG_INLINE void fg_dot_halves(const int16_t *const x[FG_THREE_PIXELS], const int8_t *y,
+                                    int32_t pitch, int32_t count, int32_t channels, int32_t *sums) {
+    const int32_t whole = (count + FG_HALF_LANES - 1) / FG_HALF_LANES * FG_HALF_LANES;
+    fg_half_pairs pairs = {.x = {x[0], x[1], x[2]},
+                           .left = count - FG_HALF_LANES,
+                           .next = 2 * pitch - whole,
+                           .count = channels / 2,
+                           .y = {y, y + pitch},
+                           .sums = sums};
+    fg_dot_half_pairs(&pairs);
+}
+
 /* One inner product of `count` halves, 1 or more. */
 static FG_INLINE int32_t fg_dot_one_half(const int16_t *x, const int16_t *y, int32_t count) {
     fg_halves value;
@@ -235,6 +311,21 @@ static inline int32_t fg_dot_one_half(const int16_t *x, const int16_t *y, int32_
         sum += (uint32_t)(x[index] * y[index]);
     }
     return (int32_t)sum;
+}
+
+static inline void fg_dot_halves(const int16_t *const x[FG_THREE_PIXELS], const int8_t *y,
+                                 int32_t pitch, int32_t count, int32_t channels, int32_t *sums) {
+    for (; channels > 0; --channels) {
+        for (int32_t pixel = 0; pixel < FG_THREE_PIXELS; ++pixel) {
+            uint32_t sum = 0;
+            for (int32_t index = 0; index < count; ++index) {
+                sum += (uint32_t)(x[pixel][index] * y[index]);
+            }
+            sums[pixel] = (int32_t)sum;
+        }
+        y += pitch;
+        sums += FG_SUMS_PIXELS;
+    }
 }
 
 static inline void fg_dot_half_windows(const int16_t *x, int32_t step, int32_t pitch,
