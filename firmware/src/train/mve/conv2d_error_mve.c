@@ -232,8 +232,8 @@ static void find_columns(block *of) {
     of->columns = fg_min(last, window->out_w - 1) - first + 1;
 }
 
-/* Errors of nothing, so that a pixel has a whole vector. */
-static FG_NOINLINE void fill_up(block *of) {
+/* Errors of no channel, so that a pixel has a whole vector of them. */
+static FG_NOINLINE void fill_up(const block *of) {
     int16_t *to = of->spread;
     for (int32_t column = of->columns; column > 0; --column) {
         for (int32_t place = of->count; place < TILE; ++place) {
@@ -241,18 +241,18 @@ static FG_NOINLINE void fill_up(block *of) {
         }
         to += of->line;
     }
-    of->count = TILE;
 }
 
 /* The sums of a tile's input channels at all pixels, three at a time. */
 static FG_NOINLINE void sum_tile(const block *of, int32_t *sums) {
     const int32_t last = of->width - 1;
+    const int32_t count = fg_max(of->count, TILE);
     for (int32_t pixel = 0; pixel <= last; pixel += FG_THREE_PIXELS) {
         const int16_t *const first = of->spread + pixel * of->line;
         const int16_t *const errors[FG_THREE_PIXELS] = {
             first, of->spread + fg_min(pixel + 1, last) * of->line,
             of->spread + fg_min(pixel + 2, last) * of->line};
-        fg_dot_halves(errors, of->turned, of->line, of->count, TILE, sums + pixel);
+        fg_dot_halves(errors, of->turned, of->line, count, TILE, sums + pixel);
     }
 }
 

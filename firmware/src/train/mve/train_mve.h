@@ -102,6 +102,13 @@ static FG_INLINE fg_words fg_keep_bits(fg_words a, uint32_t bits) {
     return vpselq_s32(a, vdupq_n_s32(0), open);
 }
 
+/* Copies the first `count` bytes, 0 .. 16; zeros where no bit is set. */
+static FG_INLINE void fg_copy_some_bytes(int8_t *to, const int8_t *from, uint32_t bits,
+                                         int32_t count) {
+    const mve_pred16_t there = vctp8q((uint32_t)count);
+    vstrbq_p_s8(to, vldrbq_z_s8(from, (mve_pred16_t)(bits & there)), there);
+}
+
 /* a + b, within what words can hold. */
 static FG_INLINE fg_words fg_add_saturating(fg_words a, fg_words b) {
     return vqaddq_s32(a, b);

@@ -148,6 +148,13 @@ static inline fg_words fg_multiply_words(fg_words a, fg_words b) {
     return a;
 }
 
+static inline void fg_copy_some_bytes(int8_t *to, const int8_t *from, uint32_t bits,
+                                      int32_t count) {
+    for (int32_t lane = 0; lane < count; ++lane) {
+        to[lane] = (bits >> lane & 1U) != 0U ? from[lane] : (int8_t)0;
+    }
+}
+
 static inline fg_words fg_add_saturating(fg_words a, fg_words b) {
     FG_EACH_WORD(lane) {
         const int64_t sum = (int64_t)a.at[lane] + b.at[lane];
