@@ -107,6 +107,14 @@ class RoundsConfig:
 
 
 @dataclass(frozen=True)
+class StrategyConfig:
+    """How updates become a version; every other key is an option of that strategy."""
+
+    name: str = "fedavg"
+    options: Mapping[str, Any] = field(default_factory=dict, metadata={"rest": True})
+
+
+@dataclass(frozen=True)
 class FleetConfig:
     """Where the devices come from."""
 
@@ -116,11 +124,13 @@ class FleetConfig:
     devices: int = field(default=0, metadata={"check": Range(0, 2**20)})
     ports: tuple[str, ...] = ()  # of "serial": names, URLs, wildcards; empty: every USB port
     baud: int = field(default=115200, metadata={"check": Range(300, 12_000_000)})
-    broker: str = ""  # of "mqtt": mqtt://[USER@]HOST[:PORT], or mqtts://
+    # Of "mqtt": mqtt://[USER@]HOST[:PORT], or mqtts://; empty or embedded:PORT: one of our own.
+    broker: str = ""
     name: str = field(default="fleet", metadata={"check": TopicLevel()})  # in every topic
     ca: Path = Path()  # certificates, for mqtts
     cert: Path = Path()
     key: Path = Path()
+    record: int = field(default=256, metadata={"check": Range(256, 65536)})  # bytes of a publish
 
 
 @dataclass(frozen=True)
@@ -142,6 +152,7 @@ class Config:
     train: TrainConfig = TrainConfig()
     ranges: RangesConfig = RangesConfig()
     rounds: RoundsConfig = RoundsConfig()
+    strategy: StrategyConfig = field(default_factory=StrategyConfig)
     fleet: FleetConfig = FleetConfig()
     run: RunConfig = RunConfig()
 
@@ -216,6 +227,7 @@ _INCIDENTAL = frozenset(
         ("fleet", "ca"),
         ("fleet", "cert"),
         ("fleet", "key"),
+        ("fleet", "record"),
         ("run", "dir"),
     }
 )
@@ -231,7 +243,7 @@ def decisive_changes(old: Mapping[str, Mapping[str, Any]], new: Config) -> list[
     return [
         f"{section}.{key} = {json.dumps(value)}, not {json.dumps(old.get(section, {}).get(key))}"
         for section, keys in new.to_dict().items()
-        for key, value in keys.items()
+        for key, value in {**dict.fromkeys(old.get(section, {})), **keys}.items()
         if (section, key) not in _INCIDENTAL and old.get(section, {}).get(key) != value
     ]
 

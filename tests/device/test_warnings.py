@@ -46,8 +46,10 @@ def test_no_source_for_this_machine_gives_a_warning(compiler: str) -> None:
     if program is None:
         pytest.skip(f"{compiler} is not installed")
     port = FIRMWARE / "port"
-    hosted = ("native", "stream_line", "virtual")
-    check([program], [], [*(port / part for part in hosted), FIRMWARE / "app/node"])
+    hosted = ("native", "stream_line", "virtual", "fleet")
+    parts = [*(port / part for part in hosted), FIRMWARE / "app/node"]
+    check([program], [], parts)
+    check([program], ["-DFG_WIDE_LOOPS"], [port / "virtual", port / "fleet"])
 
 
 def test_no_source_for_a_broker_gives_a_warning() -> None:

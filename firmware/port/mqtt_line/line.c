@@ -17,6 +17,7 @@
 
 #include "fleetgrad/fg_image.h"
 #include "fleetgrad/fg_mqtt.h"
+#include "fleetgrad/fg_node.h"
 #include "fleetgrad/fg_port.h"
 
 const char line_usage[] =
@@ -26,6 +27,9 @@ const char line_usage[] =
     "  --ca FILE           the broker speaks TLS; its certificate's issuer\n"
     "  --cert FILE         this device's own certificate\n"
     "  --key FILE          its key\n";
+
+_Static_assert(FG_FRAME_BUFFER_BYTES(FG_NODE_PAYLOAD_MAX) <= FG_MQTT_RECORD_BYTES,
+               "a frame of this device fits a record");
 
 #define INBOX_BYTES 65536U
 #define KEEPALIVE_S 30

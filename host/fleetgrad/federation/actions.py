@@ -7,7 +7,9 @@ from typing import TypeAlias
 
 from fleetgrad.device import Update
 from fleetgrad.errors import FleetgradError
+from fleetgrad.federation.facts import Facts
 from fleetgrad.federation.model import GlobalModel
+from fleetgrad.federation.ranges import RangeReport
 from fleetgrad.results import Dropped
 from fleetgrad.wire.messages import RoundOpen, Verdict
 
@@ -29,6 +31,30 @@ class Record:
     round: int
     device: int
     update: Update
+    facts: Facts
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """To whoever folds updates: a round has all that it waits for; `Aggregated` is the answer."""
+
+    round: int
+    model: GlobalModel
+
+
+@dataclass(frozen=True)
+class Aggregated:
+    """An event: what the strategy made of the updates of a round.
+
+    Attributes:
+        round: Its number.
+        model: The next version, before any range of it grows.
+        memory: What the strategy wants back in the next round.
+    """
+
+    round: int
+    model: GlobalModel
+    memory: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -38,14 +64,18 @@ class CloseRound:
     Attributes:
         round: Its number.
         model: The new version, None after an evaluation.
-        accepted: Updates that count, by device id.
+        accepted: What is known of the updates that count, by device id.
+        report: What they say of limits.
         dropped: Devices asked that did not contribute.
+        memory: What the strategy wants back in the next round.
     """
 
     round: int
     model: GlobalModel | None
-    accepted: Mapping[int, Update]
+    accepted: Mapping[int, Facts]
+    report: RangeReport
     dropped: tuple[Dropped, ...]
+    memory: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -127,4 +157,4 @@ class Dismiss:
 
 LedgerAction: TypeAlias = OpenRound | Record | CloseRound | Widen | Note | Bar | Finish
 DeviceAction: TypeAlias = Assign | SendReceipt | Dismiss
-Action: TypeAlias = LedgerAction | DeviceAction | Fail
+Action: TypeAlias = LedgerAction | DeviceAction | Aggregate | Fail

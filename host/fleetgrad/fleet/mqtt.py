@@ -3,21 +3,20 @@
 
 from __future__ import annotations
 
-import selectors
 import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fleetgrad.device import Identity, identify
-from fleetgrad.errors import FleetError, LinkClosed
+from fleetgrad.errors import FleetError
 from fleetgrad.fleet.base import Endpoint, Member, Placement
-from fleetgrad.fleet.descriptors import allow_links
-from fleetgrad.link import BrokerAddress, Certificates, MqttClient, SocketLink, socket_pair
+from fleetgrad.link import BrokerAddress, Certificates, MqttClient, Switchboard
+from fleetgrad.link.embedded import EmbeddedBroker
 from fleetgrad.wire import topics
 
 _QUIET_S = 1.0  # without anyone new: all who are there have said so
-_LOOK_S = 0.2
+_ROOM = 1 << 16  # bytes of a device that nobody has read yet
 
 
 class MqttFleet:
@@ -29,6 +28,9 @@ class MqttFleet:
         name: The fleet's name: part of every topic.
         devices: How many to wait for; 0: until no more of them appear.
         tell: Is told of the broker's comings and goings, from other threads.
+        record: The longest record that broker and devices' clients take, in bytes.
+        embedded: The port of a broker of our own, which is there while the fleet is; None: the
+            broker is another process.
     """
 
     kind = "mqtt"
@@ -40,7 +42,13 @@ class MqttFleet:
         name: str,
         devices: int = 0,
         tell: Callable[[str], None] = lambda _: None,
+        *,
+        record: int = topics.RECORD_BYTES,
+        embedded: int | None = None,
     ) -> None:
+        self._embedded = embedded
+        self._broker: EmbeddedBroker | None = None
+        self._record = record
         self._address = address
         self._certificates = certificates
         self._name = name
@@ -48,10 +56,9 @@ class MqttFleet:
         self._tell = tell
         self._changed = threading.Condition()
         self._present: dict[int, Identity] = {}
-        self._lines: dict[int, tuple[SocketLink, SocketLink]] = {}
         self._client: MqttClient | None = None
-        self._sender: threading.Thread | None = None
-        self._stopping = threading.Event()
+        self._board: Switchboard | None = None
+        self._rests: dict[int, bytes] = {}  # of what is not a whole frame yet
 
     def discover(self, wait_s: float) -> list[Member]:
         """The devices that are present, by id.
@@ -91,43 +98,45 @@ class MqttFleet:
     def start(self, placements: Sequence[Placement], directory: Path) -> list[Endpoint]:
         """See :class:`fleetgrad.fleet.Fleet`; the devices have their data, and run."""
         del directory
-        allow_links(len(placements))
-        with self._changed:
-            for placement in placements:
-                self._lines[placement.device] = socket_pair(f"device {placement.device}")
         client = self._connected()
-        self._sender = threading.Thread(target=self._send, args=(client,), name="mqtt", daemon=True)
-        self._sender.start()
+        self._board = Switchboard(self._send, lambda: client.room, _ROOM)
+        self._rests = {}
         return [
             Endpoint(
                 placement.device,
-                self._lines[placement.device][0],
+                self._board.link(placement.device),
                 f"{self._address}/{topics.topic(self._name, placement.device, 'up')}",
                 None,
-                topics.RECORD_PAYLOAD,
+                topics.payload_of(self._record),
             )
             for placement in placements
         ]
 
     def stop(self) -> None:
         """See :class:`fleetgrad.fleet.Fleet`; the devices run on."""
-        self._stopping.set()
-        if self._sender is not None:
-            self._sender.join()
-            self._sender = None
         if self._client is not None:
-            self._client.close()
+            self._client.close()  # what was said still leaves: the last receipts
             self._client = None
-        for ends in self._lines.values():
-            for end in ends:
-                end.close()
-        self._lines.clear()
+        if self._board is not None:
+            self._board.close()
+            self._board = None
+        if self._broker is not None:
+            self._broker.close()
+            self._broker = None
 
     def _connected(self) -> MqttClient:
         if self._client is None:
+            if self._embedded is not None:
+                self._broker = EmbeddedBroker(self._embedded)
             host = f"fleetgrad-{self._name}"
             self._client = MqttClient(
-                self._address, self._certificates, host, self._receive, self._tell
+                self._address,
+                self._certificates,
+                host,
+                self._receive,
+                self._tell,
+                settled=self._settled,
+                modern=self._embedded is None,
             )
             for leaf in ("presence", "up"):
                 self._client.subscribe(topics.every(self._name, leaf))
@@ -139,11 +148,11 @@ class MqttFleet:
         if found is None:
             return
         device, leaf = found
+        if leaf == "up":
+            if self._board is not None:
+                self._board.deliver(device, data)
+            return
         with self._changed:
-            if leaf == "up":
-                if device in self._lines:
-                    self._lines[device][1].write(data)
-                return
             identity = identify(data)
             if identity is not None and identity.device == device:
                 self._present[device] = identity
@@ -151,25 +160,22 @@ class MqttFleet:
                 self._present.pop(device, None)
             self._changed.notify_all()
 
-    def _send(self, client: MqttClient) -> None:
-        """Frames of the sessions, each as a record to its device."""
-        rest = dict.fromkeys(self._lines, b"")
-        with selectors.DefaultSelector() as selector:
-            for device, (_, panel) in self._lines.items():
-                selector.register(panel, selectors.EVENT_READ, device)
-            while True:
-                # What was said before the end still leaves: the last receipts.
-                ending = self._stopping.is_set()
-                ready = selector.select(0.0 if ending else _LOOK_S)
-                if ending and not ready:
-                    return
-                for key, _ in ready:
-                    device = key.data
-                    try:
-                        data = self._lines[device][1].read()
-                    except LinkClosed:
-                        selector.unregister(key.fileobj)
-                        continue
-                    whole, rest[device] = topics.records(rest[device] + data)
-                    for record in whole:
-                        client.send(topics.topic(self._name, device, "dn"), record)
+    def _settled(self) -> None:
+        """The broker has taken what was said: there is room for more."""
+        if self._board is not None and self._board.holding:
+            self._board.ring()
+
+    def _send(self, given: Sequence[tuple[int, bytes]]) -> None:
+        """Frames of sessions as records to their devices."""
+        assert self._client is not None
+        streams: dict[int, bytes] = {}
+        for device, data in given:
+            streams[device] = streams.get(device, b"") + data
+        found: list[tuple[str, bytes]] = []
+        for device, stream in streams.items():
+            whole, rest = topics.records(self._rests.pop(device, b"") + stream, self._record)
+            if rest:
+                self._rests[device] = rest
+            name = topics.topic(self._name, device, "dn")
+            found += ((name, record) for record in whole)
+        self._client.send(found)

@@ -205,8 +205,8 @@ class Gateway:
         if not self._client.connected:  # nothing is said into the void, and no timeout runs
             return
         records, _ = topics.records(desk.proxy.take(round(now * 1000)))
-        for record in records:
-            self._client.send(topics.topic(self._fleet, device, "up"), record)
+        name = topics.topic(self._fleet, device, "up")
+        self._client.send((name, record) for record in records)
 
     def _from_host(self, device: int, event: ProxyEvent) -> None:
         desk = self._desks[device]

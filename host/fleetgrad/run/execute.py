@@ -2,6 +2,7 @@
 """The one call that does a whole run."""
 
 import secrets
+import selectors
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -14,6 +15,7 @@ from fleetgrad.errors import FleetError
 from fleetgrad.federation.state import Stage
 from fleetgrad.fleet import FieldFleet, Fleet
 from fleetgrad.results import Observer, RunResult, RunStarted, SilentObserver
+from fleetgrad.run.cohort import resume
 from fleetgrad.run.conductor import Conductor, Station
 from fleetgrad.run.prepare import Inputs, enter, gather, meet, restore
 from fleetgrad.run.recorder import Recorder
@@ -40,6 +42,7 @@ class Services:
         session_id: A new session id, 1 .. 2^32-1. It decides nothing but which frames are ours.
         open_store: Opens a run directory for writing.
         patience: How long to wait for a device.
+        selector: Waits for links.
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -47,6 +50,7 @@ class Services:
     session_id: Callable[[], int] = _session_id
     open_store: Callable[[Path], Store] = _open_store
     patience: Patience = field(default_factory=Patience)
+    selector: Callable[[], selectors.BaseSelector] = selectors.DefaultSelector
 
 
 def execute(
@@ -110,8 +114,18 @@ def execute(
                 )
         if state.stage is not Stage.FINISHED:
             recorder = Recorder(store, run, services.wall)
+            aggregator = resume(store, run, state)
             stations = _start(fleet, inputs, run, config.run.dir, services)
-            Conductor(state, stations, recorder, observer, services.clock).conduct()
+            conductor = Conductor(
+                state,
+                stations,
+                recorder,
+                aggregator,
+                observer,
+                clock=services.clock,
+                selector=services.selector(),
+            )
+            conductor.conduct()
             fleet.stop()
         result = summarise(store, run.run_id, resumed=entry.resumed)
         if deliver is not None:

@@ -2,6 +2,8 @@
 """Writes the engine's decisions into the ledger: all of one moment in one transaction."""
 
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+from typing import TypeAlias
 
 from fleetgrad.federation.actions import (
     Action,
@@ -16,9 +18,9 @@ from fleetgrad.federation.actions import (
 )
 from fleetgrad.results import RoundReport
 from fleetgrad.run.summary import round_report
-from fleetgrad.store import RunRow, Store, Transaction, UpdateRow, layout_of
+from fleetgrad.store import RunRow, Store, Transaction, UpdateRow
 
-Traffic = Mapping[int, tuple[int, int]]
+Traffic: TypeAlias = Callable[[], Mapping[int, tuple[int, int]]]
 
 
 class Recorder:
@@ -36,7 +38,6 @@ class Recorder:
         self._wall = wall
         made = [r.version for r in store.ledger.rounds(run.run_id) if r.version is not None]
         self._version = made[-1] if made else run.base
-        self._shape = layout_of(store.bundle(run.bundle)).shape
 
     def commit(self, actions: Sequence[Action], seconds: float, traffic: Traffic) -> None:
         """Makes everything in ``actions`` that concerns the ledger durable, or nothing.
@@ -44,7 +45,7 @@ class Recorder:
         Args:
             actions: In order; those that do not concern the ledger are passed over.
             seconds: How long the round that closes was open.
-            traffic: Bytes up and down by device during it.
+            traffic: Gives bytes up and down by device during it.
 
         Raises:
             StoreError: When the ledger cannot be written; no receipt may be sent then.
@@ -64,7 +65,7 @@ class Recorder:
         row = next(r for r in ledger.rounds(run_id) if r.round == number)
         traffic = ledger.traffic(run_id).get(number, (0, 0))
         updates = ledger.updates(run_id, number)
-        return round_report(self._run, row, updates, traffic, shape=self._shape)
+        return round_report(self._run, row, updates, traffic)
 
     def _write(
         self,
@@ -96,9 +97,9 @@ class Recorder:
                     eval_correct=update.eval_correct,
                     eval_loss=update.eval_loss,
                     train_loss=update.train_loss,
-                    blob=update.blob,
+                    digest=sha256(update.blob).hexdigest(),
                 )
-                transaction.add_update(run_id, row)
+                transaction.add_update(run_id, row, update.blob)
             case CloseRound():
                 return self._close(transaction, action, version, seconds, traffic)
             case Widen():
@@ -142,6 +143,7 @@ class Recorder:
                 parent=version,
                 bundle=self._run.bundle,
                 params=self._store.keep_model(action.model),
+                memory=self._store.keep_memory(action.memory),
                 created_by=f"run {run_id} round {action.round}",
                 run_id=run_id,
                 number=action.round,
@@ -151,7 +153,8 @@ class Recorder:
             action.round,
             version=made,
             dropped=[(d.device, d.reason) for d in action.dropped],
+            report=action.report,
             seconds=seconds,
-            traffic=traffic,
+            traffic=traffic(),
         )
         return made if made is not None else version

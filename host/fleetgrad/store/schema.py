@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fleetgrad.errors import StorageFullError, StoreError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 TABLES = """
 CREATE TABLE bundles (
@@ -23,6 +23,7 @@ CREATE TABLE versions (
     parent      INTEGER REFERENCES versions,
     bundle      TEXT NOT NULL REFERENCES bundles,
     params      TEXT NOT NULL,           -- blob: little-endian int64, 16 fractional bits
+    memory      TEXT NOT NULL,           -- blob: what the strategy wants back; empty: nothing
     run_id      TEXT REFERENCES runs,
     round       INTEGER,
     created_by  TEXT NOT NULL,
@@ -65,6 +66,7 @@ CREATE TABLE rounds (
     attempt     INTEGER NOT NULL,
     closed      INTEGER NOT NULL,
     dropped     TEXT NOT NULL,           -- JSON list of [device, reason]
+    report      TEXT NOT NULL,           -- JSON: what its updates say of limits, summed
     seconds     REAL NOT NULL,
     at          REAL NOT NULL,
     PRIMARY KEY (run_id, round)
@@ -79,6 +81,7 @@ CREATE TABLE updates (
     eval_correct INTEGER NOT NULL,
     eval_loss    INTEGER NOT NULL,
     train_loss   INTEGER NOT NULL,
+    digest       TEXT NOT NULL,           -- SHA-256 of the blob
     blob         BLOB NOT NULL,
     at           REAL NOT NULL,
     UNIQUE (run_id, round, device),

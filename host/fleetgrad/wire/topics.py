@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from fleetgrad.wire.framing import DELIMITER
+from fleetgrad.wire.messages import PAYLOAD_MAX
 
 RECORD_BYTES = 256
 """The longest record; small clients' buffers take it without being configured."""
 
-RECORD_PAYLOAD = 224
-"""The longest payload of a frame that is a record: what a host offers its devices."""
+_HEAD_AND_CRC = 16
+_STEP = 32
 
 _ROOT = "fg/1"
 
@@ -52,7 +53,40 @@ def device_of(name: str) -> tuple[int, str] | None:
     return (device, parts[5]) if topic(parts[2], device, parts[5]) == name else None
 
 
-def records(stream: bytes) -> tuple[list[bytes], bytes]:
-    """Cuts a stream of frames into records, one frame each, and what is left of it."""
+def payload_of(record: int) -> int:
+    """The longest payload that a host offers: every frame with it fits a record of so many bytes.
+
+    A multiple of 32, and of the wire's own bound at most.
+    """
+    payload = min(record, PAYLOAD_MAX) // _STEP * _STEP
+    while _frame_bytes(payload) > record:
+        payload -= _STEP
+    return payload
+
+
+def _frame_bytes(payload: int) -> int:
+    """Of the longest frame with a payload of so many bytes, delimiter included."""
+    raw = payload + _HEAD_AND_CRC
+    return raw + raw // 254 + 1 + len(DELIMITER)
+
+
+def records(stream: bytes, longest: int = RECORD_BYTES) -> tuple[list[bytes], bytes]:
+    """Gathers the whole frames of a stream into records.
+
+    Args:
+        stream: Frames, and perhaps a part of one at its end.
+        longest: Bytes of a record; a frame that is longer is a record by itself.
+
+    Returns:
+        The records, and what is left of the stream.
+    """
     *frames, rest = stream.split(DELIMITER)
-    return [frame + DELIMITER for frame in frames if frame], rest
+    found: list[bytes] = []
+    for frame in frames:
+        if not frame:
+            continue
+        if found and len(found[-1]) + len(frame) + 1 <= longest:
+            found[-1] += frame + DELIMITER
+        else:
+            found.append(frame + DELIMITER)
+    return found, rest

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* TIMER0 of Nordic's nRF51: the one of its timers that has 32 bits. */
+/* TIMER0 of Nordic's nRF51 and nRF52: on the nRF51 the one of its timers that has 32 bits. */
 
 #include <stddef.h>
 
