@@ -41,8 +41,8 @@ def matrix_error_bytes(rows: Axis, columns: Axis, inputs: int, outputs: int) -> 
 def strip_error_bytes(rows: Axis, columns: Axis, inputs: int) -> int:
     """Of ``fg_depthwise_error``: spread weights of a strip of channels, a ring of their errors.
 
-    With vectors: a plane of errors for each of eight channels, and filters of theirs for each phase of
-    the stride, in whole vectors.
+    With vectors: a plane of errors for each of eight channels, and filters of theirs for each phase
+    of the stride, in whole vectors.
 
     Args:
         rows: Geometry along the height.
