@@ -23,5 +23,5 @@ def test_killed_boards_lose_and_double_nothing(tmp_path: Path) -> None:
     found = kill_boards(tmp_path, KILLS, seed=7, advance=told.append, rounds=3)
     assert (found.lost, found.double, found.other) == (0, 0, 0)
     assert found.kills == told[-1] >= KILLS
-    assert sum(found.by_stage.values()) == found.kills
-    assert min(found.by_stage.values()) >= 1, "every stage has had its kill"
+    assert sum(found.by_moment.values()) == found.kills
+    assert min(found.by_moment.values()) >= 1, "every stage has had its kill"

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -21,36 +20,16 @@ from fleetgrad.toolchain import build_image
 
 from ..bundles import make_bundle
 from .restless import STAGES, Judge, RestlessFleet
+from .tally import Tally
 
 BOARD_KILLS: Final = 200
 DEVICES: Final = 4
 ROUNDS: Final = 6
 
 
-@dataclass(frozen=True)
-class BoardKills:
-    """What came of it.
-
-    Attributes:
-        kills: Of boards.
-        by_stage: Of these, by what the board was doing.
-        runs: That came to their end.
-        lost: Updates that a ledger should hold and does not.
-        double: Updates that it holds more than once.
-        other: Runs that ended with another model than the undisturbed one.
-    """
-
-    kills: int
-    runs: int
-    lost: int
-    double: int
-    other: int
-    by_stage: dict[str, int] = field(default_factory=dict)
-
-
 def kill_boards(
     folder: Path, wanted: int, seed: int, advance: Callable[[int], None], rounds: int = ROUNDS
-) -> BoardKills:
+) -> Tally:
     """Kills native boards while they train the digits model, until there were enough kills.
 
     Args:
@@ -68,10 +47,9 @@ def kill_boards(
     make_bundle(_config(folder / "none", rounds), board).write(bundle)
     node = build_image(bundle, board, "node", folder / "node").path
     undisturbed = execute(_config(folder / "undisturbed", rounds), bundle, NativeFleet(node))
-    judge = Judge(seed, wanted, advance)
-    runs = lost = double = other = 0
+    judge, tally = Judge(seed, wanted, advance), Tally("board")
     while not judge.satisfied:
-        config = _config(folder / f"run{runs}", rounds)
+        config = _config(folder / f"run{tally.runs}", rounds)
         before = judge.kills
         fleet = RestlessFleet(node, judge)
         result = execute(config, bundle, fleet)
@@ -79,15 +57,15 @@ def kill_boards(
             raise fleet.error
         counted = _updates(config.run.dir)
         due = DEVICES * (rounds + 1)
-        lost += due - len(counted)
-        double += counted.total() - len(counted)
-        other += result.model_digest != undisturbed.model_digest
-        runs += 1
+        tally.lost += due - len(counted)
+        tally.double += counted.total() - len(counted)
+        tally.other += result.model_digest != undisturbed.model_digest
+        tally.runs += 1
         if judge.kills == before:
             raise FleetgradError("a run of the bench killed no board", where=str(config.run.dir))
-    return BoardKills(
-        judge.kills, runs, lost, double, other, {s: judge.by_stage[s] for s in STAGES}
-    )
+    tally.kills = judge.kills
+    tally.by_moment = {stage: judge.by_stage[stage] for stage in STAGES}
+    return tally
 
 
 def _config(directory: Path, rounds: int) -> Config:
