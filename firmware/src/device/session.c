@@ -45,6 +45,7 @@ static void hello_request(fg_node *node, const fg_frame *frame) {
     }
     node->session = frame->session;
     node->outbox.hello = true;
+    fg_work_renew_samples(node);
 }
 
 /* --- RoundOpen ----------------------------------------------------------------------------- */
@@ -83,15 +84,31 @@ uint32_t fg_session_judge(const fg_node *node, const fg_msg_round_open *terms, u
     return 0U;
 }
 
+void fg_session_pack_terms(uint8_t *packed, const fg_msg_round_open *terms) {
+    (void)fg_msg_round_open_pack(packed, terms);
+}
+
+fg_status fg_session_unpack_terms(fg_msg_round_open *terms, const uint8_t *packed, size_t count) {
+    return fg_msg_round_open_unpack(terms, packed, count);
+}
+
 static bool same_terms(const fg_msg_round_open *a, const fg_msg_round_open *b) {
     uint8_t packed_a[FG_MSG_ROUND_OPEN_BYTES];
     uint8_t packed_b[FG_MSG_ROUND_OPEN_BYTES];
-    (void)fg_msg_round_open_pack(packed_a, a);
-    (void)fg_msg_round_open_pack(packed_b, b);
+    fg_session_pack_terms(packed_a, a);
+    fg_session_pack_terms(packed_b, b);
     return fg_same_bytes(packed_a, packed_b, sizeof packed_a);
 }
 
 static void begin_work(fg_node *node) {
+    uint32_t detail = 0U;
+    fg_work_renew_samples(node);
+    const uint32_t error = fg_session_judge(node, &node->terms, &detail);
+    if (error != 0U) { /* a reset has cost it the samples that it had collected */
+        node->phase = FG_PHASE_IDLE;
+        fg_session_refuse(node, node->session, (fg_error_code)error, FG_MSG_ROUND_OPEN, detail);
+        return;
+    }
     const fg_status status = fg_work_begin(node);
     if (status != FG_OK) {
         node->phase = FG_PHASE_IDLE;
@@ -127,7 +144,7 @@ static void resume_round(fg_node *node) {
 
 static void round_open(fg_node *node, const fg_frame *frame) {
     fg_msg_round_open terms;
-    if (fg_msg_round_open_unpack(&terms, frame->payload, frame->length) != FG_OK) {
+    if (fg_session_unpack_terms(&terms, frame->payload, frame->length) != FG_OK) {
         refuse(node, frame, FG_ERROR_CODE_BAD_MESSAGE, 0U);
         return;
     }
@@ -135,6 +152,7 @@ static void round_open(fg_node *node, const fg_frame *frame) {
         resume_round(node);
         return;
     }
+    fg_work_renew_samples(node);
     uint32_t detail = 0U;
     const uint32_t error = fg_session_judge(node, &terms, &detail);
     if (error != 0U) {
