@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from fleetgrad.device import Identity, identify
 from fleetgrad.errors import FleetError
-from fleetgrad.fleet.base import Endpoint, Member, Placement
+from fleetgrad.fleet.base import Announcement, Endpoint, Member, Placement
 from fleetgrad.link import BrokerAddress, Certificates, MqttClient, Switchboard
 from fleetgrad.link.embedded import EmbeddedBroker
 from fleetgrad.wire import topics
@@ -111,6 +112,19 @@ class MqttFleet:
             )
             for placement in placements
         ]
+
+    def announce(self, announcement: Announcement) -> None:
+        """See :class:`fleetgrad.fleet.Herald`: retained, as JSON in one record."""
+        text = json.dumps(
+            {
+                "run": announcement.run_id,
+                "round": announcement.round,
+                "version": announcement.version,
+                "digest": announcement.digest.hex(),
+            },
+            separators=(",", ":"),
+        )
+        self._connected().publish(topics.model(self._name), text.encode(), retain=True)
 
     def stop(self) -> None:
         """See :class:`fleetgrad.fleet.Fleet`; the devices run on."""

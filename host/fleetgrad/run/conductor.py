@@ -19,6 +19,7 @@ from fleetgrad.federation.actions import (
     CloseRound,
     Dismiss,
     Fail,
+    Finish,
     Note,
     OpenRound,
     Record,
@@ -83,6 +84,8 @@ class Conductor:
         recorder: Writes to the ledger.
         aggregator: Folds what is recorded.
         observer: Is told.
+        announce: Is told of every round that opens, and of the end (None), each with the number
+            and digest of the current version.
         clock: Seconds, only ever forward.
         selector: Waits for links; closed in the end.
     """
@@ -95,6 +98,7 @@ class Conductor:
         aggregator: Aggregator,
         observer: Observer,
         *,
+        announce: Callable[[int | None, int, bytes], None] = lambda *_: None,
         clock: Callable[[], float],
         selector: selectors.BaseSelector,
     ) -> None:
@@ -103,6 +107,7 @@ class Conductor:
         self._recorder = recorder
         self._aggregator = aggregator
         self._observer = observer
+        self._announce = announce
         self._clock = clock
         self._opened = clock()
         self._ready: set[int] = set()
@@ -224,11 +229,14 @@ class Conductor:
                     self._observer.round_opened(
                         action.round, action.selected, action.evaluation_only
                     )
+                    self._announce(action.round, self._recorder.version, self._state.model.digest)
                 case Record():
                     self._observer.update_accepted(action.round, action.device)
                 case CloseRound():
                     if action.model is not None:
                         self._observer.round_closed(self._recorder.report(action.round))
+                case Finish():
+                    self._announce(None, self._recorder.version, self._state.model.digest)
                 case Note():
                     self._observer.notice(str(action))
                 case Fail():

@@ -13,7 +13,7 @@ from fleetgrad.config import Config
 from fleetgrad.device import DeviceSession, Expected, Patience
 from fleetgrad.errors import FleetError
 from fleetgrad.federation.state import Stage
-from fleetgrad.fleet import FieldFleet, Fleet
+from fleetgrad.fleet import Announcement, FieldFleet, Fleet, Herald
 from fleetgrad.results import Observer, RunResult, RunStarted, SilentObserver
 from fleetgrad.run.cohort import resume
 from fleetgrad.run.conductor import Conductor, Station
@@ -122,6 +122,7 @@ def execute(
                 recorder,
                 aggregator,
                 observer,
+                announce=_announcer(fleet, run.run_id),
                 clock=services.clock,
                 selector=services.selector(),
             )
@@ -133,6 +134,16 @@ def execute(
         with store.ledger.write(services.wall()) as transaction:
             transaction.set_state(run.run_id, "reported")
         return result
+
+
+def _announcer(fleet: Fleet, run_id: str) -> Callable[[int | None, int, bytes], None]:
+    """Tells the fleet of the current version, where it can be told."""
+
+    def announce(number: int | None, version: int, digest: bytes) -> None:
+        if isinstance(fleet, Herald):
+            fleet.announce(Announcement(run_id, number, version, digest))
+
+    return announce
 
 
 def _start(
