@@ -9,6 +9,7 @@ from fleetgrad.fleet.base import (
     Herald,
     Member,
     Placement,
+    Witness,
 )
 from fleetgrad.fleet.mqtt import MqttFleet
 from fleetgrad.fleet.native import NativeFleet
@@ -32,4 +33,5 @@ __all__ = [
     "SerialFleet",
     "Sighting",
     "VirtualFleet",
+    "Witness",
 ]

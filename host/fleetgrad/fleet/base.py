@@ -106,6 +106,14 @@ class Fleet(Protocol):
 
 
 @runtime_checkable
+class Witness(Protocol):
+    """A fleet that sees what no session does, and that the run's story should tell."""
+
+    def remarks(self) -> list[tuple[int | None, str]]:
+        """What happened since the last call: the device that it is about, if one, and words."""
+
+
+@runtime_checkable
 class Herald(Protocol):
     """A fleet that can be told things all at once."""
 

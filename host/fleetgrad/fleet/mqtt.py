@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,7 +16,10 @@ from fleetgrad.fleet.base import Announcement, Endpoint, Member, Placement
 from fleetgrad.link import BrokerAddress, Certificates, MqttClient, Switchboard
 from fleetgrad.link.embedded import EmbeddedBroker
 from fleetgrad.wire import topics
+from fleetgrad.wire.framing import DELIMITER
 
+_TAKEOVERS = 6  # so many appearances ...
+_TAKEOVERS_S = 20.0  # ... within so long are no accident
 _QUIET_S = 1.0  # without anyone new: all who are there have said so
 _ROOM = 1 << 16  # bytes of a device that nobody has read yet
 
@@ -54,8 +58,10 @@ class MqttFleet:
         self._certificates = certificates
         self._name = name
         self._devices = devices
-        self._tell = tell
+        self._tell = self._remarking(tell)
         self._changed = threading.Condition()
+        self._remarks: list[tuple[int | None, str]] = []
+        self._appeared: dict[int, deque[float]] = {}
         self._present: dict[int, Identity] = {}
         self._client: MqttClient | None = None
         self._board: Switchboard | None = None
@@ -126,6 +132,22 @@ class MqttFleet:
         )
         self._connected().publish(topics.model(self._name), text.encode(), retain=True)
 
+    def remarks(self) -> list[tuple[int | None, str]]:
+        """See :class:`fleetgrad.fleet.Witness`."""
+        with self._changed:
+            found, self._remarks = self._remarks, []
+        return found
+
+    def _remarking(self, tell: Callable[[str], None]) -> Callable[[str], None]:
+        """What the client tells is for the run's story as well."""
+
+        def both(text: str) -> None:
+            with self._changed:
+                self._remarks.append((None, text))
+            tell(text)
+
+        return both
+
     def stop(self) -> None:
         """See :class:`fleetgrad.fleet.Fleet`; the devices run on."""
         if self._client is not None:
@@ -164,15 +186,33 @@ class MqttFleet:
         device, leaf = found
         if leaf == "up":
             if self._board is not None:
-                self._board.deliver(device, data)
+                # A record ends its frame: what does not is no reason to lose the next one.
+                whole = data if data.endswith(DELIMITER) else data + DELIMITER
+                self._board.deliver(device, whole)
             return
         with self._changed:
             identity = identify(data)
             if identity is not None and identity.device == device:
+                self._doubt(identity)
                 self._present[device] = identity
             else:
                 self._present.pop(device, None)
             self._changed.notify_all()
+
+    def _doubt(self, identity: Identity) -> None:
+        """Two clients with one id throw each other out, and each comes back at once."""
+        device, now = identity.device, time.monotonic()
+        moments = self._appeared.setdefault(device, deque(maxlen=_TAKEOVERS))
+        moments.append(now)
+        before = self._present.get(device)
+        if before is not None and before.boots > identity.boots:
+            text = f"it says that it has started {identity.boots} times, after {before.boots}"
+        elif len(moments) == _TAKEOVERS and now - moments[0] < _TAKEOVERS_S:
+            text = f"it came {_TAKEOVERS} times in {now - moments[0]:.0f} s"
+            moments.clear()
+        else:
+            return
+        self._remarks.append((device, f"{text}: do two devices have its id?"))
 
     def _settled(self) -> None:
         """The broker has taken what was said: there is room for more."""

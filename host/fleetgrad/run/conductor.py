@@ -84,6 +84,7 @@ class Conductor:
         recorder: Writes to the ledger.
         aggregator: Folds what is recorded.
         observer: Is told.
+        remarks: What the fleet has seen since the last call.
         announce: Is told of every round that opens, and of the end (None), each with the number
             and digest of the current version.
         clock: Seconds, only ever forward.
@@ -98,6 +99,7 @@ class Conductor:
         aggregator: Aggregator,
         observer: Observer,
         *,
+        remarks: Callable[[], list[tuple[int | None, str]]] = list,
         announce: Callable[[int | None, int, bytes], None] = lambda *_: None,
         clock: Callable[[], float],
         selector: selectors.BaseSelector,
@@ -108,6 +110,7 @@ class Conductor:
         self._aggregator = aggregator
         self._observer = observer
         self._announce = announce
+        self._remarks = remarks
         self._clock = clock
         self._opened = clock()
         self._ready: set[int] = set()
@@ -214,6 +217,8 @@ class Conductor:
 
     def _carry_out(self, actions: Sequence[Action]) -> list[Event]:
         """The ledger first: no device hears of anything that could still be lost."""
+        if any(isinstance(action, CloseRound | Fail) for action in actions):
+            actions = [*self._notes(), *actions]
         self._recorder.commit(actions, self._clock() - self._opened, self._traffic)
         events: list[Event] = []
         for action in actions:
@@ -244,6 +249,15 @@ class Conductor:
                 case _:
                     pass
         return events
+
+    def _notes(self) -> list[Note]:
+        """What was heard and seen since the last time, and led to nothing."""
+        number = self._state.next_round
+        notes = [Note("fleet", text, device) for device, text in self._remarks()]
+        for device, station in self._stations.items():
+            if words := station.session.passed_over():
+                notes.append(Note("ignored", words, device, number))
+        return notes
 
     def _traffic(self) -> dict[int, tuple[int, int]]:
         """Bytes up and down by device since the round was opened."""
