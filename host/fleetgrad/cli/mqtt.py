@@ -70,7 +70,7 @@ def acl(
     )
     access = access_list(
         {HOST_USER: {topics.root(fleet): "readwrite"}}
-        | {name: _rights_of_device(fleet, "+") for name in gateways},
+        | {name: _rights_of_gateway(fleet) for name in gateways},
         _rights_of_device(fleet, "%u"),
     )
     write_bytes(output / "acl", access.encode())
@@ -86,6 +86,10 @@ def acl(
             " use_identity_as_username true"
         )
     ui.result({"users": users, "folder": str(output)}, f"{len(users)} users in {output}")
+
+
+def _rights_of_gateway(fleet: str) -> dict[str, str]:
+    return _rights_of_device(fleet, "+") | {topics.pattern(fleet, "+", "gateway"): "write"}
 
 
 def _rights_of_device(fleet: str, user: str) -> dict[str, str]:
