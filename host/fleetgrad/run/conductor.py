@@ -280,7 +280,7 @@ class Conductor:
         return events
 
     def _notes(self, number: int) -> list[Note]:
-        """What was heard and seen since the last time, in the round that ends, and led to nothing."""
+        """What was heard and seen in the round that ends, and led to nothing."""
         notes = [Note("fleet", text, device) for device, text in self._remarks()]
         for device, station in self._stations.items():
             if words := station.session.passed_over():
