@@ -16,7 +16,7 @@ from fleetgrad.errors import ConfigError, RoundError, StoreError
 from fleetgrad.federation.cohort import KeptCohort, blocks
 from fleetgrad.federation.exact import divide
 from fleetgrad.federation.facts import Facts
-from fleetgrad.federation.model import FRACTION_BITS, GlobalModel
+from fleetgrad.federation.model import FRACTION_BITS, GlobalModel, Layout
 from fleetgrad.federation.partial import PartialSum
 from fleetgrad.federation.strategies import STRATEGIES, Averaging, Cohort, Next, Robust
 from fleetgrad.run import Services, execute
@@ -43,7 +43,7 @@ class Heavy(Averaging):
     def weigh(self, facts: Facts) -> tuple[int, ...]:
         return 1, facts.samples
 
-    def refusal(self, update: Update) -> str:
+    def refusal(self, update: Update, layout: Layout) -> str:
         top = int(np.abs(update.deltas).max())
         return f"a delta of {top}" if top > self.largest else ""
 

@@ -38,6 +38,9 @@ static void start(void) {
         .base = base,
         .image = image,
         .image_bytes = image_bytes,
+#if FG_NODE_FLASH
+        .flash = fg_port_flash(),
+#endif
         .boot_count = fg_port_boot_count(),
         .firmware_hash = FG_FIRMWARE_HASH};
     /* A node that cannot work says so itself, in every HELLO. */

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "keep.h"
 #include "session.h"
 #include "update.h"
 #include "work.h"
@@ -69,6 +70,9 @@ fg_status fg_node_init(fg_node *node, const fg_node_config *config) {
             node->problem = FG_ERROR_CODE_NO_DATA;
         }
     }
+    if (node->problem == 0U) {
+        fg_keep_open(node);
+    }
 
     /* Whatever the line has seen so far ends here, and whoever listens learns of the boot. */
     node->tx[0] = FG_FRAME_DELIMITER;
@@ -89,7 +93,8 @@ void fg_node_receive(fg_node *node, const uint8_t *bytes, size_t count) {
 /* --- Frames out ---------------------------------------------------------------------------- */
 
 static size_t pack_hello(const fg_node *node, uint8_t *payload) {
-    const bool holds = node->phase == FG_PHASE_SENDING || node->phase == FG_PHASE_DONE;
+    const bool holds = node->phase != FG_PHASE_IDLE;
+    const bool made = node->phase == FG_PHASE_SENDING || node->phase == FG_PHASE_DONE;
     fg_msg_hello hello = {
         .version_min = FG_WIRE_VERSION,
         .version_max = FG_WIRE_VERSION,
@@ -102,7 +107,10 @@ static size_t pack_hello(const fg_node *node, uint8_t *payload) {
         .eval_samples = node->image.eval.count,
         .round = holds ? node->terms.round : 0U,
         .problem = node->problem,
+        .version_tag = holds ? node->terms.version_tag : 0U,
+        .update_crc = made && node->ready ? fg_load_u32(node->update.header) : 0U,
     };
+    fg_keep_describe(node, &hello);
     memcpy(hello.model_digest, node->config.model->digest, sizeof hello.model_digest);
     return fg_msg_hello_pack(payload, &hello);
 }
@@ -121,17 +129,28 @@ static size_t pack_status(const fg_node *node, uint8_t *payload) {
 }
 
 static bool may_send_update(const fg_node *node) {
-    return node->phase == FG_PHASE_SENDING && node->sealed && node->session != 0U &&
+    return node->phase == FG_PHASE_SENDING && node->ready && node->session != 0U &&
            node->round_session == node->session;
 }
 
+static void fail_round(fg_node *node, fg_status status) {
+    node->phase = FG_PHASE_IDLE;
+    fg_session_refuse(node, node->session, FG_ERROR_CODE_FAILED, FG_MSG_ROUND_OPEN,
+                      (uint32_t)status);
+}
+
+/* 0: what was kept cannot be read any more. */
 static size_t pack_chunk(fg_node *node, uint8_t *payload, const fg_slice *slice) {
     const fg_msg_chunk chunk = {.transfer = node->sender.transfer,
                                 .offset = slice->offset,
                                 .data = payload + FG_MSG_CHUNK_FIXED_BYTES,
                                 .data_bytes = slice->count};
-    fg_update_read(&node->update, &node->config, slice->offset, payload + FG_MSG_CHUNK_FIXED_BYTES,
-                   slice->count);
+    const fg_status status =
+        fg_keep_read(node, slice->offset, payload + FG_MSG_CHUNK_FIXED_BYTES, slice->count);
+    if (status != FG_OK) {
+        fail_round(node, status);
+        return 0U;
+    }
     return fg_msg_chunk_pack(payload, &chunk);
 }
 
@@ -163,6 +182,9 @@ static bool next_frame(fg_node *node, uint32_t now_ms) {
     } else if (may_send_update(node) && fg_sender_poll(&node->sender, now_ms, &slice)) {
         frame.type = FG_MSG_CHUNK;
         length = pack_chunk(node, payload, &slice);
+        if (length == 0U) {
+            return false;
+        }
     } else {
         return false;
     }
@@ -194,21 +216,23 @@ size_t fg_node_transmit(fg_node *node, uint8_t *bytes, size_t capacity) {
 
 static bool computes(const fg_node *node) {
     return node->phase == FG_PHASE_EVALUATING || node->phase == FG_PHASE_MEASURING ||
-           node->phase == FG_PHASE_TRAINING || (node->phase == FG_PHASE_SENDING && !node->sealed);
+           node->phase == FG_PHASE_TRAINING || (node->phase == FG_PHASE_SENDING && !node->ready);
 }
 
 static void begin_update(fg_node *node) {
     const fg_msg_update_header head = fg_work_summary(node);
     fg_update_begin(&node->update, &node->config, &head, node->terms.work, node->work.measured);
     node->sealed = false;
+    node->ready = false;
     node->phase = FG_PHASE_SENDING;
 }
 
 /* One piece of the round's work; the phase moves on when its last piece is done. */
 static void work(fg_node *node) {
     if (node->phase == FG_PHASE_SENDING) {
-        node->sealed = fg_update_seal(&node->update, &node->config);
-        if (node->sealed) {
+        node->sealed = node->sealed || fg_update_seal(&node->update, &node->config);
+        node->ready = node->sealed && fg_keep_update(node);
+        if (node->ready) {
             fg_sender_start(&node->sender, (uint16_t)node->terms.round, node->update.total,
                             node->payload_max);
         }
@@ -217,9 +241,7 @@ static void work(fg_node *node) {
     bool more = true;
     const fg_status status = fg_work_next(node, &more);
     if (status != FG_OK) {
-        node->phase = FG_PHASE_IDLE;
-        fg_session_refuse(node, node->session, FG_ERROR_CODE_FAILED, FG_MSG_ROUND_OPEN,
-                          (uint32_t)status);
+        fail_round(node, status);
     } else if (!more) {
         begin_update(node);
     }

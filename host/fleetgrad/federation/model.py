@@ -8,12 +8,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleetgrad.device import Shape
+from fleetgrad.errors import BundleError
 
 FRACTION_BITS = 16  # what the server keeps below one unit of the device's parameters
 BIAS_LIMIT = 1 << 30
 MASTER_LIMIT = 127 * 256
 GROWTH_LIMIT = 3
 """Activation scales double so often at the most, in a model's whole life."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Real values of a segment's units.
+
+    Attributes:
+        values: One, or one for each channel.
+        run: How many elements of a channel follow each other; then comes the next channel's.
+    """
+
+    values: tuple[float, ...]
+    run: int = 1
 
 
 @dataclass(frozen=True)
@@ -25,12 +39,15 @@ class Layout:
         segments: Kind (``bias`` or ``weight``) and element count, biases first.
         ranges: Number of activation scales that may grow.
         units: For every segment, the range that its unit grows with, or None; empty: none does.
+        scales: For every segment, what its units stand for, with activation scales as exported;
+            empty: not known.
     """
 
     bundle_digest: bytes
     segments: tuple[tuple[str, int], ...]
     ranges: int = 0
     units: tuple[int | None, ...] = ()
+    scales: tuple[Scale, ...] = ()
 
     @property
     def shape(self) -> Shape:
@@ -79,6 +96,27 @@ class GlobalModel:
     def tag(self) -> int:
         """The first four bytes of the digest, as devices carry it."""
         return int.from_bytes(self.digest[:4], "little")
+
+    def real_units(self) -> NDArray[np.float64]:
+        """What one unit of each parameter stands for, float64 [d].
+
+        Raises:
+            BundleError: The bundle does not say.
+        """
+        layout = self.layout
+        if len(layout.scales) != len(layout.segments):
+            raise BundleError(
+                "the bundle does not say what its parameters' units stand for",
+                expected="a scale for each segment of the manifest",
+                hint="build the bundle again",
+            )
+        parts = []
+        units = layout.units or (None,) * len(layout.segments)
+        for (_, count), unit, scale in zip(layout.segments, units, layout.scales, strict=True):
+            channels = np.repeat(np.array(scale.values), scale.run)
+            doubled = 1 if unit is None else 1 << self.exponents[unit]
+            parts.append(np.resize(channels, count) * float(doubled))
+        return np.concatenate(parts)
 
     def vector(self) -> bytes:
         """The parameter vector for the devices: rounded half up, clamped, little-endian."""

@@ -4,7 +4,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from fleetgrad import bundle as bundles
@@ -87,7 +87,7 @@ class Inputs:
             ConfigError: The config names none, or one with other options.
         """
         named = self.config.strategy
-        return make_strategy(named.name, named.options)
+        return make_strategy(named.name, named.options, asdict(self.config.train))
 
     @property
     def _rates(self) -> tuple[tuple[int, int], ...]:
@@ -140,7 +140,7 @@ def gather(config: Config, bundle_dir: Path, *, field: bool = False) -> Inputs:
             expected=f"at most {bundle.batch}, as the bundle was built for",
             hint="fleetgrad build",
         )
-    make_strategy(config.strategy.name, config.strategy.options)
+    make_strategy(config.strategy.name, config.strategy.options, asdict(config.train))
     if field:
         return Inputs(config, bundle, (), (), _fingerprint(config, bundle, ()))
     data = partition(read(config.data_path), config.data, bundle, devices=config.fleet.devices)

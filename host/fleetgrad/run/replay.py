@@ -107,7 +107,8 @@ def _compute(store: Store, run: RunRow, row: RoundRow, before: Next) -> Next:
     """The version that a round makes of the one it started from."""
     config = json.loads(run.config)
     options = dict(config["strategy"])
-    strategy = make_strategy(options.pop("name"), options, f"run {run.run_id}: strategy")
+    where = f"run {run.run_id}: strategy"
+    strategy = make_strategy(options.pop("name"), options, config["train"], where)
     folded = aggregator(store, run, strategy, before.memory)
     report = RangeReport.empty(before.model.layout.shape)
     for device, update in counted(store, run, row):

@@ -10,7 +10,7 @@ from typing import Self
 from fleetgrad import bundle as bundles
 from fleetgrad.bundle import Bundle
 from fleetgrad.errors import StoreError
-from fleetgrad.federation.model import GlobalModel, Layout, from_bytes
+from fleetgrad.federation.model import GlobalModel, Layout, Scale, from_bytes
 from fleetgrad.store.blobs import Blobs, storage_error
 from fleetgrad.store.export import Difference, diff, export
 from fleetgrad.store.ledger import Ledger
@@ -23,11 +23,13 @@ LOCK = "lock"
 
 def layout_of(bundle: Bundle) -> Layout:
     """The bundle's parameter vector as the federation sees it."""
+    scales = tuple(Scale(s.unit, s.run) for s in bundle.segments)
     return Layout(
         bundle.digest,
         tuple((s.stored, s.count) for s in bundle.segments),
         len(bundle.ranges),
         tuple(s.range for s in bundle.segments),
+        scales if all(scale.values for scale in scales) else (),
     )
 
 

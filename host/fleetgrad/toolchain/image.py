@@ -187,6 +187,8 @@ def _units(
     sources = needed_sources(roots, sorted((firmware / "src").rglob("*.c")))
     folders = (firmware / "include", bundle_dir.resolve(), *port, board.folder)
     flags = [*BASE_FLAGS, *board.compiler.flags]
+    if not board.hosted and not board.store_bytes:
+        flags.append("-DFG_NODE_FLASH=0")  # nothing outlives a reset: no code for it either
     if app in LIBRARIES:
         flags += ["-fPIC", "-fvisibility=hidden"]
     if app == "fleet":
@@ -254,6 +256,8 @@ def _link(
             "FG_STACK_BYTES": -(-stack_bytes // STACK_ALIGNMENT) * STACK_ALIGNMENT,
             "FG_IMAGE_ADDRESS": board.image_address,
             "FG_IMAGE_BYTES": board.image_bytes,
+            "FG_KEPT_ADDRESS": board.store_address,
+            "FG_KEPT_BYTES": board.store_bytes,
             "FG_JOB_ADDRESS": board.qemu.job_address if board.qemu else 0,
         }
         command += [f"-Wl,--defsym={symbol}={value:#x}" for symbol, value in sizes.items()]

@@ -14,14 +14,14 @@ version, such as momentum, is bytes that come in and go out, and are stored with
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, TypeAlias
+from typing import ClassVar, Protocol, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fleetgrad.device import Update
 from fleetgrad.federation.facts import Facts
-from fleetgrad.federation.model import GlobalModel
+from fleetgrad.federation.model import GlobalModel, Layout
 from fleetgrad.federation.partial import PartialSum
 
 
@@ -72,14 +72,25 @@ class _Base(ABC):
 
     name: ClassVar[str]
 
+    def under(self, *, epochs: int, batch: int, max_steps: int) -> Self:
+        """The strategy for a run with these terms of training, for one that reads them.
+
+        Args:
+            epochs: ``train.epochs``.
+            batch: ``train.batch``.
+            max_steps: ``train.max_steps``.
+        """
+        del epochs, batch, max_steps
+        return self
+
     @property
     def least(self) -> int:
         """The smallest cohort it is good for: a round with fewer updates makes no version."""
         return 1
 
-    def refusal(self, update: Update) -> str:
+    def refusal(self, update: Update, layout: Layout) -> str:
         """Why an update must not count, in words, e.g. a norm beyond bounds; empty: it may."""
-        del update
+        del update, layout
         return ""
 
 
