@@ -8,11 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fleetgrad/fg_memory_flash.h"
 #include "fleetgrad/fg_node.h"
 #include "model.h"
 
 #define SAMPLES_MAX  6U
 #define SAMPLE_BYTES (FAKE_INPUTS + 1U)
+#define FLASH_BYTES  (8U * 1024U)
 #define MOST_PIECES  64U
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -25,6 +27,7 @@ typedef struct input {
 typedef struct world {
     fg_node *node;
     fg_node_config config;
+    fg_memory_flash flash;
     fg_frame_decoder ear;
     uint8_t heard[FG_FRAME_RAW_BYTES(FG_WIRE_PAYLOAD_MAX)];
     uint8_t params[FG_MODEL_PARAM_BYTES];
@@ -328,11 +331,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                                  .base = base,
                                  .image = image,
                                  .image_bytes = image_bytes};
+    uint8_t *kept = NULL;
+    if ((flags & 4U) != 0U) {
+        kept = block(FLASH_BYTES);
+        memset(kept, 0xFF, FLASH_BYTES);
+        fg_memory_flash_init(&w->flash, kept, FLASH_BYTES);
+        w->config.flash = &w->flash.flash;
+    }
     power_up(w);
     while (in.left > 0U) {
         obey(w, &in);
     }
     run(w, MOST_PIECES, SIZE_MAX);
+    free(kept);
     free(w->node);
     free(shadow);
     free(params);

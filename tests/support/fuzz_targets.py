@@ -88,6 +88,10 @@ HELLO = Hello(
     train_samples=20,
     eval_samples=10,
     round=0,
+    version_tag=0,
+    update_crc=0,
+    store_bytes=0,
+    store_erases=0,
     problem=0,
 )
 

@@ -124,6 +124,10 @@ def _node_seeds() -> list[bytes]:
     rest = bytes((_ACK, 85, _RUN, _WAIT, 255, _RUN, _RECEIPT, 1, _RUN))
     begun = b"\0" + image + greeting + opened
     inputs = [b"\x01" + greeting, begun + rest, begun + greeting + opened + rest, begun * 2]
+    # With flash: what it keeps outlives resets.
+    kept = b"\4" + begun[1:] + bytes((_RESET,)) + greeting + opened + rest
+    inputs += [kept, kept[:-20] + bytes((_RESET,)) + greeting + opened + rest]
+    inputs += [b"\4" + image + greeting + opened + rng.randbytes(60) for _ in range(8)]
     inputs.append(begun + bytes((_RESET,)) + greeting + opened + rest)
     inputs += [b"\x02" + rng.randbytes(300 + 65 * 5) for _ in range(12)]
     inputs += [b"\0" + image + greeting + rng.randbytes(80) for _ in range(24)]
