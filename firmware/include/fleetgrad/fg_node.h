@@ -13,6 +13,7 @@
 
 #include "fleetgrad/fg_image.h"
 #include "fleetgrad/fg_model.h"
+#include "fleetgrad/fg_reservoir.h"
 #include "fleetgrad/fg_rng.h"
 #include "fleetgrad/fg_status.h"
 #include "fleetgrad/fg_store.h"
@@ -47,6 +48,11 @@ typedef struct fg_node_config {
     uint8_t *base;
     const uint8_t *image; /* data image, see fg_image.h; NULL: none */
     size_t image_bytes;
+    /* Instead of an image: samples that the device collects itself, for training and, or NULL, held
+     * out; and the id that an image would have brought. */
+    const fg_reservoir *collected;
+    const fg_reservoir *held_out;
+    uint64_t device_id;
 #if FG_NODE_FLASH
     const fg_flash *flash; /* keeps what must outlive a reset; NULL: nothing does */
 #endif

@@ -21,6 +21,11 @@ static fg_status check_model(const fg_model *model) {
     return model->segment_count <= FG_NODE_SEGMENTS_MAX ? FG_OK : FG_ERR_SIZE;
 }
 
+/* Labels below this one are classes of the model. */
+static uint32_t classes_of(const fg_model *model) {
+    return model->loss == FG_LOSS_BINARY_CROSS_ENTROPY ? 2U : model->output_bytes;
+}
+
 /* Are these samples of this model? */
 static fg_status check_samples(const fg_model *model, const fg_image *image) {
     if (image->sample_bytes != model->input_bytes) {
@@ -35,8 +40,7 @@ static fg_status check_samples(const fg_model *model, const fg_image *image) {
     if (image->target_kind != FG_TARGET_LABEL) {
         return model->loss == FG_LOSS_NONE ? FG_OK : FG_ERR_MODEL;
     }
-    const bool binary = model->loss == FG_LOSS_BINARY_CROSS_ENTROPY;
-    const uint32_t classes = binary ? 2U : model->output_bytes;
+    const uint32_t classes = classes_of(model);
     const fg_samples *parts[2] = {&image->train, &image->eval};
     for (uint32_t p = 0U; p < 2U; p++) {
         for (uint32_t i = 0U; i < parts[p]->count; i++) {
@@ -46,6 +50,34 @@ static fg_status check_samples(const fg_model *model, const fg_image *image) {
         }
     }
     return FG_OK;
+}
+
+/* A view of the samples that the device collects itself, in place of an image. */
+static fg_status open_collected(fg_node *node) {
+    const fg_node_config *config = &node->config;
+    const fg_reservoir *parts[2] = {config->collected, config->held_out};
+    const bool labels = config->model->target_bytes == 0U;
+    for (uint32_t p = 0U; p < 2U && parts[p] != NULL; p++) {
+        const fg_reservoir_config *part = &parts[p]->config;
+        if (part->sample_bytes != config->model->input_bytes ||
+            (labels && part->classes > classes_of(config->model))) {
+            return FG_ERR_MODEL;
+        }
+    }
+    node->image.device_id = config->device_id;
+    node->image.sample_bytes = config->model->input_bytes;
+    node->image.target_kind = labels ? FG_TARGET_LABEL : FG_TARGET_INPUT;
+    node->image.target_bytes = labels ? 1U : 0U;
+    fg_work_renew_samples(node);
+    return FG_OK;
+}
+
+static fg_status open_samples(fg_node *node) {
+    const fg_node_config *config = &node->config;
+    if (config->image == NULL && config->collected != NULL) {
+        return open_collected(node);
+    }
+    return fg_image_open(&node->image, config->image, config->image_bytes);
 }
 
 fg_status fg_node_init(fg_node *node, const fg_node_config *config) {
@@ -58,7 +90,7 @@ fg_status fg_node_init(fg_node *node, const fg_node_config *config) {
     if (status != FG_OK) {
         node->problem = FG_ERROR_CODE_UNSUPPORTED;
     } else {
-        status = fg_image_open(&node->image, config->image, config->image_bytes);
+        status = open_samples(node);
         if (status == FG_OK) {
             status = check_samples(config->model, &node->image);
         }
@@ -70,7 +102,7 @@ fg_status fg_node_init(fg_node *node, const fg_node_config *config) {
             node->problem = FG_ERROR_CODE_NO_DATA;
         }
     }
-    if (node->problem == 0U) {
+    if (status == FG_OK) {
         fg_keep_open(node);
     }
 

@@ -45,6 +45,7 @@ static void hello_request(fg_node *node, const fg_frame *frame) {
     }
     node->session = frame->session;
     node->outbox.hello = true;
+    fg_work_renew_samples(node);
 }
 
 /* --- RoundOpen ----------------------------------------------------------------------------- */
@@ -92,6 +93,14 @@ static bool same_terms(const fg_msg_round_open *a, const fg_msg_round_open *b) {
 }
 
 static void begin_work(fg_node *node) {
+    uint32_t detail = 0U;
+    fg_work_renew_samples(node);
+    const uint32_t error = fg_session_judge(node, &node->terms, &detail);
+    if (error != 0U) { /* a reset has cost it the samples that it had collected */
+        node->phase = FG_PHASE_IDLE;
+        fg_session_refuse(node, node->session, (fg_error_code)error, FG_MSG_ROUND_OPEN, detail);
+        return;
+    }
     const fg_status status = fg_work_begin(node);
     if (status != FG_OK) {
         node->phase = FG_PHASE_IDLE;
@@ -135,6 +144,7 @@ static void round_open(fg_node *node, const fg_frame *frame) {
         resume_round(node);
         return;
     }
+    fg_work_renew_samples(node);
     uint32_t detail = 0U;
     const uint32_t error = fg_session_judge(node, &terms, &detail);
     if (error != 0U) {
