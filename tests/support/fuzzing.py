@@ -8,6 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from fleetgrad.toolchain.sources import needed_sources
 from fleetgrad.wire import messages
 from fleetgrad.wire.framing import DELIMITER, Frame, encode_frame, encode_message
 from fleetgrad.wire.messages import Ack, Chunk, StatusRequest
@@ -34,13 +35,10 @@ class Harness:
 
 
 def _node_sources() -> tuple[Path, ...]:
-    firmware = wire_native.ROOT / "firmware" / "src"
-    return (
-        *wire_native.SOURCES,
-        *sorted(path for path in (firmware / "device").glob("*.c") if path.stem != "mqtt"),
-        firmware / "train" / "delta.c",
-        FAKE_BUNDLE / "model.c",
-    )
+    """All that the harness needs, itself left out."""
+    roots = [HARNESSES / "fuzz_node.c", FAKE_BUNDLE / "model.c"]
+    library = sorted((wire_native.ROOT / "firmware" / "src").rglob("*.c"))
+    return tuple(needed_sources(roots, library)[1:])
 
 
 WIRE = Harness("wire", tuple(wire_native.SOURCES))
