@@ -119,10 +119,20 @@ def command(
         return
     with Store(directory, writing=False) as store:
         runs = store.ledger.runs()
+        before = [event for event in store.ledger.events() if event.run_id is None]
+        failures = [event for event in before if event.kind == "failed"]
+        if not runs and failures:
+            told = [document_of(event) for event in failures]
+            ui.result({"run_id": None, "events": told}, story_table(failures, {}))
+            return
         if not runs:
             raise StoreError("there is no run yet", str(directory), hint="fleetgrad run")
         chosen = runs[-1] if run is None else store.ledger.run(run)
-        events = store.ledger.events(chosen.run_id)
+        events = [
+            event
+            for event in store.ledger.events()
+            if event.run_id == chosen.run_id or (event in failures and event.at >= chosen.at)
+        ]
         names = {row.device: row.name for row in store.ledger.devices(chosen.run_id)}
         rounds = store.ledger.rounds(chosen.run_id)
     document = {
