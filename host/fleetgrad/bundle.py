@@ -56,6 +56,8 @@ class Segment:
         places: Along each dimension, which element of the file's tensor stands where; None where it
             is the first ones in the file's own order. Empty where the segment is the whole tensor.
         range: Of a bias: which range its unit grows with; None where it stays.
+        scale: Real units per step of the quantised tensor: one value, or one for each channel;
+            empty: not said.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Segment:
     tflite_shape: tuple[int, ...] = ()
     places: tuple[tuple[int, ...] | None, ...] = ()
     range: int | None = None
+    scale: tuple[float, ...] = ()
 
     @property
     def tflite_count(self) -> int:
@@ -77,6 +80,21 @@ class Segment:
     def stored(self) -> str:
         """``bias`` or ``weight``: factors of an adapter are stored as weights are."""
         return "bias" if self.kind == "bias" else "weight"
+
+    @property
+    def unit(self) -> tuple[float, ...]:
+        """What one unit of the parameter vector stands for, by channel as `scale`."""
+        parts = 256.0 if self.kind in ("weight", "up") else 1.0
+        return tuple(value / parts for value in self.scale)
+
+    @property
+    def run(self) -> int:
+        """Elements of one channel that follow each other, where there are several scales.
+
+        Channels are the first dimension, or, of a depthwise convolution, the last.
+        """
+        channels = len(self.scale)
+        return self.count // channels if channels == self.shape[0] else 1
 
     @property
     def item_bytes(self) -> int:
@@ -276,6 +294,7 @@ def _segment(tree: dict[str, Any]) -> Segment:
             for place in tree.get("tflite_places", ())
         ),
         range=None if tree.get("range") is None else int(tree["range"]),
+        scale=tuple(float(value) for value in tree.get("scale", ())),
     )
 
 

@@ -9,7 +9,7 @@ import difflib
 import math
 import tomllib
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -98,7 +98,8 @@ def build(
             )
         keys = typing.get_type_hints(sections[name])
         for key in table:  # misspelt keys first: they are why others are missing
-            _known(key, keys, f"{source}: {name}.{key}", "key", prefix=f"{name}.")
+            if not _rest(sections[name]):
+                _known(key, keys, f"{source}: {name}.{key}", "key", prefix=f"{name}.")
         merged[name] = {key: (value, source) for key, value in table.items()}
     for text in overrides:
         name, key, value = _override(text, sections)
@@ -110,15 +111,48 @@ def build(
     return root(**built)
 
 
+def options_of(kind: type[T], options: Mapping[str, Any], what: str, where: str) -> T:
+    """Makes ``kind``, a dataclass whose fields are options, from those that are given.
+
+    Args:
+        kind: The dataclass; fields are as in a section.
+        options: By name.
+        what: What has the options, for errors.
+        where: What to call the options in errors.
+
+    Raises:
+        ConfigError: An option is unknown, mistyped or out of range.
+    """
+    keys = {item.name: item for item in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    for key in options:
+        if not keys:
+            raise ConfigError(f"the {what} has no options", where=f"{where}.{key}")
+        _known(key, keys, f"{where}.{key}", f"option of the {what}:", prefix=f"{where}.")
+    given = {key: (value, where) for key, value in options.items()}
+    return _section(kind, where, given, base=Path(), source=what)
+
+
 def to_dict(root: Any) -> dict[str, dict[str, Any]]:
     """Every section and key with its value in TOML's own types; absent paths as ''."""
     return {
-        section.name: {
-            key.name: _plain(getattr(getattr(root, section.name), key.name))
-            for key in dataclasses.fields(getattr(root, section.name))
-        }
-        for section in dataclasses.fields(root)
+        section.name: _keys_of(getattr(root, section.name)) for section in dataclasses.fields(root)
     }
+
+
+def _keys_of(section: Any) -> dict[str, Any]:
+    rest = _rest(type(section))
+    named = {
+        key.name: _plain(getattr(section, key.name))
+        for key in dataclasses.fields(section)
+        if key.name != rest
+    }
+    return {**named, **getattr(section, rest)} if rest else named
+
+
+def _rest(section: Any) -> str:
+    """The field that takes the keys which no field of the section has; empty: there is none."""
+    names = [item.name for item in dataclasses.fields(section) if item.metadata.get("rest")]
+    return names[0] if names else ""
 
 
 def mantissa_exponent(value: float, key: str) -> tuple[int, int]:
@@ -144,9 +178,10 @@ def _override(text: str, sections: dict[str, Any]) -> tuple[str, str, Any]:
         raise ConfigError(f"cannot read --set {text}", expected="--set section.key=value")
     _known(name, sections, f"--set {text}", "section")
     fields = typing.get_type_hints(sections[name])
-    _known(key, fields, f"--set {text}", "key", prefix=f"{name}.")
+    if not _rest(sections[name]):
+        _known(key, fields, f"--set {text}", "key", prefix=f"{name}.")
     raw = raw.strip()
-    if fields[key] in (str, Path):  # text needs no quotes on a command line
+    if fields.get(key) in (str, Path):  # text needs no quotes on a command line
         return name, key, raw.strip("\"'")
     try:
         return name, key, tomllib.loads(f"v = {raw}")["v"]
@@ -159,7 +194,12 @@ def _section(
 ) -> T:
     types = typing.get_type_hints(section)
     values: dict[str, Any] = {}
+    rest = _rest(section)
     for item in dataclasses.fields(section):  # type: ignore[arg-type]
+        if item.name == rest:
+            named = {other.name for other in dataclasses.fields(section)} - {rest}  # type: ignore[arg-type]
+            values[rest] = {key: raw for key, (raw, _) in given.items() if key not in named}
+            continue
         where = f"{source}: {name}.{item.name}"
         if item.name in given:
             raw, origin = given[item.name]

@@ -17,19 +17,32 @@ BASES = (ROOT / "host", ROOT / "codegen")
 ALLOWED = {
     "errors": (),
     "results": (),
-    "boards": (),
+    "boards": ("toml_table",),
+    "toml_table": (),
     "config": ("schedule", "settings"),
     "schedule": (),
     "settings": (),
     "wire": (),
     "link": (),  # bytes: it knows no messages
     "device": ("wire",),  # sans-I/O: it never sees the link that its shell moves bytes over
-    "federation": ("results", "wire", "device"),  # rounds: it never sees a link
+    "federation": ("results", "settings", "wire", "device"),  # rounds: it never sees a link
     "bundle": (),
     "data": ("bundle", "config"),
     "store": ("bundle", "federation"),  # what survives: it knows neither devices nor links
     # devices that run: it knows no rounds
     "fleet": ("boards", "data", "device", "link", "toolchain", "wire"),
+    "flash": ("boards", "fleet", "toolchain"),
+    # whole rounds of virtual devices: it knows neither links nor sessions
+    "simulate": (
+        "boards",
+        "bundle",
+        "data",
+        "device",
+        "federation",
+        "paths",
+        "toolchain",
+        "wire",
+    ),
     "quantize": ("data",),
     "report": ("results",),
 }

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleetgrad.wire import topics
+from fleetgrad.wire.framing import Frame, encode_frame
 
 ROOT = Path(__file__).resolve().parents[2]
 DEVICE = 0xFEDCBA9876543210
@@ -157,4 +159,19 @@ def test_other_topics_name_nobody(name: str) -> None:
 
 @given(st.lists(FRAME, max_size=5), st.binary(max_size=20).map(lambda b: b.replace(b"\0", b"")))
 def test_streams_are_cut_at_frames(frames: list[bytes], rest: bytes) -> None:
-    assert topics.records(b"\0" + b"".join(frames) + rest) == (frames, rest)
+    found, left = topics.records(b"\0" + b"".join(frames) + rest)
+    assert (b"".join(found), left) == (b"".join(frames), rest)
+    assert all(record in frames or len(record) <= topics.RECORD_BYTES for record in found)
+    assert all(
+        len(one) + len(next_one.split(b"\0")[0]) + 1 > topics.RECORD_BYTES
+        for one, next_one in itertools.pairwise(found)
+    ), "a frame is gathered into the record before it where it fits"
+
+
+@pytest.mark.parametrize("record", [256, 300, 512, 1056, 2000])
+def test_every_frame_with_the_offered_payload_fits_a_record(record: int) -> None:
+    payload = topics.payload_of(record)
+    for data in (bytes(payload), b"\1" * payload, bytes(range(256)) * (payload // 256 + 1)):
+        frame = encode_frame(Frame(1, 0xFFFFFFFF, 0xFFFF, data[:payload]))
+        assert len(frame) <= record
+    assert payload >= min(record - 32, 1024) // 32 * 32

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fleetgrad import paths
-from fleetgrad.boards import Board, list_boards
+from fleetgrad.boards import Board, list_boards, load_board
 from fleetgrad.errors import ToolError
 from fleetgrad.toolchain import find_compiler
 from support.fake_model import FAKE_BUNDLE
@@ -46,15 +46,18 @@ def test_no_source_for_this_machine_gives_a_warning(compiler: str) -> None:
     if program is None:
         pytest.skip(f"{compiler} is not installed")
     port = FIRMWARE / "port"
-    hosted = ("native", "stream_line", "virtual")
-    check([program], [], [*(port / part for part in hosted), FIRMWARE / "app/node"])
+    hosted = ("native", "stream_line", "virtual", "fleet")
+    parts = [*(port / part for part in hosted), FIRMWARE / "app/node"]
+    check([program], [], parts)
+    check([program], ["-DFG_WIDE_LOOPS"], [port / "virtual", port / "fleet"])
 
 
 def test_no_source_for_a_broker_gives_a_warning() -> None:
     compiler = find_compiler("host").command
     if not Path("/usr/include/mosquitto.h").exists():
         pytest.skip("no libmosquitto: apt install libmosquitto-dev")
-    check(compiler, [], [FIRMWARE / "port" / part for part in ("native", "mqtt_line")])
+    flags = load_board(paths.boards(), "native_mqtt").compiler.flags
+    check(compiler, flags, [FIRMWARE / "port" / part for part in ("native", "mqtt_line")])
 
 
 @pytest.mark.parametrize("board", CHIPS, ids=lambda board: board.id)

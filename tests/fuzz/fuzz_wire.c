@@ -5,7 +5,6 @@
  * byte chooses the size of the decoder's buffer. Built for libFuzzer, or with FG_FUZZ_MAIN as a
  * program that runs the files it is given. */
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -170,20 +169,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 }
 
 #ifdef FG_FUZZ_MAIN
-int main(int count, char **paths) {
-    static uint8_t data[1U << 16];
-    for (int i = 1; i < count; i++) {
-        FILE *file = fopen(paths[i], "rb");
-        require(file != NULL);
-        const size_t size = fread(data, 1, sizeof data, file);
-        fclose(file);
-        /* A copy of exactly this size, so that reading beyond it is seen. */
-        uint8_t *copy = malloc(size > 0U ? size : 1U);
-        require(copy != NULL);
-        memcpy(copy, data, size);
-        (void)LLVMFuzzerTestOneInput(copy, size);
-        free(copy);
-    }
-    return 0;
-}
+#include "replay.h"
 #endif

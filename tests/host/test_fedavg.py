@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from fleetgrad.device import Update
 from fleetgrad.device.update import MAX_EXPONENT
 from fleetgrad.errors import RoundError
+from fleetgrad.federation.aggregation import Aggregator
+from fleetgrad.federation.facts import Facts
 from fleetgrad.federation.model import GlobalModel, Layout, from_bytes, from_vector
 from fleetgrad.federation.selection import select
-from fleetgrad.federation.strategies import fedavg
+from fleetgrad.federation.strategies import FedAvg
 from support import fedavg_oracle
 from support.federation import DIGEST
 
@@ -41,6 +43,13 @@ def model(numbers: list[int]) -> GlobalModel:
 
 def update(samples: int, exponents: tuple[int, ...], deltas: list[int]) -> Update:
     return Update(1, 0, samples, 0, 0, 0, 0, exponents, np.array(deltas, np.int8), b"")
+
+
+def fedavg(start: GlobalModel, arrived: dict[int, Update]) -> GlobalModel:
+    folded = Aggregator(FedAvg(), LAYOUT)
+    for device, part in arrived.items():
+        folded.add(device, part, Facts.of(part))
+    return folded.finish(start, 1).model
 
 
 @settings(deadline=None)

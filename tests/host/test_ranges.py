@@ -25,6 +25,7 @@ from fleetgrad.federation.actions import (
     SendReceipt,
     Widen,
 )
+from fleetgrad.federation.aggregation import Aggregator
 from fleetgrad.federation.engine import start, step
 from fleetgrad.federation.model import GlobalModel, Layout, from_bytes, from_vector
 from fleetgrad.federation.ranges import MEASURED_SAMPLES, MEASUREMENT, RangePolicy
@@ -78,6 +79,11 @@ def test_growth_keeps_what_biases_stand_for() -> None:
     assert MODEL.grown(bytes([0, 1])).grown(bytes([0, 2])).digest == grown.digest
 
 
+def test_units_that_have_doubled_since_are_known_for_every_parameter() -> None:
+    grown = MODEL.grown(bytes([1, 2]))
+    assert grown.doublings_since(bytes([0, 1])).tolist() == [1, 1, 0, 0, 0, 0]
+
+
 def update(clipped: tuple[int, int], *, number: int, measured: int = 64, trained: bool) -> Update:
     return Update(
         round=number,
@@ -99,14 +105,18 @@ def update(clipped: tuple[int, int], *, number: int, measured: int = 64, trained
 class Run:
     def __init__(self, **changes: object) -> None:
         self.state = start(State(replace(PLAN, **changes), MODEL), 0.0)  # type: ignore[arg-type]
+        self.aggregator = Aggregator(self.state.plan.strategy, LAYOUT)
         self.made: list[Action] = []
         self.take(Joined(1, 5, 2, 0, 1), Joined(2, 5, 2, 0, 1))
 
     def take(self, *events: object, now: float = 0.0) -> list[Action]:
         made: list[Action] = []
-        for event in events or (None,):
-            self.state, actions = step(self.state, event, now)  # type: ignore[arg-type]
+        todo = list(events or (None,))
+        while todo:
+            self.state, actions = step(self.state, todo.pop(0), now)  # type: ignore[arg-type]
             made += actions
+            versions = [self.aggregator.follow(action) for action in actions]
+            todo = [*(version for version in versions if version), *todo]
         self.made += made
         return made
 

@@ -26,8 +26,11 @@ from fleetgrad.federation.actions import (
     Record,
     SendReceipt,
 )
+from fleetgrad.federation.aggregation import Aggregator
 from fleetgrad.federation.engine import start, step
+from fleetgrad.federation.facts import Facts
 from fleetgrad.federation.model import Layout, from_vector
+from fleetgrad.federation.ranges import RangeReport
 from fleetgrad.federation.state import Plan, Round, Stage, State
 from fleetgrad.wire.messages import Verdict, Work
 from support.federation import DIGEST, SEGMENTS
@@ -67,15 +70,19 @@ class Run:
 
     def __init__(self, **changes: Any) -> None:
         self.state = start(State(replace(PLAN, **changes), MODEL), 0.0)
+        self.aggregator = Aggregator(self.state.plan.strategy, MODEL.layout)
         self.actions: list[Action] = []
         self.now = 0.0
 
     def take(self, *events: Any, now: float | None = None) -> list[Action]:
         self.now = self.now if now is None else now
         made: list[Action] = []
-        for event in events or (None,):
-            self.state, actions = step(self.state, event, self.now)
+        todo = list(events or (None,))
+        while todo:
+            self.state, actions = step(self.state, todo.pop(0), self.now)
             made += actions
+            versions = [self.aggregator.follow(action) for action in actions]
+            todo = [*(version for version in versions if version), *todo]
         self.actions += made
         return made
 
@@ -167,8 +174,11 @@ def test_round_closes_with_the_last_update_and_makes_a_version() -> None:
         made = run.take(Arrived(device, 1, update()))
         assert kinds(made) == ["Record", "SendReceipt"]
     made = run.take(Arrived(3, 1, update()))
-    assert kinds(made) == ["Record", "SendReceipt", "CloseRound", "OpenRound", *["Assign"] * 3]
-    closed = made[2]
+    assert kinds(made) == [
+        *("Record", "SendReceipt", "Aggregate", "CloseRound", "OpenRound"),
+        *["Assign"] * 3,
+    ]
+    closed = made[3]
     assert isinstance(closed, CloseRound)
     assert closed.model is run.state.model
     assert (closed.model.values - MODEL.values == 1 << 16).all()
@@ -276,10 +286,11 @@ def test_update_of_another_round_is_stale_and_recorded_never(number: int) -> Non
 
 
 def test_device_that_holds_a_recorded_update_gets_its_receipt_again() -> None:
-    resumed = Round(1, (1, 2, 3), accepted={1: update()})
+    report = RangeReport.empty(MODEL.layout.shape).add(update())
+    resumed = Round(1, (1, 2, 3), report, accepted={1: Facts.of(update())})
     run = Run()
     run.state = start(replace(run.state, round=resumed), 0.0)
-    made = run.take(joined(1, holds_round=1))
+    made = run.take(joined(1, holds_round=1, holds_version=run.state.model.tag))
     assert made == [SendReceipt(1, 1, Verdict.ACCEPTED)]
     made = run.take(joined(2), joined(3))
     assert [a.device for a in made if isinstance(a, Assign)] == [2, 3]
@@ -289,7 +300,26 @@ def test_device_that_holds_a_recorded_update_gets_its_receipt_again() -> None:
 def test_device_that_holds_an_update_of_a_closed_round_may_forget_it() -> None:
     run = Run()
     run.state = replace(run.state, next_round=4)
-    assert run.take(joined(1, holds_round=2)) == [SendReceipt(1, 2, Verdict.STALE)]
+    note, receipt = run.take(joined(1, holds_round=2, holds_version=0xABC))
+    assert isinstance(note, Note)
+    assert note.kind == "kept"
+    assert "round 2, made from version 00000abc" in note.text
+    assert receipt == SendReceipt(1, 2, Verdict.STALE)
+
+
+def test_update_from_another_version_is_told_and_never_mixed() -> None:
+    run = Run()
+    tag = run.state.model.tag
+    (note,) = run.take(joined(1, holds_round=1, holds_version=tag ^ 1))
+    assert isinstance(note, Note)
+    assert note.kind == "kept"
+    run = Run()
+    assert run.take(joined(1, holds_round=1, holds_version=tag)) == []
+    report = RangeReport.empty(MODEL.layout.shape).add(update())
+    resumed = Round(1, (1, 2, 3), report, accepted={1: Facts.of(update())})
+    run.state = start(replace(run.state, round=resumed), 0.0)
+    made = run.take(joined(1, holds_round=1, holds_version=tag ^ 1))
+    assert made[1:] == [SendReceipt(1, 1, Verdict.STALE)]
 
 
 def test_reboot_is_noted() -> None:

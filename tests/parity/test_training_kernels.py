@@ -28,12 +28,12 @@ RATES = st.one_of(
 )
 
 
-@pytest.fixture(scope="session", params=["-O0", "-O3", "-Os"])
+@pytest.fixture(scope="session", params=["-O0", "-O3 -DFG_WIDE_LOOPS", "-Os"])
 def library(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> ctypes.CDLL:
     folder: Path = tmp_path_factory.mktemp("train")
-    return ctypes.CDLL(str(native.build(folder, request.param)))
+    return ctypes.CDLL(str(native.build(folder, *request.param.split())))
 
 
 @st.composite
@@ -47,10 +47,9 @@ def heads(draw: st.DrawFn) -> Head:
     pooled = positions > 1 and (loss is Loss.SOFTMAX_CROSS_ENTROPY or draw(st.booleans()))
     per_channel = draw(st.booleans())
     scales = st.floats(1e-6, 3.0)
+    inputs = draw(st.integers(1, 37) | st.integers(60, 133))
     return make_head(
-        HeadShape(
-            draw(st.integers(1, 37)), outputs, positions, draw(st.booleans()), pooled, logistic
-        ),
+        HeadShape(inputs, outputs, positions, draw(st.booleans()), pooled, logistic),
         loss,
         input_scale=draw(st.floats(1e-5, 10.0)),
         input_zero_point=draw(st.integers(-128, 127)),

@@ -3,71 +3,25 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
-import socket
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from fleetgrad.errors import ToolError
+from fleetgrad.link import broker
 
 
-class Mosquitto:
-    """One broker, which can be killed and started again.
-
-    Args:
-        directory: For its files.
-        lines: More of its configuration.
-    """
+class Mosquitto(broker.Mosquitto):
+    """One broker; the test is skipped where there is none."""
 
     def __init__(self, directory: Path, *lines: str) -> None:
-        program = shutil.which("mosquitto", path=os.environ["PATH"] + ":/usr/sbin")
-        if program is None:
-            pytest.skip("no mosquitto: apt install mosquitto")
-        directory.mkdir(parents=True, exist_ok=True)
-        self.port = free_port()
-        config = directory / "mosquitto.conf"
-        own = ("persistence true", f"persistence_location {directory}/", "autosave_interval 1")
-        user = ("user root",) if os.geteuid() == 0 else ()
-        text = "\n".join((f"listener {self.port} 127.0.0.1", *own, *user, *lines))
-        config.write_text(text + "\n")
-        self._command = [program, "-c", str(config)]
-        self._log = directory / "log"
-        self._process: subprocess.Popen[bytes] | None = None
-        self.start()
-
-    @property
-    def address(self) -> str:
-        """HOST:PORT."""
-        return f"127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        """Returns once it takes connections."""
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
-        deadline = time.monotonic() + 10
-        while True:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            assert self._process.poll() is None, self._log.read_text()
-            assert time.monotonic() < deadline, "the broker does not listen"
-            time.sleep(0.02)
-
-    def stop(self, how: signal.Signals = signal.SIGKILL) -> None:
-        """Ends it; harmless when it has ended."""
-        if self._process is not None:
-            self._process.send_signal(how)
-            self._process.wait()
-            self._process = None
+        try:
+            super().__init__(directory, *lines)
+        except ToolError as error:
+            if "there is no" in error.what:
+                pytest.skip(f"{error.what}: {error.hint}")
+            raise
 
 
 def certificates(directory: Path) -> dict[str, Path]:

@@ -60,6 +60,7 @@ def manifest(**changes: Any) -> dict[str, Any]:
                 "offset": 0,
                 "count": CLASSES,
                 "tflite_offset": 8,
+                "scale": [0.03125],
             },
             {
                 "name": "weight",
@@ -68,6 +69,7 @@ def manifest(**changes: Any) -> dict[str, Any]:
                 "offset": 4 * CLASSES,
                 "count": CLASSES * FEATURES,
                 "tflite_offset": 32,
+                "scale": [0.5, 0.25, 0.125],
             },
         ],
         "param_bytes": 4 * CLASSES + 2 * CLASSES * FEATURES,

@@ -14,7 +14,8 @@ from typing import Protocol
 
 from fleetgrad.device import DeviceEvent, DeviceSession, Expected, Patience, Shape
 from fleetgrad.federation.actions import Action, Assign, Dismiss, Fail, Record, SendReceipt
-from fleetgrad.federation.engine import start, step
+from fleetgrad.federation.aggregation import Aggregator
+from fleetgrad.federation.engine import Event, start, step
 from fleetgrad.federation.state import Stage, State
 
 
@@ -86,6 +87,7 @@ class Simulation:
             )
             for device in roster
         }
+        self._aggregator = Aggregator(state.plan.strategy, state.model.layout)
         self.actions: list[Action] = []
         self.events: list[DeviceEvent] = []
         self.error: Exception | None = None
@@ -109,10 +111,14 @@ class Simulation:
         for session in self.sessions.values():
             events += session.tick(now)
         self.events += events
-        for event in [*events, None]:
-            self.state, actions = step(self.state, event, now)
+        todo: list[Event | None] = [*events, None]
+        while todo:
+            self.state, actions = step(self.state, todo.pop(0), now)
             for action in actions:
                 self._carry_out(action, now)
+                made = self._aggregator.follow(action)
+                if made is not None:
+                    todo.insert(0, made)
         for device, session in self.sessions.items():
             while data := session.take(now):
                 self._send(device, to_host=False, data=data)

@@ -72,6 +72,9 @@ class ReceiverStruct(ctypes.Structure):
         ("total", ctypes.c_uint32),
         ("next_offset", ctypes.c_uint32),
         ("stray", ctypes.c_uint32),
+        ("ahead", ctypes.c_uint32),
+        ("ahead_end", ctypes.c_uint32),
+        ("seen", ctypes.c_uint32),
         ("transfer", ctypes.c_uint16),
         ("unacknowledged", ctypes.c_uint8),
         ("strayed", ctypes.c_bool),
@@ -84,12 +87,17 @@ class SenderStruct(ctypes.Structure):
         ("base", ctypes.c_uint32),
         ("next", ctypes.c_uint32),
         ("deadline_ms", ctypes.c_uint32),
+        ("sent_ms", ctypes.c_uint32),
         ("transfer", ctypes.c_uint16),
+        ("answer_ms", ctypes.c_uint16),
         ("payload_max", ctypes.c_uint16),
         ("payload", ctypes.c_uint16),
         ("timeouts", ctypes.c_uint8),
         ("clean", ctypes.c_uint8),
         ("rewound", ctypes.c_bool),
+        ("behind", ctypes.c_bool),
+        ("answered", ctypes.c_bool),
+        ("again", ctypes.c_bool),
     )
 
 

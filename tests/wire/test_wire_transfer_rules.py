@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from fleetgrad.wire.errors import TransferError
 from fleetgrad.wire.messages import PAYLOAD_MIN, Ack, Chunk
-from fleetgrad.wire.transfer import TIMEOUT_MAX_MS, TIMEOUT_MS, Receiver, Sender, transfer_id
+from fleetgrad.wire.transfer import (
+    TIMEOUT_MAX_MS,
+    TIMEOUT_MIN_MS,
+    TIMEOUT_MS,
+    Receiver,
+    Sender,
+    transfer_id,
+)
 from support.wire_native import (
     FG_ERR_SIZE,
     FG_ERR_STATE,
@@ -127,13 +134,52 @@ def test_silence_doubles_the_timeout_up_to_its_maximum() -> None:
     assert sender.timeouts == 5
 
 
-def test_a_gap_sends_the_rest_again_at_once_and_only_once() -> None:
+def test_a_gap_is_filled_at_once_and_only_once_and_nothing_new_is_sent_before() -> None:
     sender = sender_of_100_byte_chunks()
     drain(sender, 0)
     sender.acknowledge(Ack(1, 300))
-    assert drain(sender, 0) == list(range(300, 1100, 100))
+    assert drain(sender, 0) == [300]
     sender.acknowledge(Ack(1, 300))
     assert drain(sender, 0) == []
+    sender.acknowledge(Ack(1, 600))  # what was kept behind the first gap ends at another one
+    assert drain(sender, 0) == [600]
+    sender.acknowledge(Ack(1, 800))
+    assert drain(sender, 0)[0] == 800
+
+
+def test_what_comes_behind_a_gap_is_kept_until_it_is_filled() -> None:
+    receiver = Receiver(1, 3000)
+    receiver.accept(chunk(0))
+    for offset in (200, 300, 400):
+        receiver.accept(chunk(offset))
+    assert receiver.next_offset == 100
+    assert receiver.accept(chunk(100)).ack == Ack(1, 500)
+    assert receiver.data == BLOB[:500]
+
+
+def test_behind_a_second_gap_nothing_is_kept_and_every_chunk_is_acknowledged() -> None:
+    receiver = Receiver(1, 3000)
+    for offset in (0, 200, 400, 500):
+        receiver.accept(chunk(offset))
+    acks = [receiver.accept(chunk(offset)).ack for offset in (100, 300, 400, 500, 600)]
+    assert acks == [Ack(1, 300), Ack(1, 400), Ack(1, 500), Ack(1, 600), None]
+    assert receiver.data == BLOB[:700]
+
+
+def test_answers_that_come_quickly_shorten_the_timeout_and_slow_ones_lengthen_it() -> None:
+    sender = sender_of_100_byte_chunks()
+    now, waits = 0, []
+    for took in [5] * 40 + [200]:
+        drain(sender, now)
+        waits.append(sender.wait(now))
+        now += took
+        sender.acknowledge(Ack(1, sender.acknowledged))
+        drain(sender, now)
+        sender.acknowledge(Ack(1, min(sender.acknowledged + 1, 3000)))
+    assert waits[0] == TIMEOUT_MS
+    assert waits[40] == TIMEOUT_MIN_MS
+    drain(sender, now)
+    assert sender.wait(now) == 4 * 200
 
 
 def test_a_stale_acknowledgement_is_ignored() -> None:
@@ -173,9 +219,9 @@ def test_chunks_shorten_where_losses_are_frequent_and_lengthen_where_they_are_no
         drain(sender, now)
         sizes.append(sender.payload)
     assert sizes == [512, 512, 256, 128, 64, 64]
+    sender.resume(0)
     for _ in range(40):
-        offsets = drain(sender, now)
-        end = (offsets[-1] if offsets else sender.acknowledged) + sender.payload - Chunk.BYTES
+        end = drain(sender, now)[-1] + sender.payload - Chunk.BYTES
         sender.acknowledge(Ack(1, min(end, 1_000_000)))
     assert sender.payload == 512
 
@@ -183,10 +229,11 @@ def test_chunks_shorten_where_losses_are_frequent_and_lengthen_where_they_are_no
 def test_rare_losses_leave_the_chunks_long() -> None:
     sender = Sender(bytes(1_000_000), 1, 512)
     for _ in range(10):
-        for _ in range(4):
-            sender.acknowledge(Ack(1, drain(sender, 0)[-1] + 506))
-        sender.acknowledge(Ack(1, drain(sender, 0)[3]))
-    assert sender.payload == 512
+        window = drain(sender, 0)
+        sender.acknowledge(Ack(1, window[5]))
+        assert drain(sender, 0) == [window[5]]
+        sender.acknowledge(Ack(1, window[-1] + 506))
+        assert sender.payload == 512
 
 
 def test_an_empty_blob_is_done_before_it_begins(native: NativeWire) -> None:

@@ -16,9 +16,11 @@
 extern "C" {
 #endif
 
-/* The longest record: one whole frame, or several, delimiters included. What small clients' buffers
- * take without being configured. */
+/* The longest record: one whole frame, or several, delimiters included. By default what small
+ * clients' buffers take without being configured. FG_NODE_PAYLOAD_MAX must suit it: 224 for 256. */
+#ifndef FG_MQTT_RECORD_BYTES
 #define FG_MQTT_RECORD_BYTES 256U
+#endif
 
 /* The longest name of a fleet, and the longest topic with its end of string. */
 #define FG_MQTT_FLEET_BYTES 64U

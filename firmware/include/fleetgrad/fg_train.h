@@ -116,6 +116,10 @@ uint8_t fg_delta_exponent(uint32_t peak);
 int8_t fg_delta_value(const fg_segment *segment, const uint8_t *params, const uint8_t *base,
                       uint32_t index, uint8_t exponent);
 
+/* All elements of the segment at once. */
+void fg_delta_values(const fg_segment *segment, const uint8_t *params, const uint8_t *base,
+                     uint8_t exponent, int8_t *restrict deltas);
+
 #ifdef __cplusplus
 }
 #endif

@@ -2,9 +2,10 @@
 #ifndef FG_TRANSFER_H
 #define FG_TRANSFER_H
 
-/* Blobs in chunks: go-back-N with cumulative acknowledgements, resumable, idempotent. Two state
- * machines that do no I/O: messages and time come in, messages and slices to send come out.
- * SPEC.md, chapter "Transfers", has the rules; fleetgrad/wire/transfer.py is the same in Python. */
+/* Blobs in chunks: cumulative acknowledgements, one gap filled at a time, resumable, idempotent.
+ * Two state machines that do no I/O: messages and time come in, messages and slices to send come
+ * out. SPEC.md, chapter "Transfers", has the rules; fleetgrad/wire/transfer.py is the same in
+ * Python. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,7 +21,9 @@ extern "C" {
 /* Chunks in flight, and chunks per acknowledgement. */
 #define FG_TRANSFER_WINDOW 8U
 
-/* Silence after the last chunk until all is sent again; doubles up to the maximum. */
+/* Silence after the last chunk until the first in flight is sent again: less, down to the minimum,
+ * where answers have come quickly; doubles up to the maximum. */
+#define FG_TRANSFER_TIMEOUT_MIN_MS 100U
 #define FG_TRANSFER_TIMEOUT_MS     1000U
 #define FG_TRANSFER_TIMEOUT_MAX_MS 8000U
 
@@ -33,6 +36,9 @@ typedef struct fg_receiver {
     uint32_t total;
     uint32_t next_offset; /* everything below has arrived */
     uint32_t stray;       /* offset of the last chunk that was out of place */
+    uint32_t ahead;       /* what is kept behind a gap: from here .. */
+    uint32_t ahead_end;   /* .. to here; nothing where both are equal */
+    uint32_t seen;        /* end of the furthest chunk so far */
     uint16_t transfer;
     uint8_t unacknowledged; /* chunks in place since the last acknowledgement */
     bool strayed;           /* the last chunk was out of place */
@@ -60,12 +66,17 @@ typedef struct fg_sender {
     uint32_t base;        /* acknowledged */
     uint32_t next;        /* sent */
     uint32_t deadline_ms; /* of the acknowledgement of what is in flight */
+    uint32_t sent_ms;     /* when the last chunk was sent */
     uint16_t transfer;
+    uint16_t answer_ms;   /* how long answers take */
     uint16_t payload_max; /* negotiated */
     uint16_t payload;     /* of the chunks sent now: smaller after losses */
     uint8_t timeouts;     /* in a row, saturating: the caller decides when to give up */
     uint8_t clean;        /* chunks acknowledged since the last loss, saturating */
-    bool rewound;         /* went back to `base` already on its acknowledgement */
+    bool rewound;         /* `base` was sent again already on its acknowledgement */
+    bool behind;          /* something in flight is lost: nothing new until all of it is there */
+    bool answered;        /* an answer has come since the last chunk */
+    bool again;           /* the chunk at `base` is to be sent again */
 } fg_sender;
 
 /* Bytes of the blob that make the next chunk. */

@@ -12,6 +12,10 @@
 /* Clears what the toolchain has put into memories other than the main one. */
 void port_clear_regions(void);
 
+/* --- The chip, on boards that define BOARD_STARTS_CHIP: clocks and pins, before all else.
+ * Elsewhere what a reset leaves is enough. --- */
+void chip_start(void);
+
 /* --- The core (its folder also has the start-up code and core.h) --- */
 
 /* Interrupts on from now on. */

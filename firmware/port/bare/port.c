@@ -50,6 +50,9 @@ void port_received(uint8_t byte) {
 }
 
 void fg_port_init(void) {
+#if defined(BOARD_STARTS_CHIP)
+    chip_start();
+#endif
     if (boot.magic != BOOT_MAGIC || boot.check != ~boot.resets) {
         boot.magic = BOOT_MAGIC;
         boot.resets = 0U;

@@ -29,6 +29,13 @@ FG_VIRTUAL_API int32_t fg_virtual_init(void *memory, size_t bytes, const uint8_t
                                        size_t image_bytes, uint32_t boot_count,
                                        uint32_t firmware_hash);
 
+/* The same with flash: `flash_bytes` bytes at `flash`, whole KiB in pairs, which outlive the device
+ * and hold what it keeps. They stay the caller's, like the image. */
+FG_VIRTUAL_API int32_t fg_virtual_init_with_flash(void *memory, size_t bytes, const uint8_t *image,
+                                                  size_t image_bytes, uint32_t boot_count,
+                                                  uint32_t firmware_hash, uint8_t *flash,
+                                                  uint32_t flash_bytes);
+
 FG_VIRTUAL_API void fg_virtual_receive(void *memory, const uint8_t *bytes, size_t count);
 
 /* Works until there is nothing left to do, `out` is full, or `pieces` pieces of work (samples,
@@ -41,6 +48,15 @@ FG_VIRTUAL_API size_t fg_virtual_run(void *memory, uint32_t now_ms, uint32_t pie
 FG_VIRTUAL_API int32_t fg_virtual_poll(void *memory, uint32_t now_ms);
 FG_VIRTUAL_API size_t fg_virtual_transmit(void *memory, uint8_t *bytes, size_t capacity);
 FG_VIRTUAL_API uint32_t fg_virtual_wait_ms(const void *memory, uint32_t now_ms);
+
+/* --- The wire alone ------------------------------------------------------------------------- */
+
+/* What a device's decoder finds in a stream: header and payload of every intact frame, each behind
+ * its length in four bytes, in `frames`, which needs room for twice as many bytes as the stream
+ * has. Returns how many bytes that are; *frames_bad: how often something between delimiters was
+ * none. */
+FG_VIRTUAL_API size_t fg_virtual_decode(const uint8_t *stream, size_t count, uint8_t *frames,
+                                        uint32_t *frames_bad);
 
 /* --- The model alone ------------------------------------------------------------------------ */
 

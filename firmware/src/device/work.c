@@ -33,6 +33,22 @@ static void limit_params(const fg_model *model, uint8_t *params) {
     }
 }
 
+void fg_work_renew_samples(fg_node *node) {
+    const fg_node_config *config = &node->config;
+    const bool working = node->phase == FG_PHASE_EVALUATING || node->phase == FG_PHASE_MEASURING ||
+                         node->phase == FG_PHASE_TRAINING;
+    const bool fit = node->problem == 0U || node->problem == FG_ERROR_CODE_NO_DATA;
+    if (config->image != NULL || config->collected == NULL || working || !fit) {
+        return;
+    }
+    node->image.train = fg_reservoir_samples(config->collected);
+    if (config->held_out != NULL) {
+        node->image.eval = fg_reservoir_samples(config->held_out);
+    }
+    const bool none = node->image.train.count == 0U && node->image.eval.count == 0U;
+    node->problem = none ? FG_ERROR_CODE_NO_DATA : 0U;
+}
+
 fg_status fg_work_begin(fg_node *node) {
     const fg_node_config *config = &node->config;
     memset(&node->work, 0, sizeof node->work);
@@ -44,6 +60,14 @@ fg_status fg_work_begin(fg_node *node) {
     memcpy(config->state.params, config->base, config->model->param_bytes);
     limit_params(config->model, config->state.params);
     return config->model->refresh(&config->state);
+}
+
+fg_phase fg_work_first(const fg_node *node) {
+    if ((node->terms.work & FG_WORK_EVALUATE) != 0U && node->image.eval.count > 0U) {
+        return FG_PHASE_EVALUATING;
+    }
+    const bool measure = (node->terms.work & FG_WORK_MEASURE) != 0U;
+    return measure ? FG_PHASE_MEASURING : FG_PHASE_TRAINING;
 }
 
 /* Puts sample `index` into the model's input and says what should come out. */
@@ -62,7 +86,7 @@ static fg_target load(const fg_node *node, const fg_samples *samples, uint32_t i
     return target;
 }
 
-fg_status fg_work_evaluate(fg_node *node, bool *more) {
+static fg_status evaluate_one(fg_node *node, bool *more) {
     fg_work_state *work = &node->work;
     const fg_target target = load(node, &node->image.eval, work->sample);
     fg_metrics metrics = {0U, 0U, false};
@@ -99,7 +123,7 @@ static fg_target visit(fg_node *node, bool measure) {
     return load(node, &node->image.train, fg_order_take(&work->order));
 }
 
-fg_status fg_work_measure(fg_node *node, bool *more) {
+static fg_status measure_one(fg_node *node, bool *more) {
     fg_work_state *work = &node->work;
     const uint32_t count = node->image.train.count;
     const uint32_t most =
@@ -113,7 +137,7 @@ fg_status fg_work_measure(fg_node *node, bool *more) {
     return status;
 }
 
-fg_status fg_work_train(fg_node *node, bool *more) {
+static fg_status train_one(fg_node *node, bool *more) {
     fg_work_state *work = &node->work;
     const uint32_t count = node->image.train.count;
     const fg_target target = visit(node, work->visits % MEASURED_EVERY == 0U);
@@ -132,6 +156,23 @@ fg_status fg_work_train(fg_node *node, bool *more) {
     }
     *more = work->epoch < node->terms.epochs &&
             (node->terms.max_steps == 0U || work->steps < node->terms.max_steps);
+    return status;
+}
+
+fg_status fg_work_next(fg_node *node, bool *more) {
+    *more = true;
+    if (node->phase == FG_PHASE_MEASURING) {
+        return measure_one(node, more);
+    }
+    if (node->phase == FG_PHASE_TRAINING) {
+        return train_one(node, more);
+    }
+    const fg_status status = evaluate_one(node, more);
+    if (!*more && (node->terms.work & FG_WORK_TRAIN) != 0U) {
+        node->work.sample = 0U;
+        node->phase = FG_PHASE_TRAINING;
+        *more = true;
+    }
     return status;
 }
 

@@ -21,6 +21,14 @@
 #define FG_MVE 0
 #endif
 
+/* FG_WIDE_LOOPS: a large processor, whose compiler turns plain loops into vectors. Where a loop is
+ * written for a small one, by hand, there is a plain one for that. */
+#if defined(FG_WIDE_LOOPS)
+#define FG_WIDE 1
+#else
+#define FG_WIDE 0
+#endif
+
 /* Inner loops are inlined, and the loops themselves are not, even when optimising for size. */
 #if defined(__GNUC__)
 #define FG_INLINE   inline __attribute__((always_inline))

@@ -3,30 +3,26 @@
 
 #include "fleetgrad/fg_train.h"
 
-static int32_t value(const fg_segment *segment, const uint8_t *params, uint32_t index) {
+static inline int32_t value(const fg_segment *segment, const uint8_t *params, size_t index) {
     if (segment->kind == FG_SEGMENT_BIAS) {
         int32_t bias = 0;
-        memcpy(&bias, params + segment->offset + 4U * index, sizeof bias);
+        memcpy(&bias, params + segment->offset + index * sizeof bias, sizeof bias);
         return bias;
     }
     int16_t master = 0;
-    memcpy(&master, params + segment->offset + 2U * index, sizeof master);
+    memcpy(&master, params + segment->offset + index * sizeof master, sizeof master);
     return master;
 }
 
-static int64_t difference(const fg_segment *segment, const uint8_t *params, const uint8_t *base,
-                          uint32_t index) {
-    return (int64_t)value(segment, params, index) - value(segment, base, index);
-}
-
-static uint32_t magnitude(int64_t value) {
-    return (uint32_t)((value < 0) ? -value : value);
+/* |a - b|, which fits 32 bits where the difference does not. */
+static inline uint32_t distance(int32_t a, int32_t b) {
+    return (a > b) ? (uint32_t)a - (uint32_t)b : (uint32_t)b - (uint32_t)a;
 }
 
 uint32_t fg_delta_peak(const fg_segment *segment, const uint8_t *params, const uint8_t *base) {
     uint32_t peak = 0;
-    for (uint32_t i = 0; i < segment->count; i++) {
-        const uint32_t size = magnitude(difference(segment, params, base, i));
+    for (size_t i = 0; i < segment->count; i++) {
+        const uint32_t size = distance(value(segment, params, i), value(segment, base, i));
         peak = (size > peak) ? size : peak;
     }
     return peak;
@@ -40,21 +36,34 @@ uint8_t fg_delta_exponent(uint32_t peak) {
     return exponent;
 }
 
+static inline int8_t delta_of(int32_t now, int32_t then, uint8_t exponent) {
+    const uint32_t size = distance(now, then);
+    const uint32_t half = (exponent == 0U) ? 0U : (size >> (exponent - 1U)) & 1U;
+    const uint32_t rounded = (size >> exponent) + half;
+    const int32_t kept = (rounded > 127U) ? 127 : (int32_t)rounded;
+    return (int8_t)((now < then) ? -kept : kept);
+}
+
 int8_t fg_delta_value(const fg_segment *segment, const uint8_t *params, const uint8_t *base,
                       uint32_t index, uint8_t exponent) {
-    const int64_t delta = difference(segment, params, base, index);
-    const uint32_t half = (exponent == 0U) ? 0U : UINT32_C(1) << (exponent - 1U);
-    const uint64_t rounded = ((uint64_t)magnitude(delta) + half) >> exponent;
-    const int32_t size = (rounded > 127U) ? 127 : (int32_t)rounded;
-    return (int8_t)((delta < 0) ? -size : size);
+    return delta_of(value(segment, params, index), value(segment, base, index), exponent);
+}
+
+void fg_delta_values(const fg_segment *segment, const uint8_t *params, const uint8_t *base,
+                     uint8_t exponent, int8_t *restrict deltas) {
+    for (size_t i = 0; i < segment->count; i++) {
+        deltas[i] = delta_of(value(segment, params, i), value(segment, base, i), exponent);
+    }
 }
 
 uint32_t fg_saturated(const fg_segment *segment, const uint8_t *params, const uint8_t *base) {
-    const uint32_t limit = segment->kind == FG_SEGMENT_BIAS ? FG_BIAS_LIMIT : FG_MASTER_LIMIT;
+    const int32_t limit = segment->kind == FG_SEGMENT_BIAS ? FG_BIAS_LIMIT : FG_MASTER_LIMIT;
     uint32_t saturated = 0;
-    for (uint32_t i = 0; i < segment->count; i++) {
-        const bool now = magnitude(value(segment, params, i)) >= limit;
-        saturated += (now && magnitude(value(segment, base, i)) < limit) ? 1U : 0U;
+    for (size_t i = 0; i < segment->count; i++) {
+        const int32_t now = value(segment, params, i);
+        const int32_t then = value(segment, base, i);
+        const bool full = now >= limit || now <= -limit;
+        saturated += (full && then < limit && then > -limit) ? 1U : 0U;
     }
     return saturated;
 }

@@ -37,6 +37,20 @@ static FG_NOINLINE void two_outputs(const int16_t *centred, const int8_t *upper,
     sums[1] = (int32_t)second;
 }
 
+#elif FG_WIDE
+
+static FG_INLINE void two_outputs(const int16_t *centred, const int8_t *upper, const int8_t *lower,
+                                  uint32_t inputs, int32_t sums[2]) {
+    int32_t first = sums[0];
+    int32_t second = sums[1];
+    for (uint32_t i = 0U; i < inputs; i++) {
+        first += (int16_t)upper[i] * centred[i];
+        second += (int16_t)lower[i] * centred[i];
+    }
+    sums[0] = first;
+    sums[1] = second;
+}
+
 #else
 
 static FG_NOINLINE void two_outputs(const int16_t *centred, const int8_t *upper,

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
 #include "fleetgrad/fg_rng.h"
 #include "fleetgrad/fg_train.h"
 
@@ -10,6 +12,7 @@
 #endif
 
 #define PACE_BITS 15
+#define BLOCK     64U
 
 /* What turns a gradient in 2^-15 into a change of a parameter with fractional bits: mantissa /
  * 2^shift, the mantissa within [2^14, 2^15), so that its product with a gradient fits 32 bits. */
@@ -54,6 +57,42 @@ static FG_INLINE mixer new_mixer(void) {
     FG_OPAQUE(mix.second);
     return mix;
 }
+
+#if FG_WIDE
+
+/* One output's weights from one row. In memory, words of random numbers are the weights' in their
+ * order: first low halves, then high ones. */
+static FG_INLINE void update_block(uint32_t count, uint32_t word, int32_t coefficient,
+                                   const int16_t *restrict centred, int16_t *restrict masters,
+                                   int8_t *restrict shadow) {
+    uint32_t words[BLOCK / 2U];
+    uint16_t noise[BLOCK];
+    for (uint32_t w = 0; w < BLOCK / 2U; w++) {
+        words[w] = fg_mix32(word + w);
+    }
+    memcpy(noise, words, sizeof noise);
+    for (uint32_t i = 0; i < count; i++) {
+        const int32_t change = coefficient * centred[i] + noise[i];
+        const int32_t moved = fg_clamp32(masters[i] - (change >> FG_WEIGHT_BITS), FG_MASTER_LIMIT);
+        masters[i] = (int16_t)moved;
+        shadow[i] = fg_rounded_master(moved);
+    }
+}
+
+static void update_from_row(uint32_t inputs, uint32_t word, int32_t coefficient,
+                            const int16_t *restrict centred, int16_t *restrict masters,
+                            int8_t *restrict shadow) {
+    for (; inputs >= BLOCK; inputs -= BLOCK) {
+        update_block(BLOCK, word, coefficient, centred, masters, shadow);
+        word += BLOCK / 2U;
+        centred += BLOCK;
+        masters += BLOCK;
+        shadow += BLOCK;
+    }
+    update_block(inputs, word, coefficient, centred, masters, shadow);
+}
+
+#else
 
 /* Two weights that share a random word. Inputs at their zero point change nothing: noise alone is
  * less than one unit and rounds down to none, so the hash need not be computed. */
@@ -100,6 +139,8 @@ static FG_NOINLINE void update_from_row(uint32_t inputs, uint32_t word, int32_t 
         fg_change_weight(masters, shadow, coefficient * *centred + (int32_t)(noise & 0xFFFFU));
     }
 }
+
+#endif
 
 /* The same from several rows; coefficients are small enough for the sum to fit 32 bits. */
 static FG_NOINLINE void update_from_rows(uint32_t inputs, uint32_t word, uint32_t rows,

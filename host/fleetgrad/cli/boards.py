@@ -19,13 +19,12 @@ def command(ui: Ui) -> None:
     """Lists the known boards, and how each was verified."""
     boards = list_boards(paths.boards())
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("id", "core", "flash", "RAM", "emulators", "verified"):
+    for heading in ("id", "core", "flash", "RAM", "verified", "on"):
         table.add_column(heading, justify="right" if heading in {"flash", "RAM"} else "left")
     for board in boards:
         flash = "" if board.hosted else kilobytes(board.flash_bytes)
         ram = "" if board.hosted else kilobytes(board.ram_bytes)
-        emulators = ", ".join(board.emulators)
-        table.add_row(board.id, board.core, flash, ram, emulators, board.verified)
+        table.add_row(board.id, board.core, flash, ram, board.verified, board.evidence)
     document = {
         "boards": [
             {
@@ -35,6 +34,7 @@ def command(ui: Ui) -> None:
                 "flash_bytes": board.flash_bytes,
                 "ram_bytes": board.ram_bytes,
                 "verified": board.verified,
+                "evidence": board.evidence,
                 "emulators": list(board.emulators),
                 "uploaders": list(board.uploaders),
             }

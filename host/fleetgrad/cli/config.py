@@ -46,7 +46,7 @@ def as_toml(values: dict[str, dict[str, Any]], defaults: dict[str, dict[str, Any
     for section, keys in values.items():
         text.append(f"{'' if not text else chr(10)}[{section}]\n", style="bold")
         for key, value in keys.items():
-            changed = value != defaults[section][key]
+            changed = value != defaults[section].get(key)
             # JSON's strings, numbers, booleans and flat lists are TOML's as well.
             text.append(f"{key} = {json.dumps(value)}\n", style="cyan" if changed else "")
     text.rstrip()

@@ -77,6 +77,7 @@ PROGRAMS: Final = (
     Program("qemu-system-arm", "emulators", "qemu-system-arm", "emulated Cortex-M boards"),
     Program("qemu-system-riscv32", "emulators", "qemu-system-misc", "emulated RISC-V boards"),
     Program("qemu-system-xtensa", "emulators", "qemu-system-misc", "Xtensa simulator"),
+    Program("pyocd", "flashing", "pipx; pipx install pyocd", "boards with a debug probe"),
     Program("cppcheck", "development", "cppcheck", "make lint"),
 )
 

@@ -4,6 +4,7 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from fleetgrad.device.sums import SumBlob
 from fleetgrad.device.update import Update
 
 
@@ -17,6 +18,7 @@ class Joined:
         eval_samples: Held-out samples it holds.
         holds_round: The round whose update it still keeps, 0 for none.
         boots: Its boot counter.
+        holds_version: Tag of the version that this update starts from.
     """
 
     device: int
@@ -24,6 +26,7 @@ class Joined:
     eval_samples: int
     holds_round: int
     boots: int
+    holds_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,23 @@ class Arrived:
 
 
 @dataclass(frozen=True, slots=True)
+class Summed:
+    """A whole sum from a gateway, checked as far as a line can spoil it.
+
+    Attributes:
+        device: Id of the gateway.
+        round: The round it was sent in.
+        boards: Those that the gateway was asked to ask.
+        found: The sum.
+    """
+
+    device: int
+    round: int
+    boards: tuple[int, ...]
+    found: SumBlob
+
+
+@dataclass(frozen=True, slots=True)
 class Spoiled:
     """A whole update that fails a check; it must not count.
 
@@ -100,4 +120,6 @@ class Printed:
     text: str
 
 
-DeviceEvent: TypeAlias = Joined | Rebooted | Refused | Unable | Arrived | Spoiled | Lost | Printed
+DeviceEvent: TypeAlias = (
+    Joined | Rebooted | Refused | Unable | Arrived | Summed | Spoiled | Lost | Printed
+)

@@ -28,6 +28,8 @@ class Identity:
         eval_samples: Samples it holds out.
         holds_round: The round whose update it keeps, 0 for none.
         boots: How often it has started.
+        store_bytes: Room in its store, 0 where nothing outlives a reset.
+        store_erases: Erasures of the two slots there, counted together.
     """
 
     device: int
@@ -36,19 +38,49 @@ class Identity:
     eval_samples: int
     holds_round: int
     boots: int
+    store_bytes: int = 0
+    store_erases: int = 0
 
 
 def identify(data: bytes) -> Identity | None:
     """Who says HELLO in these bytes; None where nobody does."""
-    found = [item for item in FrameDecoder().feed(data) if isinstance(item, Frame)]
-    for frame in found:
+    found = identify_all(data)
+    return found[0] if found else None
+
+
+def hello_of(identity: Identity) -> Hello:
+    """What a device would say to be known as this one, with no word of what it holds."""
+    return Hello(
+        version_min=WIRE_VERSION,
+        version_max=WIRE_VERSION,
+        max_payload=PAYLOAD_MAX,
+        schema_hash=SCHEMA_HASH,
+        device_id=identity.device,
+        model_digest=identity.model_digest,
+        firmware_hash=0,
+        boot_count=identity.boots,
+        train_samples=identity.train_samples,
+        eval_samples=identity.eval_samples,
+        round=0,
+        problem=0,
+        version_tag=0,
+        update_crc=0,
+        store_bytes=identity.store_bytes,
+        store_erases=identity.store_erases,
+    )
+
+
+def identify_all(data: bytes) -> list[Identity]:
+    """Everybody who says HELLO in these bytes, in order."""
+    found: list[Identity] = []
+    for item in FrameDecoder().feed(data):
         try:
-            message = frame.message()
+            message = item.message() if isinstance(item, Frame) else None
         except MessageError:
             continue
         if isinstance(message, Hello):
-            return _identity(message)
-    return None
+            found.append(_identity(message))
+    return found
 
 
 def _identity(hello: Hello) -> Identity:
@@ -57,8 +89,10 @@ def _identity(hello: Hello) -> Identity:
         model_digest=hello.model_digest,
         train_samples=hello.train_samples,
         eval_samples=hello.eval_samples,
-        holds_round=hello.round,
+        holds_round=hello.round if hello.update_crc else 0,
         boots=hello.boot_count,
+        store_bytes=hello.store_bytes,
+        store_erases=hello.store_erases,
     )
 
 

@@ -5,9 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from fleetgrad.device import Update
+from fleetgrad.device import SumBlob, Update
 from fleetgrad.errors import FleetgradError
+from fleetgrad.federation.facts import Facts
 from fleetgrad.federation.model import GlobalModel
+from fleetgrad.federation.partial import PartialSum
+from fleetgrad.federation.ranges import RangeReport
 from fleetgrad.results import Dropped
 from fleetgrad.wire.messages import RoundOpen, Verdict
 
@@ -29,6 +32,49 @@ class Record:
     round: int
     device: int
     update: Update
+    facts: Facts
+
+
+@dataclass(frozen=True)
+class RecordSum:
+    """Ledger: all updates in a gateway's sum count from now on.
+
+    Attributes:
+        round: Its number.
+        gateway: Who made it.
+        members: What is known of the updates in it, by device.
+        found: The gateway's answer.
+        part: The partial sum in it.
+    """
+
+    round: int
+    gateway: int
+    members: Mapping[int, Facts]
+    found: SumBlob
+    part: PartialSum
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """To whoever folds updates: a round has all that it waits for; `Aggregated` is the answer."""
+
+    round: int
+    model: GlobalModel
+
+
+@dataclass(frozen=True)
+class Aggregated:
+    """An event: what the strategy made of the updates of a round.
+
+    Attributes:
+        round: Its number.
+        model: The next version, before any range of it grows.
+        memory: What the strategy wants back in the next round.
+    """
+
+    round: int
+    model: GlobalModel
+    memory: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -38,14 +84,18 @@ class CloseRound:
     Attributes:
         round: Its number.
         model: The new version, None after an evaluation.
-        accepted: Updates that count, by device id.
+        accepted: What is known of the updates that count, by device id.
+        report: What they say of limits.
         dropped: Devices asked that did not contribute.
+        memory: What the strategy wants back in the next round.
     """
 
     round: int
     model: GlobalModel | None
-    accepted: Mapping[int, Update]
+    accepted: Mapping[int, Facts]
+    report: RangeReport
     dropped: tuple[Dropped, ...]
+    memory: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -110,7 +160,7 @@ class Assign:
 
 @dataclass(frozen=True)
 class SendReceipt:
-    """To a device: what became of its update."""
+    """To a device, or a gateway that sums: what became of its update."""
 
     device: int
     round: int
@@ -125,6 +175,6 @@ class Dismiss:
     round: int
 
 
-LedgerAction: TypeAlias = OpenRound | Record | CloseRound | Widen | Note | Bar | Finish
+LedgerAction: TypeAlias = OpenRound | Record | RecordSum | CloseRound | Widen | Note | Bar | Finish
 DeviceAction: TypeAlias = Assign | SendReceipt | Dismiss
-Action: TypeAlias = LedgerAction | DeviceAction | Fail
+Action: TypeAlias = LedgerAction | DeviceAction | Aggregate | Fail

@@ -2,8 +2,11 @@
 """The round engine: (state, event, now) -> (state, actions). No I/O, no clock, no randomness.
 
 gathering --all answered, or out of patience--> measuring, if due --> round 1 .. n --> evaluation
-                                                                        |                  |
-                 failed (resumable) <--too few updates, retries used up-+                  finished
+                                                                      |    closing        |
+               failed (resumable) <--too few updates, retries used up-+                   finished
+
+The engine keeps no updates: it says `Record`, and when a round has all that it waits for,
+`Aggregate`. Whoever folded the recorded updates answers with the event `Aggregated`.
 """
 
 import hashlib
@@ -20,12 +23,15 @@ from fleetgrad.device import (
     Rebooted,
     Refused,
     Spoiled,
+    Summed,
     Unable,
 )
 from fleetgrad.errors import FleetError, RoundError
-from fleetgrad.federation import measuring
+from fleetgrad.federation import measuring, sums
 from fleetgrad.federation.actions import (
     Action,
+    Aggregate,
+    Aggregated,
     Assign,
     Bar,
     CloseRound,
@@ -37,14 +43,15 @@ from fleetgrad.federation.actions import (
     Record,
     SendReceipt,
 )
+from fleetgrad.federation.facts import Facts
 from fleetgrad.federation.model import GlobalModel
-from fleetgrad.federation.ranges import MEASURED_SAMPLES, grow
+from fleetgrad.federation.ranges import MEASURED_SAMPLES, RangeReport, grow
 from fleetgrad.federation.state import Plan, Round, Stage, State
-from fleetgrad.federation.strategies import Strategy, fedavg
 from fleetgrad.results import Dropped
 from fleetgrad.wire.messages import RoundOpen, Verdict, Work
 
 Step: TypeAlias = tuple[State, list[Action]]
+Event: TypeAlias = DeviceEvent | Aggregated
 
 
 def start(state: State, now: float) -> State:
@@ -52,14 +59,13 @@ def start(state: State, now: float) -> State:
     return replace(state, gather_until=now + state.plan.timeout_s)
 
 
-def step(state: State, event: DeviceEvent | None, now: float, strategy: Strategy = fedavg) -> Step:
+def step(state: State, event: Event | None, now: float) -> Step:
     """Takes one event; None lets time pass.
 
     Args:
         state: Where the run stands.
-        event: What a device session reported.
+        event: What a device session reported, or what a round has made.
         now: Seconds, of the clock that deadlines are in.
-        strategy: Makes the next version of the accepted updates.
 
     Returns:
         The next state, and what to do about it, in order.
@@ -67,12 +73,16 @@ def step(state: State, event: DeviceEvent | None, now: float, strategy: Strategy
     actions: list[Action] = []
     if state.stage in (Stage.FINISHED, Stage.FAILED):
         return state, actions
-    if event is not None and event.device in state.plan.roster:
+    if isinstance(event, Aggregated):
+        state, actions = _aggregated(state, event, now)
+    elif isinstance(event, Summed):
+        state, actions = sums.take(state, event)
+    elif event is not None and event.device in state.plan.members:
         state, actions = _take(state, event)
     moved = True
     while moved:  # closing one round opens the next, which may close at once
         before = state
-        state, more = _advance(state, now, strategy)
+        state, more = _advance(state, now)
         actions += more
         moved = state is not before
     return state, actions
@@ -117,24 +127,38 @@ def _joined(state: State, event: Joined) -> Step:
         return state, []
     if event.train_samples == 0:
         return _bar(state, device, "empty", "it holds no samples")
-    actions: list[Action] = []
     if state.round and device in state.lost:  # it is back: its update is awaited again
         state = replace(state, round=replace(state.round, out=_without(state.round.out, device)))
     state = replace(state, present=state.present | {device}, lost=_without(state.lost, device))
-    held = event.holds_round
-    if held and state.round and held == state.round.number and device in state.round.accepted:
-        # We were stopped between commit and receipt.
-        actions.append(SendReceipt(device, held, Verdict.ACCEPTED))
-    elif held and held < state.next_round:
-        actions.append(SendReceipt(device, held, Verdict.STALE))
-    return state, actions
+    return state, _settle(state, event)
+
+
+def _settle(state: State, event: Joined) -> list[Action]:
+    """What becomes of the update that a device has kept."""
+    device, held, version = event.device, event.holds_round, event.holds_version
+    wanted = state.round.number if state.round else state.next_round
+    if not held or (held == wanted and version == state.model.tag):
+        if held and state.round and device in state.round.accepted:
+            # We were stopped between commit and receipt.
+            return [SendReceipt(device, held, Verdict.ACCEPTED)]
+        return []  # it will be asked for
+    text = f"it keeps an update of round {held}, made from version {version:08x}"
+    note = Note("kept", f"{text}, which nobody waits for", device, held)
+    if held == wanted and not (state.round and device in state.round.accepted):
+        return [note]  # the terms of the round itself replace it
+    return [note, SendReceipt(device, held, Verdict.STALE)]
 
 
 def _arrived(state: State, event: Arrived) -> Step:
     current = state.round
     device, number = event.device, event.round
     digest = hashlib.sha256(event.update.blob).hexdigest()
-    if not current or current.number != number or device not in current.selected:
+    if (
+        not current
+        or current.number != number
+        or device not in current.members
+        or (state.stage is Stage.CLOSING and device not in current.accepted)
+    ):
         text = f"it sent an update of round {number}, which is not open for it"
         return state, [
             Note("stale", text, device, number, digest),
@@ -146,11 +170,20 @@ def _arrived(state: State, event: Arrived) -> Step:
             Note("duplicate", text, device, number, digest),
             SendReceipt(device, number, Verdict.DUPLICATE),
         ]
-    accepted = {**current.accepted, device: event.update}
-    current = replace(current, accepted=accepted, out=_without(current.out, device))
-    receipt = SendReceipt(device, number, Verdict.ACCEPTED)
     passes = state.stage is Stage.MEASURING
-    record = [] if passes else [Record(number, device, event.update)]
+    training = not passes and number <= state.plan.rounds
+    if training and (reason := state.plan.strategy.refusal(event.update, state.model.layout)):
+        state, actions = _out(state, device, Note("unfit", reason, device, number, digest))
+        return state, [*actions, SendReceipt(device, number, Verdict.REFUSED)]
+    facts = Facts.of(event.update)
+    current = replace(
+        current,
+        accepted={**current.accepted, device: facts},
+        report=current.report.add(event.update),
+        out=_without(current.out, device),
+    )
+    record = [] if passes else [Record(number, device, event.update, facts)]
+    receipt = SendReceipt(device, number, Verdict.ACCEPTED)
     return replace(state, round=current), [*record, receipt]
 
 
@@ -159,7 +192,7 @@ def _out(state: State, device: int, note: Note) -> Step:
     current = state.round
     if (
         not current
-        or device not in current.selected
+        or device not in current.members
         or device in current.accepted
         or note.round not in (None, current.number)
     ):
@@ -178,17 +211,18 @@ def _bar(state: State, device: int, kind: str, reason: str) -> Step:
     return state, [*actions, Bar(device, reason)]
 
 
-def _advance(state: State, now: float, strategy: Strategy) -> Step:
+def _advance(state: State, now: float) -> Step:
     """Moves on when everything for it is there; returns the very same state when not."""
     if state.stage is Stage.GATHERING:
         return _gather(state, now)
     current = state.round
     if state.stage not in (Stage.ROUND, Stage.MEASURING) or current is None:
         return state, []
-    missing = [d for d in current.pending if d in state.present and d not in current.assigned]
-    if missing:
-        return _assign(state, current, missing)
-    if current.pending and now < current.deadline:
+    if len(current.assigned) < len(current.selected):
+        waiting = [d for d in current.pending if d in state.present and d not in current.assigned]
+        if waiting:
+            return _assign(state, current, waiting)
+    if current.is_pending and now < current.deadline:
         return state, []
     if state.stage is Stage.MEASURING:
         state, actions = measuring.conclude(state, now)
@@ -196,13 +230,25 @@ def _advance(state: State, now: float, strategy: Strategy) -> Step:
             return state, actions
         state, more = _open(state, now)
         return state, actions + more
-    evaluation = current.number > state.plan.rounds
-    if len(current.accepted) < _needed(state) and not evaluation:
+    if current.number > state.plan.rounds:
+        return _close(state, current, now, None)
+    if len(current.accepted) < state.plan.needed:
         return _too_few(state, current, now)
-    return _close(state, current, now, None if evaluation else strategy)
+    return replace(state, stage=Stage.CLOSING), [Aggregate(current.number, state.model)]
+
+
+def _aggregated(state: State, event: Aggregated, now: float) -> Step:
+    """The version that was asked for is there."""
+    current = state.round
+    if state.stage is not Stage.CLOSING or current is None or current.number != event.round:
+        return state, []
+    return _close(state, current, now, event)
 
 
 def _gather(state: State, now: float) -> Step:
+    told = len(state.present) + len(state.lost) + len(state.barred)
+    if told < len(state.plan.roster) and now < state.gather_until:
+        return state, []
     silent = [
         d
         for d in state.plan.roster
@@ -211,7 +257,7 @@ def _gather(state: State, now: float) -> Step:
     if silent and now < state.gather_until:
         return state, []
     able = len(state.plan.roster) - len(state.barred)
-    if not state.present or able < state.plan.min_updates:
+    if not state.present or able < state.plan.needed:
         return _fail(state, _no_fleet(state, able))
     actions: list[Action] = [Note("lost", "it has not appeared yet", d, None) for d in silent]
     if state.round:  # an interrupted run had it open
@@ -232,6 +278,7 @@ def _open(state: State, now: float) -> Step:
     current = Round(
         number,
         selected,
+        RangeReport.empty(state.model.layout.shape),
         deadline=now + plan.timeout_s,
         out={d: reason for d, reason in state.lost.items() if d in selected},
     )
@@ -244,13 +291,24 @@ def _assign(state: State, current: Round, devices: list[int]) -> Step:
     work = Work.EVALUATE if current.number > state.plan.rounds else Work.EVALUATE | Work.TRAIN
     if state.stage is Stage.MEASURING:
         work = Work.MEASURE
-    terms = _terms(state.plan, state.model, current.number, vector, work)
+    terms = round_terms(state.plan, state.model, current.number, vector, work)
     actions: list[Action] = [Assign(device, terms, vector) for device in devices]
     current = replace(current, assigned=current.assigned | frozenset(devices))
     return replace(state, round=current), actions
 
 
-def _terms(plan: Plan, model: GlobalModel, number: int, vector: bytes, work: Work) -> RoundOpen:
+def round_terms(
+    plan: Plan, model: GlobalModel, number: int, vector: bytes, work: Work
+) -> RoundOpen:
+    """What devices are told of a round.
+
+    Args:
+        plan: The run.
+        model: The version that the round starts from.
+        number: Of the round.
+        vector: That version's parameters.
+        work: What to do.
+    """
     mantissa, exponent = plan.rate(number)
     return RoundOpen(
         round=number,
@@ -268,30 +326,32 @@ def _terms(plan: Plan, model: GlobalModel, number: int, vector: bytes, work: Wor
     )
 
 
-def _close(state: State, current: Round, now: float, strategy: Strategy | None) -> Step:
-    """Ends a round; with a strategy it makes a version."""
+def _close(state: State, current: Round, now: float, made: Aggregated | None) -> Step:
+    """Ends a round; a training round has made a version."""
     late = current.pending
     reasons = {**current.out, **{d: _late_reason(state, d) for d in late}}
     dropped = tuple(Dropped(d, reasons[d]) for d in current.selected if d in reasons)
-    model = strategy(state.model, current.accepted) if strategy else None
+    model, memory = (made.model, made.memory) if made else (None, b"")
     actions: list[Action] = [Note("dropped", reasons[d], d, current.number) for d in late]
-    if model is not None:
-        policy, made = state.plan.ranges, model
+    if made:
+        policy = state.plan.ranges
         if policy.drift:
-            model = grow(made, current.accepted, policy.tolerance)
-        updates = tuple(current.accepted.values())
-        actions += measuring.growth_notes(policy, made, model, updates, current.number)
-    actions.append(CloseRound(current.number, model, current.accepted, dropped))
+            model = grow(made.model, current.report, policy.tolerance)
+        after = model or made.model
+        actions += measuring.growth_notes(policy, made.model, after, current.report, current.number)
+    actions.append(
+        CloseRound(current.number, model, current.accepted, current.report, dropped, memory)
+    )
     actions += [Dismiss(d.device, current.number) for d in dropped]
     state = replace(state, model=model or state.model, next_round=current.number + 1, round=None)
-    if strategy is None:
+    if made is None:
         return replace(state, stage=Stage.FINISHED), [*actions, Finish()]
     state, more = _open(state, now)
     return state, actions + more
 
 
 def _too_few(state: State, current: Round, now: float) -> Step:
-    have, need = len(current.accepted), _needed(state)
+    have, need = len(current.accepted), state.plan.needed
     reasons = {**current.out, **{d: _late_reason(state, d) for d in current.pending}}
     told = "; ".join(f"device {d}: {reason}" for d, reason in sorted(reasons.items()))
     what = f"round {current.number} has {have} of the {need} updates it needs"
@@ -299,7 +359,7 @@ def _too_few(state: State, current: Round, now: float) -> Step:
         error = RoundError(
             what,
             where=told,
-            expected=f"rounds.min_updates = {state.plan.min_updates}",
+            expected=f"rounds.min_updates = {state.plan.min_updates}" + _strategys_part(state.plan),
             hint="run it again: the updates at hand are kept; or raise rounds.timeout_s",
         )
         return _fail(state, error, current.number)
@@ -332,20 +392,21 @@ def _no_fleet(state: State, able: int) -> FleetError:
     shown = "; ".join(sorted(set(told))[:8]) + ("; ..." if len(told) > 8 else "")
     count = len(state.plan.roster)
     what = "no device answers"
-    if able < state.plan.min_updates:
+    if able < state.plan.needed:
         what = (
             f"only {able} of {count} devices can take part" if able else "no device can take part"
         )
     return FleetError(
         what,
         where=shown,
-        expected=f"at least {state.plan.min_updates} of {count} devices",
+        expected=f"at least {state.plan.needed} of {count} devices",
         hint="fleetgrad log shows what each device said",
     )
 
 
-def _needed(state: State) -> int:
-    return max(1, state.plan.min_updates)
+def _strategys_part(plan: Plan) -> str:
+    least = plan.strategy.least
+    return f"; {plan.strategy.name} needs {least}" if least > plan.min_updates else ""
 
 
 def _late_reason(state: State, device: int) -> str:

@@ -9,16 +9,14 @@ what they lead to, a version, is. An interrupted run measures anew, and finds th
 from collections.abc import Sequence
 from dataclasses import replace
 
-from fleetgrad.device import Update
 from fleetgrad.federation.actions import Action, Dismiss, Note, Widen
 from fleetgrad.federation.model import GlobalModel
 from fleetgrad.federation.ranges import (
     MEASUREMENT,
     MOST_PASSES,
     RangePolicy,
+    RangeReport,
     grow,
-    is_clipped,
-    share,
 )
 from fleetgrad.federation.selection import select
 from fleetgrad.federation.state import Plan, Round, Stage, State
@@ -34,7 +32,7 @@ def is_due(state: State) -> bool:
 
 def cohort(plan: Plan, able: Sequence[int], number: int) -> tuple[int, ...]:
     """The devices of a training round."""
-    return select(able, number, seed=plan.seed, fraction=plan.fraction, least=plan.min_updates)
+    return select(able, number, seed=plan.seed, fraction=plan.fraction, least=plan.needed)
 
 
 def begin(state: State, now: float, number: int = 1) -> State:
@@ -42,7 +40,13 @@ def begin(state: State, now: float, number: int = 1) -> State:
     able = [d for d in state.plan.roster if d not in state.barred]
     selected = cohort(state.plan, able, 1)
     out = {d: reason for d, reason in state.lost.items() if d in selected}
-    opened = Round(MEASUREMENT + number, selected, deadline=now + state.plan.timeout_s, out=out)
+    opened = Round(
+        MEASUREMENT + number,
+        selected,
+        RangeReport.empty(state.model.layout.shape),
+        deadline=now + state.plan.timeout_s,
+        out=out,
+    )
     return replace(state, stage=Stage.MEASURING, round=opened)
 
 
@@ -50,11 +54,11 @@ def conclude(state: State, now: float) -> tuple[State, list[Action]]:
     """Ends a pass: begins another one, or leaves the state without an open round."""
     current, policy = state.round, state.plan.ranges
     assert current is not None
-    model = grow(state.model, current.accepted, policy.tolerance)
+    model = grow(state.model, current.report, policy.tolerance)
     actions: list[Action] = [
         Dismiss(d, current.number) for d in current.selected if d not in current.accepted
     ]
-    actions += growth_notes(policy, state.model, model, tuple(current.accepted.values()), None)
+    actions += growth_notes(policy, state.model, model, current.report, None)
     if model is not state.model and current.number < MEASUREMENT + MOST_PASSES:
         # Nothing is in the ledger before the last pass: what earlier ones grew goes along.
         state = replace(state, model=model)
@@ -69,15 +73,15 @@ def growth_notes(
     policy: RangePolicy,
     before: GlobalModel,
     after: GlobalModel,
-    updates: Sequence[Update],
+    report: RangeReport,
     number: int | None,
 ) -> list[Note]:
     """What a reader of the run's story should know of ranges, and of parameters at their limits."""
     notes = []
     for place, (old, new) in enumerate(zip(before.exponents, after.exponents, strict=True)):
-        if not is_clipped(updates, place, policy.tolerance):
+        if not report.is_clipped(place, policy.tolerance):
             continue
-        clipped = f"{100 * share(updates, place):.2g} % of the outputs of {policy.names[place]}"
+        clipped = f"{100 * report.share(place):.2g} % of the outputs of {policy.names[place]}"
         clipped += " are cut off by its range"
         if new > old:
             text = f"{clipped}, which grows to {1 << new} times the exported one"
@@ -86,11 +90,11 @@ def growth_notes(
             text = f"{clipped}, which may not grow any more" if old else clipped
             notes.append(Note("clipped", text, None, number))
     for place, name in enumerate(policy.segments):
-        found = [u.saturated[place] for u in updates if u.saturated and u.saturated[place]]
+        found, devices = report.saturated[place], report.saturating[place]
         _, count = after.layout.segments[place]
-        if sum(found) * _FEW > count * len(updates):
+        if found * _FEW > count * report.updates:
             text = (
-                f"{sum(found)} values of {name} have come to their limit on {len(found)} devices:"
+                f"{found} values of {name} have come to their limit on {devices} devices:"
                 " a larger scheme.headroom or a smaller train.learning_rate gives them room"
             )
             notes.append(Note("saturated", text, None, number))

@@ -3,17 +3,32 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fleetgrad.device import Shape
+from fleetgrad.errors import BundleError
 
 FRACTION_BITS = 16  # what the server keeps below one unit of the device's parameters
 BIAS_LIMIT = 1 << 30
 MASTER_LIMIT = 127 * 256
 GROWTH_LIMIT = 3
 """Activation scales double so often at the most, in a model's whole life."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Real values of a segment's units.
+
+    Attributes:
+        values: One, or one for each channel.
+        run: How many elements of a channel follow each other; then comes the next channel's.
+    """
+
+    values: tuple[float, ...]
+    run: int = 1
 
 
 @dataclass(frozen=True)
@@ -25,17 +40,25 @@ class Layout:
         segments: Kind (``bias`` or ``weight``) and element count, biases first.
         ranges: Number of activation scales that may grow.
         units: For every segment, the range that its unit grows with, or None; empty: none does.
+        scales: For every segment, what its units stand for, with activation scales as exported;
+            empty: not known.
     """
 
     bundle_digest: bytes
     segments: tuple[tuple[str, int], ...]
     ranges: int = 0
     units: tuple[int | None, ...] = ()
+    scales: tuple[Scale, ...] = ()
 
     @property
     def shape(self) -> Shape:
         """What updates consist of."""
         return Shape(self.segments, self.ranges)
+
+    @cached_property
+    def counts(self) -> tuple[int, ...]:
+        """Elements of each segment."""
+        return tuple(count for _, count in self.segments)
 
     @property
     def count(self) -> int:
@@ -80,6 +103,27 @@ class GlobalModel:
         """The first four bytes of the digest, as devices carry it."""
         return int.from_bytes(self.digest[:4], "little")
 
+    def real_units(self) -> NDArray[np.float64]:
+        """What one unit of each parameter stands for, float64 [d].
+
+        Raises:
+            BundleError: The bundle does not say.
+        """
+        layout = self.layout
+        if len(layout.scales) != len(layout.segments):
+            raise BundleError(
+                "the bundle does not say what its parameters' units stand for",
+                expected="a scale for each segment of the manifest",
+                hint="build the bundle again",
+            )
+        parts = []
+        units = layout.units or (None,) * len(layout.segments)
+        for (_, count), unit, scale in zip(layout.segments, units, layout.scales, strict=True):
+            channels = np.repeat(np.array(scale.values), scale.run)
+            doubled = 1 if unit is None else 1 << self.exponents[unit]
+            parts.append(np.resize(channels, count) * float(doubled))
+        return np.concatenate(parts)
+
     def vector(self) -> bytes:
         """The parameter vector for the devices: rounded half up, clamped, little-endian."""
         whole = (self.values + (1 << (FRACTION_BITS - 1))) >> FRACTION_BITS
@@ -91,6 +135,18 @@ class GlobalModel:
     def to_bytes(self) -> bytes:
         """The values as little-endian int64, then the exponents."""
         return self.values.astype("<i8", copy=False).tobytes() + self.exponents
+
+    def doublings_since(self, exponents: bytes) -> NDArray[np.int64]:
+        """How often the unit of each parameter has doubled since a version with these exponents.
+
+        What was measured in the units of that version is divided by 2 to this power.
+        """
+        more = [new - old for new, old in zip(self.exponents, exponents, strict=True)]
+        units = self.layout.units or (None,) * len(self.layout.segments)
+        return np.repeat(
+            np.array([0 if unit is None else more[unit] for unit in units], np.int64),
+            [count for _, count in self.layout.segments],
+        )
 
     def grown(self, exponents: bytes) -> "GlobalModel":
         """The same model with activation scales doubled more often; real biases stay.

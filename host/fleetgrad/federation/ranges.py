@@ -6,10 +6,9 @@ pooled over the devices, exceeds what is tolerated. Integers throughout, so that
 likewise.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
-from fleetgrad.device import Update
+from fleetgrad.device import Shape, Update
 from fleetgrad.federation.model import GROWTH_LIMIT, GlobalModel
 
 MEASUREMENT = 1 << 31
@@ -44,31 +43,93 @@ class RangePolicy:
     segments: tuple[str, ...] = ()
 
 
-def is_clipped(updates: Iterable[Update], place: int, tolerance: int) -> bool:
-    """Whether more of a range's outputs were clipped than is tolerated, over all devices."""
-    measured = [update for update in updates if update.measured]
-    clipped = sum(update.measured * update.clipped[place] for update in measured)
-    return clipped > tolerance * sum(update.measured for update in measured)
+@dataclass(frozen=True, slots=True)
+class RangeReport:
+    """What the devices of a round have reported of limits, summed: the order cannot matter.
+
+    Attributes:
+        updates: How many devices.
+        measured: Training samples whose outputs were looked at.
+        clipped: For every range, the sum of measured samples times the share that was cut off, in
+            1/65536.
+        saturated: For every segment, parameters that have come to their limits.
+        saturating: For every segment, devices on which any has.
+    """
+
+    updates: int
+    measured: int
+    clipped: tuple[int, ...]
+    saturated: tuple[int, ...]
+    saturating: tuple[int, ...]
+
+    @classmethod
+    def empty(cls, shape: Shape) -> "RangeReport":
+        """Of no device."""
+        nothing = (0,) * len(shape.segments)
+        return cls(0, 0, (0,) * shape.ranges, nothing, nothing)
+
+    def add(self, update: Update) -> "RangeReport":
+        """With one device more."""
+        clipped, saturated, saturating = self.clipped, self.saturated, self.saturating
+        if update.measured:
+            clipped = tuple(
+                a + update.measured * b for a, b in zip(clipped, update.clipped, strict=True)
+            )
+        if any(update.saturated):
+            saturated = _sum(saturated, update.saturated)
+            saturating = _sum(saturating, tuple(int(n > 0) for n in update.saturated))
+        return RangeReport(
+            self.updates + 1, self.measured + update.measured, clipped, saturated, saturating
+        )
+
+    def merge(self, other: "RangeReport") -> "RangeReport":
+        """With the devices of another report."""
+        return RangeReport(
+            self.updates + other.updates,
+            self.measured + other.measured,
+            _sum(self.clipped, other.clipped),
+            _sum(self.saturated, other.saturated),
+            _sum(self.saturating, other.saturating),
+        )
+
+    def is_clipped(self, place: int, tolerance: int) -> bool:
+        """Whether more of a range's outputs were clipped than is tolerated, over all devices."""
+        return self.clipped[place] > tolerance * self.measured
+
+    def share(self, place: int) -> float:
+        """The share of a range's outputs that were clipped; 0 where nothing was measured."""
+        return self.clipped[place] / self.measured / UNIT if self.measured else 0.0
+
+    def to_json(self) -> list[int | list[int]]:
+        """As the ledger keeps it."""
+        return [list(part) if isinstance(part, tuple) else part for part in astuple(self)]
+
+    @classmethod
+    def from_json(cls, parts: list[int | list[int]]) -> "RangeReport":
+        """What `to_json` gave."""
+        updates, measured, *lists = parts
+        assert isinstance(updates, int)
+        assert isinstance(measured, int)
+        clipped, saturated, saturating = (
+            tuple(part) if isinstance(part, list) else () for part in lists
+        )
+        return cls(updates, measured, clipped, saturated, saturating)
 
 
-def share(updates: Iterable[Update], place: int) -> float:
-    """The share of a range's outputs that were clipped; 0 where nothing was measured."""
-    measured = [update for update in updates if update.measured]
-    weight = sum(update.measured for update in measured)
-    clipped = sum(update.measured * update.clipped[place] for update in measured)
-    return clipped / weight / UNIT if weight else 0.0
-
-
-def grow(model: GlobalModel, updates: Mapping[int, Update], tolerance: int) -> GlobalModel:
+def grow(model: GlobalModel, report: RangeReport, tolerance: int) -> GlobalModel:
     """The model with every clipped scale doubled once; itself where there is none.
 
     Args:
         model: Any version.
-        updates: What devices have measured, with scales no larger than the model's.
+        report: What devices have measured, with scales no larger than the model's.
         tolerance: See `RangePolicy`.
     """
     exponents = bytes(
-        min(GROWTH_LIMIT, exponent + is_clipped(updates.values(), place, tolerance))
+        min(GROWTH_LIMIT, exponent + report.is_clipped(place, tolerance))
         for place, exponent in enumerate(model.exponents)
     )
     return model if exponents == model.exponents else model.grown(exponents)
+
+
+def _sum(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(a + b for a, b in zip(first, second, strict=True))

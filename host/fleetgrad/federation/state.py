@@ -4,10 +4,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 
-from fleetgrad.device import Update
+from fleetgrad.federation.facts import Facts
 from fleetgrad.federation.model import GlobalModel
-from fleetgrad.federation.ranges import RangePolicy
+from fleetgrad.federation.ranges import RangePolicy, RangeReport
+from fleetgrad.federation.strategies import FedAvg, Strategy
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Plan:
         max_steps: Steps of a round at most, 0 for no limit.
         rates: Mantissa and exponent of each round's rate where it changes; empty: it does not.
         ranges: What to do about clipped activations.
+        strategy: How updates become a version.
     """
 
     roster: tuple[int, ...]
@@ -50,6 +53,17 @@ class Plan:
     max_steps: int
     rates: tuple[tuple[int, int], ...] = ()
     ranges: RangePolicy = field(default_factory=RangePolicy)
+    strategy: Strategy = field(default_factory=FedAvg)
+
+    @cached_property
+    def members(self) -> frozenset[int]:
+        """The roster, to look ids up in."""
+        return frozenset(self.roster)
+
+    @property
+    def needed(self) -> int:
+        """A training round with fewer updates makes no version."""
+        return max(1, self.min_updates, self.strategy.least)
 
     def rate(self, number: int) -> tuple[int, int]:
         """Mantissa and exponent of a round's learning rate."""
@@ -64,6 +78,7 @@ class Stage(StrEnum):
     GATHERING = "gathering"
     MEASURING = "measuring"
     ROUND = "round"
+    CLOSING = "closing"
     FINISHED = "finished"
     FAILED = "failed"
 
@@ -75,20 +90,33 @@ class Round:
     Attributes:
         number: From 1; ``Plan.rounds + 1`` is the evaluation.
         selected: Devices asked.
+        report: What the updates at hand say of limits.
         attempt: From 0; counts repetitions.
         deadline: When to close with what is there.
-        accepted: Updates in the ledger, by device.
+        accepted: What is known of the updates in the ledger, by device.
         out: Devices that will not contribute as things stand, with reasons.
         assigned: Devices that have been given the terms in this attempt.
     """
 
     number: int
     selected: tuple[int, ...]
+    report: RangeReport
     attempt: int = 0
     deadline: float = 0.0
-    accepted: Mapping[int, Update] = field(default_factory=dict)
+    accepted: Mapping[int, Facts] = field(default_factory=dict)
     out: Mapping[int, str] = field(default_factory=dict)
     assigned: frozenset[int] = frozenset()
+
+    @cached_property
+    def members(self) -> frozenset[int]:
+        """The devices asked, to look ids up in."""
+        return frozenset(self.selected)
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether any device may still contribute."""
+        # Only devices that were asked are in either, and none is in both.
+        return len(self.accepted) + len(self.out) < len(self.selected)
 
     @property
     def pending(self) -> tuple[int, ...]:

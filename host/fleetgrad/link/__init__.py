@@ -6,6 +6,7 @@ from fleetgrad.link.mqtt import BrokerAddress, Certificates, MqttClient, parse_b
 from fleetgrad.link.pair import socket_pair
 from fleetgrad.link.serial import SerialPort, matching
 from fleetgrad.link.stream import SocketLink
+from fleetgrad.link.switchboard import Switchboard, SwitchedLink
 from fleetgrad.link.tcp import Listener, connect
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "MqttClient",
     "SerialPort",
     "SocketLink",
+    "Switchboard",
+    "SwitchedLink",
     "connect",
     "matching",
     "parse_broker",

@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
+import socket
 import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 import paho.mqtt.client as paho
@@ -20,7 +23,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from fleetgrad.errors import ConfigError, LinkError
+from fleetgrad.errors import ConfigError, LinkClosed, LinkError
+from fleetgrad.link.batched import BatchedSocket
+from fleetgrad.link.pair import socket_pair
 
 PASSWORD_VARIABLE = "FG_MQTT_PASSWORD"
 
@@ -30,7 +35,10 @@ _KEEPALIVE_S = 30
 _SESSION_S = 24 * 3600  # what comes while this side is away is kept so long
 _GOODBYE_S = 2.0  # of waiting for the broker to acknowledge, at most
 _GLANCE_S = 0.005
-_UNACKNOWLEDGED = 1000  # records under way at a time
+_UNACKNOWLEDGED = 1000  # records under way at a time, each way
+_RETRY_S = 1.0  # until the next attempt to come back; doubles ...
+_RETRY_MAX_S = 10.0  # ... up to this
+_LOOK_S = 1.0
 _UNSUPPORTED_VERSION = 132  # MQTT 5, table 2-6
 
 
@@ -99,8 +107,27 @@ def parse_broker(url: str) -> BrokerAddress:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """Left for the thread: a record to publish, or without bytes a topic to subscribe to."""
+
+    topic: str
+    data: bytes | None = None
+    retain: bool = False
+    lasting: bool = False
+
+
+class _Paho(paho.Client):
+    """paho's client, whose socket is read and written in large pieces."""
+
+    def _create_socket(self) -> Any:
+        return BatchedSocket(cast("socket.socket", super()._create_socket()))
+
+
 class MqttClient:
     """One connection, which comes back by itself when it is lost.
+
+    A thread of its own does all that the client library does; the other methods only leave word.
 
     Args:
         address: Where.
@@ -108,6 +135,8 @@ class MqttClient:
         client_id: Who; the broker keeps a session for it.
         receive: Takes topic and bytes of every record, in a thread of this client.
         tell: Is told of connections that come and go, likewise.
+        settled: Is told that the broker has acknowledged something, likewise.
+        modern: Whether to try MQTT 5 first; 3.1.1 where that does not work.
 
     Raises:
         LinkError: The broker cannot be reached or does not let us in.
@@ -120,40 +149,59 @@ class MqttClient:
         client_id: str,
         receive: Callable[[str, bytes], None],
         tell: Callable[[str], None] = lambda _: None,
+        *,
+        settled: Callable[[], None] = lambda: None,
+        modern: bool = True,
     ) -> None:
         self._address = address
         self._tell = tell
+        self._settled = settled
         self._receive = receive
         self._topics: list[str] = []
         self._said: deque[paho.MQTTMessageInfo] = deque()
-        self._counting = threading.Lock()
+        self._words: deque[_Word] = deque()
+        self._bell, self._door = socket_pair("the client of the broker")
+        self._rung = False
         self._answered = threading.Event()
+        self._ending = threading.Event()
         self._refusal: ReasonCode | None = None
-        self._client = self._connect(certificates, client_id, MQTTProtocolVersion.MQTTv5)
-        if self._refusal is not None and self._refusal.value == _UNSUPPORTED_VERSION:
+        self._welcome = False
+        self._thread: threading.Thread | None = None
+        version = MQTTProtocolVersion.MQTTv5 if modern else MQTTProtocolVersion.MQTTv311
+        self._client = self._connect(certificates, client_id, version)
+        if not self._welcome and self._perhaps_older:
             self._client = self._connect(certificates, client_id, MQTTProtocolVersion.MQTTv311)
-        if self._refusal is not None or not self._answered.is_set():
+        if not self._welcome:
             self.close()
             raise self._refused()
 
+    @property
+    def _perhaps_older(self) -> bool:
+        """Whether a broker of MQTT 3.1.1 may have behaved like this."""
+        return self._refusal is None or self._refusal.value == _UNSUPPORTED_VERSION
+
     def subscribe(self, topic: str) -> None:
         """Wants the records of a topic, wildcards included, from now on."""
-        self._topics.append(topic)
-        self._client.subscribe(topic, qos=1)
+        self._leave(_Word(topic))
 
     @property
     def connected(self) -> bool:
         """Whether the broker is there now."""
         return self._client.is_connected()
 
+    @property
+    def room(self) -> int:
+        """How many more records had better be under way to the broker now."""
+        return max(0, _UNACKNOWLEDGED - len(self._said) - len(self._words))
+
     def publish(self, topic: str, data: bytes, *, retain: bool = False) -> None:
         """Says something that must be known: kept until the broker has it, whenever that is."""
-        self._remember(self._client.publish(topic, data, qos=1, retain=retain))
+        self._leave(_Word(topic, data, retain=retain, lasting=True))
 
-    def send(self, topic: str, data: bytes) -> None:
-        """Sends a record of a conversation; lost while the broker is away, and then said again."""
+    def send(self, records: Iterable[tuple[str, bytes]]) -> None:
+        """Sends records of conversations; lost while the broker is away, and then said again."""
         if self.connected:
-            self._remember(self._client.publish(topic, data, qos=1))
+            self._leave(*(_Word(topic, data) for topic, data in records))
 
     def close(self) -> None:
         """Says goodbye, once the broker has what was said; harmless when that was said.
@@ -161,39 +209,50 @@ class MqttClient:
         A connection that is closed while something from the broker is unread takes back what has
         not arrived there yet.
         """
+        self.settle()
+        self._end()
+        self._bell.close()
+        self._door.close()
+
+    def settle(self) -> None:
+        """Waits until the broker has what was said, for a moment at most."""
         until = time.monotonic() + _GOODBYE_S
-        while self.connected and self._unheard() and time.monotonic() < until:
+        while self.connected and (self._words or self._said) and time.monotonic() < until:
             time.sleep(_GLANCE_S)
-        self._client.disconnect()
-        self._client.loop_stop()
 
-    def _remember(self, said: paho.MQTTMessageInfo) -> None:
-        with self._counting:
-            if said.rc == paho.MQTT_ERR_SUCCESS:  # else it waits for the connection to come back
-                self._said.append(said)
-            while self._said and self._said[0].is_published():
-                self._said.popleft()
+    def _leave(self, *words: _Word) -> None:
+        self._words.extend(words)
+        self._ring()
 
-    def _unheard(self) -> bool:
-        """Whether the broker has yet to acknowledge anything."""
-        with self._counting:
-            return any(not said.is_published() for said in self._said)
+    def _ring(self) -> None:
+        if not self._rung:
+            self._rung = True
+            with contextlib.suppress(LinkClosed):
+                self._bell.write(b"!")
+
+    def _end(self) -> None:
+        if self._thread is not None:
+            self._ending.set()
+            self._ring()
+            self._thread.join()
+            self._thread = None
+            self._ending.clear()
 
     def _connect(
         self, certificates: Certificates, client_id: str, version: MQTTProtocolVersion
     ) -> paho.Client:
+        self._end()
         address = self._address
         self._answered.clear()
         self._refusal = None
         modern = version == MQTTProtocolVersion.MQTTv5
-        client = paho.Client(
+        client = _Paho(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
             clean_session=None if modern else False,
             protocol=version,
         )
-        client.max_inflight_messages_set(_UNACKNOWLEDGED)
-        client.reconnect_delay_set(1, 10)
+        client.max_inflight_messages_set(0)  # no bound: `crowded` is ours, and costs no search
         if address.user:
             client.username_pw_set(address.user, address.password or None)
         if address.tls:
@@ -203,9 +262,10 @@ class MqttClient:
         client.on_message = self._on_message
         options: dict[str, Any] = {}
         if modern:
-            expiry = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            expiry.SessionExpiryInterval = _SESSION_S
-            options = {"clean_start": False, "properties": expiry}
+            wishes = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            wishes.SessionExpiryInterval = _SESSION_S
+            wishes.ReceiveMaximum = _UNACKNOWLEDGED
+            options = {"clean_start": False, "properties": wishes}
         try:
             client.connect(address.host, address.port, _KEEPALIVE_S, **options)
         except ssl.SSLCertVerificationError as error:
@@ -218,7 +278,8 @@ class MqttClient:
             raise LinkError(
                 f"TLS with the broker fails: {error.reason or error}",
                 where=str(address),
-                hint="check fleet.cert and fleet.key, and that the port is the one with TLS",
+                hint="check fleet.cert and fleet.key, and that the port is the one with TLS; one"
+                " that asks for a pre-shared key is for devices: Python's TLS has none before 3.13",
             ) from error
         except OSError as error:
             raise LinkError(
@@ -226,18 +287,70 @@ class MqttClient:
                 where=str(address),
                 hint="check fleet.broker, and that the broker runs",
             ) from error
-        client.loop_start()
+        self._thread = threading.Thread(target=self._serve, args=(client,), daemon=True)
+        self._thread.start()
         self._answered.wait(_ANSWER_S)
-        if self._refusal is not None:
-            client.loop_stop()
         return client
+
+    def _serve(self, client: paho.Client) -> None:
+        """The thread: words go out, records come in, a lost connection comes back."""
+        pause = _RETRY_S
+        while not self._ending.is_set():
+            line: object = client.socket()
+            if isinstance(line, BatchedSocket):
+                pause = _RETRY_S if client.is_connected() else pause
+                self._turn(client, line)
+                continue
+            if not self._welcome:  # it never let us in: there is nothing to come back to
+                self._answered.set()
+                return
+            self._ending.wait(pause)
+            pause = min(2 * pause, _RETRY_MAX_S)
+            with contextlib.suppress(OSError):  # also TLS's errors: it may be on its way up
+                client.reconnect()
+        client.disconnect()
+
+    def _turn(self, client: paho.Client, line: BatchedSocket) -> None:
+        wait = 0.0 if line.waiting or line.pending() else _LOOK_S
+        out = [line] if line.unsent else []
+        ready, _, _ = select.select([line.fileno(), self._door.fileno()], out, [], wait)
+        if self._rung:
+            self._rung = False  # first: a word that is left now rings again
+            self._door.read()
+        for _ in range(len(self._words)):
+            self._say(client, self._words.popleft())
+        if line.fileno() in ready or not wait:
+            client.loop_read()
+            while line.waiting and _is(client.socket(), line):
+                client.loop_read()
+        if _is(client.socket(), line):
+            client.loop_write()
+            with contextlib.suppress(OSError):  # what is wrong shows in reading
+                line.flush()
+            client.loop_misc()
+        while self._said and self._said[0].is_published():
+            self._said.popleft()
+        self._settled()
+
+    def _say(self, client: paho.Client, word: _Word) -> None:
+        if word.data is None:
+            self._topics.append(word.topic)
+            client.subscribe(word.topic, qos=1)
+        elif word.lasting or client.is_connected():
+            said = client.publish(word.topic, word.data, qos=1, retain=word.retain)
+            if said.rc == paho.MQTT_ERR_SUCCESS:  # else it waits for the connection to come back
+                self._said.append(said)
 
     def _refused(self) -> LinkError:
         if self._refusal is None:
+            silent = not self._answered.is_set()
             return LinkError(
-                f"the broker does not answer for {_ANSWER_S:.0f} s",
+                f"the broker does not answer for {_ANSWER_S:.0f} s"
+                if silent
+                else "the broker hangs up on us without an answer",
                 where=str(self._address),
-                hint="is it a broker, and does it speak TLS or not as the URL says?",
+                hint="is it a broker, does it speak TLS or not as the URL says, and does it want a"
+                " certificate (fleet.cert and fleet.key)?",
             )
         return LinkError(
             f"the broker refuses us: {str(self._refusal).lower()}",
@@ -251,20 +364,26 @@ class MqttClient:
         if code.is_failure:
             self._refusal = code
         else:
+            back, self._welcome = self._welcome, True
             for topic in self._topics:  # a broker that lost its memory lost our wishes too
                 client.subscribe(topic, qos=1)
-            if self._answered.is_set():
+            if back:
                 self._tell("the broker is back")
         self._answered.set()
 
     def _on_disconnect(
         self, _: paho.Client, __: object, ___: object, code: ReasonCode, ____: object
     ) -> None:
-        if code.is_failure and self._refusal is None:
+        if code.is_failure and self._welcome:
             self._tell(f"the broker is away: {str(code).lower()}")
 
     def _on_message(self, _: paho.Client, __: object, message: paho.MQTTMessage) -> None:
         self._receive(message.topic, bytes(message.payload))
+
+
+def _is(one: object, other: object) -> bool:
+    """Whether a client still has the same socket."""
+    return one is other
 
 
 def _context(certificates: Certificates) -> ssl.SSLContext:

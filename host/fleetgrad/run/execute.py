@@ -2,24 +2,30 @@
 """The one call that does a whole run."""
 
 import secrets
+import selectors
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fleetgrad.config import Config
-from fleetgrad.device import DeviceSession, Expected, Patience
-from fleetgrad.errors import FleetError
+from fleetgrad.device import DeviceSession, Expected, GatewaySession, Patience
+from fleetgrad.errors import FleetError, LinkError
 from fleetgrad.federation.state import Stage
-from fleetgrad.fleet import FieldFleet, Fleet
+from fleetgrad.fleet import Announcement, Endpoint, FieldFleet, Fleet, Herald, Witness
 from fleetgrad.results import Observer, RunResult, RunStarted, SilentObserver
+from fleetgrad.run.cohort import resume
 from fleetgrad.run.conductor import Conductor, Station
-from fleetgrad.run.prepare import Inputs, enter, gather, meet, restore
+from fleetgrad.run.prepare import Inputs, enter, gather, meet, refuse_sums, restore
 from fleetgrad.run.recorder import Recorder
 from fleetgrad.run.summary import summarise
 from fleetgrad.store import RunRow, Store, layout_of
+from fleetgrad.toolchain.fold import find_fold
 from fleetgrad.wire.messages import PAYLOAD_MAX
+
+# Of a round's time: so long may a gateway wait for its boards, and then its sum has to come here.
+_GATEWAY_SHARE = 0.75
 
 
 def _open_store(directory: Path) -> Store:
@@ -40,6 +46,7 @@ class Services:
         session_id: A new session id, 1 .. 2^32-1. It decides nothing but which frames are ours.
         open_store: Opens a run directory for writing.
         patience: How long to wait for a device.
+        selector: Waits for links.
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -47,6 +54,7 @@ class Services:
     session_id: Callable[[], int] = _session_id
     open_store: Callable[[Path], Store] = _open_store
     patience: Patience = field(default_factory=Patience)
+    selector: Callable[[], selectors.BaseSelector] = selectors.DefaultSelector
 
 
 def execute(
@@ -87,7 +95,8 @@ def execute(
     with services.open_store(config.run.dir) as store, ExitStack() as stack:
         stack.callback(fleet.stop)
         if isinstance(fleet, FieldFleet):
-            inputs = meet(inputs, store, fleet)
+            with _told(store, services):
+                inputs = meet(inputs, store, fleet)
         entry = enter(store, inputs, fleet.kind, services.wall())
         run = entry.run
         state = restore(store, inputs, run)
@@ -110,8 +119,21 @@ def execute(
                 )
         if state.stage is not Stage.FINISHED:
             recorder = Recorder(store, run, services.wall)
-            stations = _start(fleet, inputs, run, config.run.dir, services)
-            Conductor(state, stations, recorder, observer, services.clock).conduct()
+            aggregator = resume(store, run, state, find_fold(observer.notice))
+            with _told(store, services, run.run_id):
+                stations = _start(fleet, inputs, run, config.run.dir, services)
+            conductor = Conductor(
+                state,
+                stations,
+                recorder,
+                aggregator,
+                observer,
+                remarks=fleet.remarks if isinstance(fleet, Witness) else list,
+                announce=_announcer(fleet, run.run_id),
+                clock=services.clock,
+                selector=services.selector(),
+            )
+            conductor.conduct()
             fleet.stop()
         result = summarise(store, run.run_id, resumed=entry.resumed)
         if deliver is not None:
@@ -119,6 +141,28 @@ def execute(
         with store.ledger.write(services.wall()) as transaction:
             transaction.set_state(run.run_id, "reported")
         return result
+
+
+@contextmanager
+def _told(store: Store, services: Services, run_id: str | None = None) -> Iterator[None]:
+    """A fleet that cannot be had is part of the story too, a run's or the store's."""
+    try:
+        yield
+    except (FleetError, LinkError) as error:
+        where = f" ({error.where})" if error.where else ""
+        with store.ledger.write(services.wall()) as transaction:
+            transaction.note("failed", f"{error.what}{where}", run_id=run_id)
+        raise
+
+
+def _announcer(fleet: Fleet, run_id: str) -> Callable[[int | None, int, bytes], None]:
+    """Tells the fleet of the current version, where it can be told."""
+
+    def announce(number: int | None, version: int, digest: bytes) -> None:
+        if isinstance(fleet, Herald):
+            fleet.announce(Announcement(run_id, number, version, digest))
+
+    return announce
 
 
 def _start(
@@ -131,20 +175,26 @@ def _start(
         raise FleetError(
             f"cannot make the devices' folder: {error.strerror}", where=str(directory)
         ) from error
-    layout = layout_of(inputs.bundle)
-    digest = inputs.bundle.digest[:8]
     endpoints = fleet.start(inputs.placements(run.starts), directory)
-    now = services.clock()
-    return [
-        Station(
-            endpoint,
-            DeviceSession(
-                Expected(endpoint.device, digest, layout.shape),
-                services.session_id(),
-                now,
-                services.patience,
-                endpoint.max_payload or PAYLOAD_MAX,
-            ),
-        )
-        for endpoint in endpoints
-    ]
+    return [_station(endpoint, inputs, services) for endpoint in endpoints]
+
+
+def _station(endpoint: Endpoint, inputs: Inputs, services: Services) -> Station:
+    shape = layout_of(inputs.bundle).shape
+    expected = Expected(endpoint.device, inputs.bundle.digest[:8], shape)
+    session = DeviceSession(
+        expected,
+        services.session_id(),
+        services.clock(),
+        services.patience,
+        endpoint.max_payload or PAYLOAD_MAX,
+    )
+    if not endpoint.boards:
+        return Station(endpoint, session)
+    refuse_sums(inputs.strategy, endpoint.device)
+    wait_s = _GATEWAY_SHARE * inputs.config.rounds.timeout_s
+    numbers = getattr(inputs.strategy, "numbers", 1)
+    boards = endpoint.boards
+    return Station(
+        endpoint, GatewaySession(session, expected, boards, numbers=numbers, wait_s=wait_s)
+    )

@@ -4,7 +4,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from fleetgrad import bundle as bundles
@@ -12,14 +12,16 @@ from fleetgrad import config as configs
 from fleetgrad.bundle import Bundle
 from fleetgrad.config import Config
 from fleetgrad.data import DeviceData, partition, read, write_image
-from fleetgrad.device import Update, read_update
 from fleetgrad.errors import ConfigError, UsageError
+from fleetgrad.federation.facts import Facts
 from fleetgrad.federation.model import Layout, from_vector
-from fleetgrad.federation.ranges import UNIT, RangePolicy
+from fleetgrad.federation.ranges import UNIT, RangePolicy, RangeReport
 from fleetgrad.federation.state import Plan, Round, Stage, State
+from fleetgrad.federation.strategies import Robust, Strategy, make_strategy
+from fleetgrad.federation.sums import facts_in
 from fleetgrad.fleet import FieldFleet, Member, Placement
+from fleetgrad.run.cohort import counted, summed
 from fleetgrad.store import DeviceRow, RunRow, Store, Transaction, layout_of
-from fleetgrad.wire.messages import Work
 
 # A board without a memory of its own counts its restarts on top of the image's boot base: so many
 # restarts fit between two starts of the host.
@@ -68,6 +70,7 @@ class Inputs:
             batch=config.train.batch,
             max_steps=config.train.max_steps,
             rates=self._rates,
+            strategy=self.strategy,
             ranges=RangePolicy(
                 before=config.ranges.grow == "before",
                 drift=config.ranges.grow in ("before", "drift"),
@@ -76,6 +79,16 @@ class Inputs:
                 segments=tuple(s.name.split(";")[0] for s in self.bundle.segments),
             ),
         )
+
+    @property
+    def strategy(self) -> Strategy:
+        """How updates become a version.
+
+        Raises:
+            ConfigError: The config names none, or one with other options.
+        """
+        named = self.config.strategy
+        return make_strategy(named.name, named.options, asdict(self.config.train))
 
     @property
     def _rates(self) -> tuple[tuple[int, int], ...]:
@@ -128,6 +141,7 @@ def gather(config: Config, bundle_dir: Path, *, field: bool = False) -> Inputs:
             expected=f"at most {bundle.batch}, as the bundle was built for",
             hint="fleetgrad build",
         )
+    make_strategy(config.strategy.name, config.strategy.options, asdict(config.train))
     if field:
         return Inputs(config, bundle, (), (), _fingerprint(config, bundle, ()))
     data = partition(read(config.data_path), config.data, bundle, devices=config.fleet.devices)
@@ -159,7 +173,24 @@ def meet(inputs: Inputs, store: Store, fleet: FieldFleet) -> Inputs:
         ]
     else:
         members = fleet.discover(inputs.config.rounds.timeout_s)
+    for member in members:
+        if member.gateway is not None:
+            refuse_sums(inputs.strategy, member.gateway)
     return _checked(replace(inputs, members=tuple(members)))
+
+
+def refuse_sums(strategy: Strategy, gateway: int) -> None:
+    """For strategies that no sum will do for.
+
+    Raises:
+        ConfigError: The strategy is one.
+    """
+    if isinstance(strategy, Robust):
+        raise ConfigError(
+            f"{strategy.name} compares updates, and a gateway sends sums of them",
+            where=f"strategy.name; gateway {gateway:016x}",
+            hint="a strategy that averages, or gateways without --aggregate",
+        )
 
 
 def _checked(inputs: Inputs) -> Inputs:
@@ -169,6 +200,13 @@ def _checked(inputs: Inputs) -> Inputs:
             f"rounds.min_updates = {needed} can never be reached",
             where="rounds.min_updates",
             expected=f"at most {able}: so many devices have samples to train on",
+        )
+    if inputs.plan.needed > able:
+        raise ConfigError(
+            f"the strategy {inputs.strategy.name} needs {inputs.plan.needed} updates in a round",
+            where="strategy.name",
+            expected=f"at most {able}: so many devices have samples to train on",
+            hint="another strategy, or other options of it",
         )
     return inputs
 
@@ -263,13 +301,15 @@ def restore(store: Store, inputs: Inputs, run: RunRow) -> State:
     if not rounds or rounds[-1].closed:
         return state
     current = rounds[-1]
-    shape = layout_of(inputs.bundle).shape
-    work = Work.EVALUATE if current.evaluation else Work.EVALUATE | Work.TRAIN
-    accepted: dict[int, Update] = {
-        row.device: read_update(row.blob, shape, work)
-        for row in store.ledger.updates(run.run_id, current.round)
-    }
-    opened = Round(current.round, current.selected, current.attempt, accepted=accepted)
+    report = RangeReport.empty(layout_of(inputs.bundle).shape)
+    accepted: dict[int, Facts] = {}
+    for device, update in counted(store, run, current):
+        accepted[device] = Facts.of(update)
+        report = report.add(update)
+    for found, part in summed(store, run, current, inputs.strategy):
+        accepted.update(facts_in(found))
+        report = report.merge(part.report)
+    opened = Round(current.round, current.selected, report, current.attempt, accepted=accepted)
     return replace(state, next_round=current.round, round=opened)
 
 

@@ -2,6 +2,8 @@
 """Writes the engine's decisions into the ledger: all of one moment in one transaction."""
 
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+from typing import TypeAlias
 
 from fleetgrad.federation.actions import (
     Action,
@@ -12,13 +14,15 @@ from fleetgrad.federation.actions import (
     Note,
     OpenRound,
     Record,
+    RecordSum,
     Widen,
 )
+from fleetgrad.federation.facts import Facts
 from fleetgrad.results import RoundReport
 from fleetgrad.run.summary import round_report
-from fleetgrad.store import RunRow, Store, Transaction, UpdateRow, layout_of
+from fleetgrad.store import RunRow, Store, Transaction, UpdateRow
 
-Traffic = Mapping[int, tuple[int, int]]
+Traffic: TypeAlias = Callable[[], Mapping[int, tuple[int, int]]]
 
 
 class Recorder:
@@ -36,7 +40,11 @@ class Recorder:
         self._wall = wall
         made = [r.version for r in store.ledger.rounds(run.run_id) if r.version is not None]
         self._version = made[-1] if made else run.base
-        self._shape = layout_of(store.bundle(run.bundle)).shape
+
+    @property
+    def version(self) -> int:
+        """The newest version that is committed."""
+        return self._version
 
     def commit(self, actions: Sequence[Action], seconds: float, traffic: Traffic) -> None:
         """Makes everything in ``actions`` that concerns the ledger durable, or nothing.
@@ -44,7 +52,7 @@ class Recorder:
         Args:
             actions: In order; those that do not concern the ledger are passed over.
             seconds: How long the round that closes was open.
-            traffic: Bytes up and down by device during it.
+            traffic: Gives bytes up and down by device during it.
 
         Raises:
             StoreError: When the ledger cannot be written; no receipt may be sent then.
@@ -64,7 +72,7 @@ class Recorder:
         row = next(r for r in ledger.rounds(run_id) if r.round == number)
         traffic = ledger.traffic(run_id).get(number, (0, 0))
         updates = ledger.updates(run_id, number)
-        return round_report(self._run, row, updates, traffic, shape=self._shape)
+        return round_report(self._run, row, updates, traffic)
 
     def _write(
         self,
@@ -87,18 +95,12 @@ class Recorder:
                     attempt=action.attempt,
                 )
             case Record():
-                update = action.update
-                row = UpdateRow(
-                    round=action.round,
-                    device=action.device,
-                    samples=update.samples,
-                    eval_samples=update.eval_samples,
-                    eval_correct=update.eval_correct,
-                    eval_loss=update.eval_loss,
-                    train_loss=update.train_loss,
-                    blob=update.blob,
-                )
-                transaction.add_update(run_id, row)
+                blob = action.update.blob
+                digest = sha256(blob).hexdigest()
+                row = _row(action.round, action.device, action.facts, digest)
+                transaction.add_update(run_id, row, blob)
+            case RecordSum():
+                self._write_sum(transaction, action)
             case CloseRound():
                 return self._close(transaction, action, version, seconds, traffic)
             case Widen():
@@ -126,6 +128,16 @@ class Recorder:
                 transaction.note("finished", f"run {run_id} is complete", run_id=run_id)
         return version
 
+    def _write_sum(self, transaction: Transaction, action: RecordSum) -> None:
+        run_id, found, number = self._run.run_id, action.found, action.round
+        gateway = f"{action.gateway:016x}"
+        made = transaction.add_sum(run_id, number, gateway, found.digest, found.blob)
+        for entry in found.entries:
+            facts = action.members.get(entry.device)
+            if facts is not None:
+                row = _row(number, entry.device, facts, entry.digest.hex())
+                transaction.add_update(run_id, row, None, made)
+
     def _close(
         self,
         transaction: Transaction,
@@ -142,6 +154,7 @@ class Recorder:
                 parent=version,
                 bundle=self._run.bundle,
                 params=self._store.keep_model(action.model),
+                memory=self._store.keep_memory(action.memory),
                 created_by=f"run {run_id} round {action.round}",
                 run_id=run_id,
                 number=action.round,
@@ -151,7 +164,21 @@ class Recorder:
             action.round,
             version=made,
             dropped=[(d.device, d.reason) for d in action.dropped],
+            report=action.report,
             seconds=seconds,
-            traffic=traffic,
+            traffic=traffic(),
         )
         return made if made is not None else version
+
+
+def _row(number: int, device: int, facts: Facts, digest: str) -> UpdateRow:
+    return UpdateRow(
+        round=number,
+        device=device,
+        samples=facts.samples,
+        eval_samples=facts.eval_samples,
+        eval_correct=facts.eval_correct,
+        eval_loss=facts.eval_loss,
+        train_loss=facts.train_loss,
+        digest=digest,
+    )

@@ -3,11 +3,8 @@
 
 from collections.abc import Sequence
 
-from fleetgrad.device import Shape, read_update
-from fleetgrad.federation.ranges import share
 from fleetgrad.results import DeviceReport, Dropped, RoundReport, RunResult
-from fleetgrad.store import RoundRow, RunRow, Store, UpdateRow, layout_of
-from fleetgrad.wire.messages import Work
+from fleetgrad.store import RoundRow, RunRow, Store, UpdateRow
 
 
 def summarise(store: Store, run_id: str, *, resumed: bool = False) -> RunResult:
@@ -28,7 +25,6 @@ def summarise(store: Store, run_id: str, *, resumed: bool = False) -> RunResult:
         updates.setdefault(row.round, []).append(row)
     traffic = store.ledger.traffic(run_id)
     training = [r for r in rounds if not r.evaluation]
-    shape = layout_of(store.bundle(run.bundle)).shape
     # Every round measures the version it starts from: before, after each round, after the last.
     measured = [_accuracy(run, updates[r.round]) for r in rounds]
     losses = [_eval_loss(run, updates[r.round]) for r in rounds]
@@ -38,7 +34,6 @@ def summarise(store: Store, run_id: str, *, resumed: bool = False) -> RunResult:
             row,
             updates[row.round],
             traffic.get(row.round, (0, 0)),
-            shape=shape,
             accuracy=measured[index + 1] if index + 1 < len(measured) else None,
         )
         for index, row in enumerate(training)
@@ -66,7 +61,6 @@ def round_report(
     updates: Sequence[UpdateRow],
     traffic: tuple[int, int],
     *,
-    shape: Shape,
     accuracy: float | None = None,
 ) -> RoundReport:
     """One closed training round.
@@ -76,12 +70,10 @@ def round_report(
         row: The round.
         updates: Its accepted updates.
         traffic: Bytes up and down during it.
-        shape: Of the bundle's updates.
         accuracy: Of the version it made, if a later round has measured it.
     """
-    work = Work.EVALUATE | Work.TRAIN
-    read = [read_update(u.blob, shape, work) for u in updates]
-    measured = any(update.measured for update in read)
+    report = row.report
+    assert report is not None
     weight = sum(u.samples for u in updates)
     loss = sum(u.samples * u.train_loss for u in updates)
     return RoundReport(
@@ -97,8 +89,8 @@ def round_report(
         bytes_up=traffic[0],
         bytes_down=traffic[1],
         seconds=row.seconds,
-        clipped=max(share(read, place) for place in range(shape.ranges)) if measured else None,
-        saturated=sum(sum(update.saturated) for update in read),
+        clipped=max(map(report.share, range(len(report.clipped)))) if report.measured else None,
+        saturated=sum(report.saturated),
     )
 
 

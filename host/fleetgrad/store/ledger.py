@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from fleetgrad.errors import StoreError
+from fleetgrad.federation.ranges import RangeReport
 from fleetgrad.store.records import DeviceRow, EventRow, RoundRow, RunRow, UpdateRow, Version
-from fleetgrad.store.schema import connect, ledger_error
+from fleetgrad.store.schema import LEDGER_ERRORS, connect, ledger_error
 from fleetgrad.store.transaction import Transaction
 
 # A version is measured by the rounds that start from it; without labels nothing is ever right.
 _VERSIONS = """
-SELECT v.version, v.digest, v.parent, v.bundle, v.params, v.run_id, v.round, v.created_by,
+SELECT v.version, v.digest, v.parent, v.bundle, v.params, v.memory, v.run_id, v.round, v.created_by,
     (SELECT SUM(u.eval_correct) * 1.0 / NULLIF(SUM(u.eval_samples), 0)
      FROM rounds r JOIN runs ON runs.run_id = r.run_id AND runs.labels
      JOIN updates u ON u.run_id = r.run_id AND u.round = r.round
@@ -118,35 +119,56 @@ class Ledger:
     def rounds(self, run_id: str) -> list[RoundRow]:
         """A run's rounds in order, the open one included."""
         rows = self._rows(
-            "SELECT round, evaluation, base, version, selected, attempt, closed, dropped, seconds"
-            " FROM rounds WHERE run_id = ? ORDER BY round",
+            "SELECT round, evaluation, base, version, selected, attempt, closed, dropped, report,"
+            " seconds FROM rounds WHERE run_id = ? ORDER BY round",
             run_id,
         )
-        return [
-            RoundRow(
-                round=row[0],
-                evaluation=bool(row[1]),
-                base=row[2],
-                version=row[3],
-                selected=tuple(json.loads(row[4])),
-                attempt=row[5],
-                closed=bool(row[6]),
-                dropped=tuple((device, reason) for device, reason in json.loads(row[7])),
-                seconds=row[8],
-            )
-            for row in rows
-        ]
+        try:
+            return [_round(row) for row in rows]
+        except (ValueError, TypeError, KeyError) as error:
+            raise ledger_error(ValueError(str(error)), self._path) from error
 
     def updates(self, run_id: str, number: int | None = None) -> list[UpdateRow]:
         """Accepted updates of a run, or of one of its rounds, by round and device."""
         where = "run_id = ?" + ("" if number is None else " AND round = ?")
         rows = self._rows(
-            "SELECT round, device, samples, eval_samples, eval_correct, eval_loss, train_loss, blob"
-            f" FROM updates WHERE {where} ORDER BY round, device",
+            "SELECT round, device, samples, eval_samples, eval_correct, eval_loss, train_loss,"
+            f" digest FROM updates WHERE {where} ORDER BY round, device",
             run_id,
             *(() if number is None else (number,)),
         )
         return [UpdateRow(*row) for row in rows]
+
+    def blobs(self, run_id: str, number: int) -> Iterator[tuple[int, bytes]]:
+        """Device and update of a round's accepted updates, by device; one in memory at a time.
+
+        Those that a gateway has summed are not among them: see `sums`.
+        """
+        query = (
+            "SELECT device, blob FROM updates WHERE run_id = ? AND round = ? AND sum IS NULL"
+            " ORDER BY device"
+        )
+        yield from self._stream(query, run_id, number)
+
+    def sums(self, run_id: str, number: int) -> Iterator[tuple[str, bytes]]:
+        """Gateway and bytes of a round's sums; one in memory at a time."""
+        query = "SELECT gateway, blob FROM sums WHERE run_id = ? AND round = ? ORDER BY sum"
+        yield from self._stream(query, run_id, number)
+
+    def slices(self, run_id: str, number: int, start: int, stop: int) -> Iterator[bytes]:
+        """Bytes ``start`` to ``stop`` of every accepted update of a round, by device."""
+        query = (
+            "SELECT rowid FROM updates WHERE run_id = ? AND round = ? AND sum IS NULL"
+            " ORDER BY device"
+        )
+        for (row,) in self._rows(query, run_id, number):
+            try:
+                with self._db.blobopen("updates", "blob", row, readonly=True) as blob:
+                    blob.seek(start)
+                    piece = blob.read(stop - start)
+            except sqlite3.Error as error:
+                raise ledger_error(error, self._path) from error
+            yield piece
 
     def devices(self, run_id: str) -> list[DeviceRow]:
         """A run's roster with each device's traffic."""
@@ -178,13 +200,34 @@ class Ledger:
         )
         return [EventRow(*row) for row in rows]
 
+    def _stream(self, query: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+        try:
+            yield from self._db.execute(query, values)
+        except sqlite3.Error as error:
+            raise ledger_error(error, self._path) from error
+
     def _rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         try:
             return self._db.execute(query, values).fetchall()
-        except sqlite3.Error as error:
+        except LEDGER_ERRORS as error:
             raise ledger_error(error, self._path) from error
 
 
 def _run(row: tuple[Any, ...]) -> RunRow:
     run = RunRow(*row)
     return replace(run, labels=bool(run.labels))
+
+
+def _round(row: tuple[Any, ...]) -> RoundRow:
+    return RoundRow(
+        round=row[0],
+        evaluation=bool(row[1]),
+        base=row[2],
+        version=row[3],
+        selected=tuple(json.loads(row[4])),
+        attempt=row[5],
+        closed=bool(row[6]),
+        dropped=tuple((device, reason) for device, reason in json.loads(row[7])),
+        report=RangeReport.from_json(json.loads(row[8])) if row[8] else None,
+        seconds=row[9],
+    )

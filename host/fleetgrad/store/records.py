@@ -3,6 +3,8 @@
 
 from dataclasses import dataclass
 
+from fleetgrad.federation.ranges import RangeReport
+
 
 @dataclass(frozen=True)
 class Version:
@@ -14,6 +16,7 @@ class Version:
         parent: The version it was made from, None for a factory version.
         bundle: Digest, hex, of the bundle it belongs to.
         params: Blob of its parameters.
+        memory: Blob of what the strategy that made it wants back; empty: nothing.
         run_id: The run that made it, None for factory versions and rollbacks.
         round: The round that made it.
         created_by: In words: ``factory``, ``run ... round 3``, ``rollback to 2``.
@@ -26,6 +29,7 @@ class Version:
     parent: int | None
     bundle: str
     params: str
+    memory: str
     run_id: str | None
     round: int | None
     created_by: str
@@ -69,7 +73,7 @@ class RunRow:
 
 @dataclass(frozen=True)
 class RoundRow:
-    """A round; ``dropped`` holds (device, reason)."""
+    """A round; ``dropped`` holds (device, reason), ``report`` is None while it is open."""
 
     round: int
     evaluation: bool
@@ -79,12 +83,13 @@ class RoundRow:
     attempt: int
     closed: bool
     dropped: tuple[tuple[int, str], ...]
+    report: RangeReport | None
     seconds: float
 
 
 @dataclass(frozen=True)
 class UpdateRow:
-    """An accepted update; losses in 1/1024 of the device's unit."""
+    """An accepted update without its blob; losses in 1/1024 of the device's unit."""
 
     round: int
     device: int
@@ -93,7 +98,7 @@ class UpdateRow:
     eval_correct: int
     eval_loss: int
     train_loss: int
-    blob: bytes
+    digest: str
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fleetgrad.errors import StorageFullError, StoreError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 4
 
 TABLES = """
 CREATE TABLE bundles (
@@ -23,6 +23,7 @@ CREATE TABLE versions (
     parent      INTEGER REFERENCES versions,
     bundle      TEXT NOT NULL REFERENCES bundles,
     params      TEXT NOT NULL,           -- blob: little-endian int64, 16 fractional bits
+    memory      TEXT NOT NULL,           -- blob: what the strategy wants back; empty: nothing
     run_id      TEXT REFERENCES runs,
     round       INTEGER,
     created_by  TEXT NOT NULL,
@@ -65,6 +66,7 @@ CREATE TABLE rounds (
     attempt     INTEGER NOT NULL,
     closed      INTEGER NOT NULL,
     dropped     TEXT NOT NULL,           -- JSON list of [device, reason]
+    report      TEXT NOT NULL,           -- JSON: what its updates say of limits, summed
     seconds     REAL NOT NULL,
     at          REAL NOT NULL,
     PRIMARY KEY (run_id, round)
@@ -79,9 +81,23 @@ CREATE TABLE updates (
     eval_correct INTEGER NOT NULL,
     eval_loss    INTEGER NOT NULL,
     train_loss   INTEGER NOT NULL,
-    blob         BLOB NOT NULL,
+    digest       TEXT NOT NULL,           -- SHA-256 of the blob
+    blob         BLOB,                    -- NULL where a gateway has kept it, and sent a sum
+    sum          INTEGER REFERENCES sums,
     at           REAL NOT NULL,
     UNIQUE (run_id, round, device),
+    FOREIGN KEY (run_id, round) REFERENCES rounds,
+    CHECK ((blob IS NULL) = (sum IS NOT NULL))
+) STRICT;
+
+CREATE TABLE sums (
+    sum          INTEGER PRIMARY KEY,
+    run_id       TEXT NOT NULL,
+    round        INTEGER NOT NULL,
+    gateway      TEXT NOT NULL,           -- hexadecimal: it may be beyond a signed integer
+    digest       TEXT NOT NULL,           -- SHA-256 of the blob
+    blob         BLOB NOT NULL,
+    at           REAL NOT NULL,
     FOREIGN KEY (run_id, round) REFERENCES rounds
 ) STRICT;
 
@@ -109,6 +125,10 @@ CREATE TABLE events (
 """
 
 
+# A text that is damaged may be none at all, in a row as well as in what SQLite says of it.
+LEDGER_ERRORS = (sqlite3.Error, ValueError)
+
+
 def wal_is_safe(version: tuple[int, ...]) -> bool:
     """Whether this SQLite has the fix of the WAL-reset bug, which could lose commits."""
     if version >= (3, 51, 3):
@@ -133,7 +153,7 @@ def connect(path: Path, *, writing: bool) -> sqlite3.Connection:
     except BaseException as error:
         if connection is not None:
             connection.close()
-        if isinstance(error, sqlite3.Error):
+        if isinstance(error, LEDGER_ERRORS):
             raise ledger_error(error, path) from error
         raise
     return connection
@@ -162,9 +182,11 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, writing: bool) -> No
         )
 
 
-def ledger_error(error: sqlite3.Error, path: Path) -> StoreError:
-    """SQLite's complaint as one of ours."""
+def ledger_error(error: sqlite3.Error | ValueError, path: Path) -> StoreError:
+    """SQLite's complaint as one of ours, or that of whoever reads what it holds."""
     code = getattr(error, "sqlite_errorcode", None)
+    if isinstance(error, ValueError):
+        code = sqlite3.SQLITE_CORRUPT
     if code is not None and code & 0xFF == sqlite3.SQLITE_FULL:
         return StorageFullError(
             "no space left while writing the ledger",

@@ -10,7 +10,7 @@ from typing import Self
 from fleetgrad import bundle as bundles
 from fleetgrad.bundle import Bundle
 from fleetgrad.errors import StoreError
-from fleetgrad.federation.model import GlobalModel, Layout, from_bytes
+from fleetgrad.federation.model import GlobalModel, Layout, Scale, from_bytes
 from fleetgrad.store.blobs import Blobs, storage_error
 from fleetgrad.store.export import Difference, diff, export
 from fleetgrad.store.ledger import Ledger
@@ -23,11 +23,13 @@ LOCK = "lock"
 
 def layout_of(bundle: Bundle) -> Layout:
     """The bundle's parameter vector as the federation sees it."""
+    scales = tuple(Scale(s.unit, s.run) for s in bundle.segments)
     return Layout(
         bundle.digest,
         tuple((s.stored, s.count) for s in bundle.segments),
         len(bundle.ranges),
         tuple(s.range for s in bundle.segments),
+        scales if all(scale.values for scale in scales) else (),
     )
 
 
@@ -129,6 +131,19 @@ class Store:
                 hint="restore the store from a backup",
             )
         return model
+
+    def keep_memory(self, memory: bytes) -> str:
+        """Keeps what a strategy wants back; returns the blob's name, empty for nothing."""
+        return self.blobs.put(memory) if memory else ""
+
+    def memory(self, number: int) -> bytes:
+        """What the strategy that made a version wants back.
+
+        Raises:
+            StoreError: When there is no such version or its memory is damaged.
+        """
+        name = self.ledger.version(number).memory
+        return self.blobs.get(name) if name else b""
 
     def newest(self, bundle: str | None = None) -> Version | None:
         """The current version, of one bundle or of all; None in an empty store."""

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What may be written to the ledger; every write is part of a transaction."""
 
-import hashlib
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 
+from fleetgrad.federation.ranges import RangeReport
 from fleetgrad.store.chain import GENESIS, link
 from fleetgrad.store.records import DeviceRow, RunRow, UpdateRow
 
@@ -16,6 +16,7 @@ class Transaction:
     def __init__(self, connection: sqlite3.Connection, now: float) -> None:
         self._db = connection
         self._now = now
+        self._chain: str | None = None  # the newest line's hash, once it is known
 
     def add_bundle(self, digest: str, name: str, manifest: str, params: str, model: str) -> None:
         """Makes a bundle known; harmless when it is. The last three are blobs."""
@@ -32,14 +33,16 @@ class Transaction:
         bundle: str,
         params: str,
         created_by: str,
+        memory: str = "",
         run_id: str | None = None,
         number: int | None = None,
     ) -> int:
-        """Adds a version; returns its number."""
+        """Adds a version; returns its number. Parameters and the strategy's memory are blobs."""
         cursor = self._db.execute(
-            "INSERT INTO versions (digest, parent, bundle, params, run_id, round, created_by, at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (digest, parent, bundle, params, run_id, number, created_by, self._now),
+            "INSERT INTO versions"
+            " (digest, parent, bundle, params, memory, run_id, round, created_by, at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (digest, parent, bundle, params, memory, run_id, number, created_by, self._now),
         )
         made = cursor.lastrowid
         assert made is not None
@@ -106,7 +109,7 @@ class Transaction:
     ) -> None:
         """Adds a round, or counts up its attempt."""
         self._db.execute(
-            "INSERT INTO rounds VALUES (?, ?, ?, ?, NULL, ?, ?, 0, '[]', 0, ?)"
+            "INSERT INTO rounds VALUES (?, ?, ?, ?, NULL, ?, ?, 0, '[]', '', 0, ?)"
             " ON CONFLICT DO UPDATE SET attempt = excluded.attempt",
             (
                 run_id,
@@ -119,14 +122,22 @@ class Transaction:
             ),
         )
 
-    def add_update(self, run_id: str, update: UpdateRow) -> None:
+    def add_update(
+        self, run_id: str, update: UpdateRow, blob: bytes | None, total: int | None = None
+    ) -> None:
         """Adds an accepted update, and the decision to the story.
+
+        Args:
+            run_id: The run.
+            update: What is known of it.
+            blob: Its bytes; None where a gateway has summed it.
+            total: Number of that sum.
 
         Raises:
             sqlite3.IntegrityError: When this device's update of this round is there already.
         """
         self._db.execute(
-            "INSERT INTO updates VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO updates VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 run_id,
                 update.round,
@@ -136,18 +147,41 @@ class Transaction:
                 update.eval_correct,
                 update.eval_loss,
                 update.train_loss,
-                update.blob,
+                update.digest,
+                blob,
+                total,
                 self._now,
             ),
         )
         self.note(
             "accepted",
-            f"its update counts with {update.samples} samples",
+            f"its update counts with {update.samples} samples"
+            + ("" if total is None else f", in sum {total}"),
             run_id=run_id,
             number=update.round,
             device=update.device,
-            digest=hashlib.sha256(update.blob).hexdigest(),
+            digest=update.digest,
         )
+
+    def add_sum(self, run_id: str, number: int, gateway: str, digest: str, blob: bytes) -> int:
+        """Adds a gateway's sum, and the decision to the story; returns its number.
+
+        Args:
+            run_id: The run.
+            number: The round.
+            gateway: Whose it is.
+            digest: SHA-256 of its bytes, hex.
+            blob: Its bytes.
+        """
+        cursor = self._db.execute(
+            "INSERT INTO sums (run_id, round, gateway, digest, blob, at) VALUES (?, ?, ?, ?, ?, ?)",
+            (run_id, number, gateway, digest, blob, self._now),
+        )
+        made = cursor.lastrowid
+        assert made is not None
+        text = f"sum {made} of the gateway {gateway}"
+        self.note("sum", text, run_id=run_id, number=number, digest=digest)
+        return made
 
     def close_round(
         self,
@@ -156,14 +190,16 @@ class Transaction:
         *,
         version: int | None,
         dropped: Sequence[tuple[int, str]],
+        report: RangeReport,
         seconds: float,
         traffic: Mapping[int, tuple[int, int]],
     ) -> None:
         """Closes a round. ``traffic``: bytes up and down by device."""
+        told = json.dumps([list(d) for d in dropped])
         self._db.execute(
-            "UPDATE rounds SET version = ?, dropped = ?, seconds = ?, closed = 1"
+            "UPDATE rounds SET version = ?, dropped = ?, report = ?, seconds = ?, closed = 1"
             " WHERE run_id = ? AND round = ?",
-            (version, json.dumps([list(d) for d in dropped]), seconds, run_id, number),
+            (version, told, json.dumps(report.to_json()), seconds, run_id, number),
         )
         self._db.executemany(
             "INSERT INTO traffic VALUES (?, ?, ?, ?, ?)",
@@ -181,10 +217,13 @@ class Transaction:
         digest: str = "",
     ) -> None:
         """Adds a line to the story, chained to the one before."""
-        last = self._db.execute("SELECT chain FROM events ORDER BY id DESC LIMIT 1").fetchone()
+        if self._chain is None:
+            last = self._db.execute("SELECT chain FROM events ORDER BY id DESC LIMIT 1").fetchone()
+            self._chain = last[0] if last else GENESIS
         line = (run_id, number, device, kind, text, digest, self._now)
         self._db.execute(
             "INSERT INTO events (run_id, round, device, kind, text, digest, at, chain)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (*line, link(last[0] if last else GENESIS, line)),
+            (*line, chain := link(self._chain, line)),
         )
+        self._chain = chain

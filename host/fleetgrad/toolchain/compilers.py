@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zlib
 from dataclasses import dataclass
 
 from fleetgrad.errors import ToolError
@@ -176,3 +177,14 @@ def _output(command: tuple[str, ...], hint: str) -> str:
             hint=hint,
         )
     return done.stdout
+
+
+def native_flags(compiler: Compiler) -> tuple[str, ...]:
+    """Flags for code that may use every instruction of this very machine.
+
+    The last one says in the flags what machine that is: objects are kept by their flags, perhaps in
+    a folder that several machines share.
+    """
+    native = "-march=native"
+    macros = _output((*compiler.command, native, "-dM", "-E", "-x", "c", os.devnull), HOST_HINT)
+    return native, f"-DFG_MACHINE=0x{zlib.crc32(macros.encode()):08x}U"

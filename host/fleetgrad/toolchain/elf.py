@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The little of the ELF format that sizes and the stack bound need."""
+"""The little of the ELF format that sizes, the stack bound and flashing need."""
 
 import struct
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fleetgrad.errors import ToolError
 
+PT_LOAD = 1
 SHT_SYMTAB, SHT_RELA, SHT_NOBITS, SHT_REL = 2, 4, 8, 9
 SHF_WRITE, SHF_ALLOC, SHF_EXECINSTR = 1, 2, 4
 STT_FUNC, STT_SECTION = 2, 3
@@ -101,6 +102,19 @@ class Elf:
             for r in raw
         )
         self.symbols = self._read_symbols()
+        self._segments_at, self._segment_bytes, self._segment_count = fields[5], *fields[9:11]
+
+    @property
+    def loads(self) -> tuple[tuple[int, bytes], ...]:
+        """Physical address and bytes of what a loader writes, as the file has them."""
+        layout = struct.Struct("<IIQQQQQQ" if self.wide else "<IIIIIIII")
+        found = []
+        for index in range(self._segment_count):
+            raw = layout.unpack_from(self._data, self._segments_at + index * self._segment_bytes)
+            offset, address, size = (raw[2], raw[4], raw[5]) if self.wide else (raw[1], *raw[3:5])
+            if raw[0] == PT_LOAD and size:
+                found.append((address, self._data[offset : offset + size]))
+        return tuple(found)
 
     def pointers(self, section: str) -> tuple[str, ...]:
         """Names of the functions that a section of an object file holds the addresses of.

@@ -11,14 +11,16 @@ from pathlib import Path
 from fleetgrad import paths
 from fleetgrad.boards import Board
 from fleetgrad.errors import BoardError, BundleError, ToolError
-from fleetgrad.toolchain.compilers import Compiler, find_compiler
+from fleetgrad.toolchain.compilers import Compiler, find_compiler, native_flags
 from fleetgrad.toolchain.elf import Elf
 from fleetgrad.toolchain.objects import Object, Unit, compile_all, run_tool
 from fleetgrad.toolchain.regions import PIECES, Assignment, assign
 from fleetgrad.toolchain.sources import headers_of, needed_sources
 from fleetgrad.toolchain.stack import CallGraph, StackBound, bound_stack, read_callgraphs
 
-APPS = ("node", "bench", "library")
+# Shared libraries of the host, and the ports they are made of.
+LIBRARIES = {"library": ("virtual",), "fleet": ("virtual", "fleet")}
+APPS = ("node", "bench", *LIBRARIES)
 
 BASE_FLAGS = (
     "-std=c11", "-Os", "-Wall", "-Wextra", "-Werror", "-ffunction-sections", "-fdata-sections",
@@ -26,6 +28,11 @@ BASE_FLAGS = (
 # Where a chip's time goes: loops, worth a few bytes more. Moving loads far ahead of where they are
 # needed makes GCC run out of registers.
 KERNEL_FLAGS = ("-O2", "-fno-schedule-insns")
+# A million devices are worth what this machine can do; integers come out the same.
+FLEET_FLAGS = ("-O3", "-DFG_WIDE_LOOPS")
+# Kernels compiled anew for the sizes of this very model: worth a third of the time. (Other
+# compilers need linkers of their own for it.)
+LINK_TIME_FLAGS = ("-flto", "-ffat-lto-objects")
 SANITIZE_FLAGS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g1")
 
 # RISC-V's and Xtensa's calling conventions ask for it; Arm's for 8.
@@ -42,7 +49,7 @@ class Image:
     Attributes:
         path: ELF file, executable or shared library.
         board: Id of the board.
-        app: ``node``, ``bench`` or ``library``.
+        app: ``node``, ``bench``, ``library`` or ``fleet``.
         text_bytes: Code and the runtime's own tables, without the model's constants.
         weights_bytes: The model's constants: weights, tables, initial parameters, descriptor.
         data_bytes: Initialised variables.
@@ -83,7 +90,13 @@ class Image:
 
 
 def build_image(
-    bundle_dir: Path, board: Board, app: str, out_dir: Path, *, sanitize: bool = False
+    bundle_dir: Path,
+    board: Board,
+    app: str,
+    out_dir: Path,
+    *,
+    own: Path | None = None,
+    sanitize: bool = False,
 ) -> Image:
     """Compiles and links one firmware.
 
@@ -91,8 +104,9 @@ def build_image(
         bundle_dir: Folder with ``model.c`` and ``model.h``.
         board: What it is for.
         app: ``node`` (a fleet's device), ``bench`` (boards under emulation: counts instructions),
-            ``library`` (the host: devices in process).
+            ``library`` (the host: devices in process), ``fleet`` (the host: whole rounds of many).
         out_dir: Where the image goes; created where missing.
+        own: Folder with the C files of a firmware of the user's own, in place of the node's.
         sanitize: Host only: with AddressSanitizer and UndefinedBehaviorSanitizer.
 
     Returns:
@@ -101,12 +115,15 @@ def build_image(
     Raises:
         ToolError: When a compiler is missing, a source does not compile, or the firmware needs
             more stack than the board reserves.
-        BundleError: When the bundle has no model.
+        BundleError: When the bundle has no model, or the user's firmware no C file.
         BoardError: When the board cannot run this app, or the image does not fit its memory.
     """
     _check_request(bundle_dir, board, app, sanitize=sanitize)
+    if own is not None and not sorted(own.glob("*.c")):
+        raise BundleError("there is no C file", where=str(own), expected="a firmware's main.c")
     compiler = find_compiler(board.compiler.family)
-    units, firmware_hash = _units(bundle_dir, board, app, sanitize=sanitize)
+    main = paths.firmware() / "app" / app if own is None else own.resolve()
+    units, firmware_hash = _units(bundle_dir, board, app, compiler, main, sanitize=sanitize)
     objects = compile_all(compiler, units, paths.cache())
     model = Elf(next(obj.path for obj in objects if obj.path.stem == "model"))
     stack = StackBound(0, ()) if board.hosted else _bound_stack(board, app, objects, model)
@@ -158,7 +175,7 @@ def _check_request(bundle_dir: Path, board: Board, app: str, *, sanitize: bool) 
     wrong = ""
     if app not in APPS:
         wrong = f"no firmware is called {app!r}"
-    elif app == "library" and not board.hosted:
+    elif app in LIBRARIES and not board.hosted:
         wrong = f"{board.id} is a chip: it runs no shared library"
     elif app == "bench" and board.qemu is None:
         wrong = f"{board.id} has no emulator: nothing can count its instructions"
@@ -168,18 +185,24 @@ def _check_request(bundle_dir: Path, board: Board, app: str, *, sanitize: bool) 
         raise BoardError(wrong, where=board.id, expected=f"one of {', '.join(APPS)}")
 
 
-def _units(bundle_dir: Path, board: Board, app: str, *, sanitize: bool) -> tuple[list[Unit], int]:
+def _units(
+    bundle_dir: Path, board: Board, app: str, compiler: Compiler, main: Path, *, sanitize: bool
+) -> tuple[list[Unit], int]:
     """What to compile, and the hash that the firmware reports of itself."""
     firmware = paths.firmware()
     port = _port_folders(board, app)
     roots = [bundle_dir / "model.c", *(file for part in port for file in sorted(part.glob("*.c")))]
-    if app != "library":
-        roots += sorted((firmware / "app" / app).glob("*.c"))
+    if app not in LIBRARIES:
+        roots += sorted(main.glob("*.c"))
     sources = needed_sources(roots, sorted((firmware / "src").rglob("*.c")))
     folders = (firmware / "include", bundle_dir.resolve(), *port, board.folder)
     flags = [*BASE_FLAGS, *board.compiler.flags]
-    if app == "library":
+    if not board.hosted and not board.store_bytes:
+        flags.append("-DFG_NODE_FLASH=0")  # nothing outlives a reset: no code for it either
+    if app in LIBRARIES:
         flags += ["-fPIC", "-fvisibility=hidden"]
+    if app == "fleet":
+        flags += [*FLEET_FLAGS, *native_flags(compiler), *_link_time(compiler)]
     if sanitize:
         flags += SANITIZE_FLAGS
     files = {path.resolve() for path in sources}
@@ -194,11 +217,15 @@ def _units(bundle_dir: Path, board: Board, app: str, *, sanitize: bool) -> tuple
     identity = f"-DFG_FIRMWARE_HASH=0x{firmware_hash:08x}U"
     units = []
     for source in sources:
-        own = [identity] if source.parent.parent.name == "app" else []
+        own = [identity] if source.parent == main else []
         if hot.intersection(source.parents):
             own += kernel_flags
         units.append(Unit(source.resolve(), (*flags, *own), folders))
     return units, firmware_hash
+
+
+def _link_time(compiler: Compiler) -> tuple[str, ...]:
+    return LINK_TIME_FLAGS if compiler.kind == "gcc" else ()
 
 
 def _bench_extra(board: Board, app: str) -> int:
@@ -209,7 +236,7 @@ def _bench_extra(board: Board, app: str) -> int:
 
 
 def _port_folders(board: Board, app: str) -> tuple[Path, ...]:
-    names = ("virtual",) if app == "library" else board.port
+    names = LIBRARIES.get(app, board.port)
     return tuple(paths.firmware() / "port" / name for name in names)
 
 
@@ -224,10 +251,12 @@ def _link(
     sanitize: bool,
     regions: Assignment,
 ) -> Path:
-    name = f"fleetgrad-{app}" + (".so" if app == "library" else "" if board.hosted else ".elf")
+    name = f"fleetgrad-{app}" + (".so" if app in LIBRARIES else "" if board.hosted else ".elf")
     command = [*compiler.command, *board.compiler.flags, "-Wl,--gc-sections", "-Wl,--build-id=none"]
-    if app == "library":
+    if app in LIBRARIES:
         command.append("-shared")
+    if app == "fleet":
+        command += _link_time(compiler)
     if sanitize:
         command += SANITIZE_FLAGS
     if not board.hosted:
@@ -237,6 +266,8 @@ def _link(
             "FG_STACK_BYTES": -(-stack_bytes // STACK_ALIGNMENT) * STACK_ALIGNMENT,
             "FG_IMAGE_ADDRESS": board.image_address,
             "FG_IMAGE_BYTES": board.image_bytes,
+            "FG_KEPT_ADDRESS": board.store_address,
+            "FG_KEPT_BYTES": board.store_bytes,
             "FG_JOB_ADDRESS": board.qemu.job_address if board.qemu else 0,
         }
         command += [f"-Wl,--defsym={symbol}={value:#x}" for symbol, value in sizes.items()]

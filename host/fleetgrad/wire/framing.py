@@ -73,37 +73,33 @@ class Noise:
 def stuff(data: bytes) -> bytes:
     """Replaces every zero byte, COBS fashion; the result is at most 1 + len / 254 bytes longer."""
     out = bytearray()
-    blocks = data.split(DELIMITER)
-    for index, block in enumerate(blocks):
-        last_block = index == len(blocks) - 1
-        start = 0
-        while len(block) - start > 254:
-            out += b"\xff" + block[start : start + 254]
-            start += 254
-        rest = block[start:]
-        if len(rest) == 254:
-            out += b"\xff" + rest
-            if not last_block:  # the zero that follows needs a block to stand for it
-                out += b"\x01"
-        else:
-            out += bytes((len(rest) + 1,)) + rest
+    rest = b""
+    for block in data.split(DELIMITER):
+        rest = block
+        while len(rest) >= 254:
+            out += b"\xff"
+            out += rest[:254]
+            rest = rest[254:]
+        out.append(len(rest) + 1)
+        out += rest
+    if not rest and not data.endswith(DELIMITER) and data:
+        del out[-1]  # a full block ends the data: no zero follows that needs a block
     return bytes(out)
 
 
 def unstuff(data: bytes) -> bytes | None:
     """Undoes `stuff`; None where the data cannot be its result."""
     out = bytearray()
-    position = 0
-    code = 0xFF
-    while position < len(data):
+    position, end, code = 0, len(data), 0xFF
+    while position < end:
         if code != 0xFF:
             out.append(0)
         code = data[position]
-        end = position + code
-        if code == 0 or end > len(data):
+        after = position + code
+        if code == 0 or after > end:
             return None
-        out += data[position + 1 : end]
-        position = end
+        out += data[position + 1 : after]
+        position = after
     return bytes(out)
 
 

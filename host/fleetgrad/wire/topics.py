@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from fleetgrad.wire.framing import DELIMITER
+from fleetgrad.wire.messages import PAYLOAD_MAX
 
 RECORD_BYTES = 256
 """The longest record; small clients' buffers take it without being configured."""
 
-RECORD_PAYLOAD = 224
-"""The longest payload of a frame that is a record: what a host offers its devices."""
+_HEAD_AND_CRC = 16
+_STEP = 32
 
 _ROOT = "fg/1"
 
@@ -20,14 +21,31 @@ def topic(fleet: str, device: int, leaf: str) -> str:
     Args:
         fleet: The fleet's name.
         device: Device id.
-        leaf: ``up``, ``dn`` or ``presence``.
+        leaf: ``up``, ``dn`` or ``presence``, or ``gateway``.
     """
     return f"{_ROOT}/{fleet}/{device & 0xFF:02x}/{device:016x}/{leaf}"
+
+
+def model(fleet: str) -> str:
+    """Where the host says which version of the model is the current one."""
+    return f"{_ROOT}/{fleet}/model"
 
 
 def every(fleet: str, leaf: str) -> str:
     """The wildcard of all devices' topics of one kind."""
     return f"{_ROOT}/{fleet}/+/+/{leaf}"
+
+
+def shard(fleet: str, leaf: str, part: int, parts: int) -> list[str]:
+    """The wildcards of all topics of one kind of a shard's devices.
+
+    Args:
+        fleet: The fleet's name.
+        leaf: Which topics.
+        part: 0 .. parts - 1.
+        parts: How many shards there are, up to 256.
+    """
+    return [f"{_ROOT}/{fleet}/{tail:02x}/+/{leaf}" for tail in range(part, 256, parts)]
 
 
 def pattern(fleet: str, user: str, leaf: str) -> str:
@@ -52,7 +70,40 @@ def device_of(name: str) -> tuple[int, str] | None:
     return (device, parts[5]) if topic(parts[2], device, parts[5]) == name else None
 
 
-def records(stream: bytes) -> tuple[list[bytes], bytes]:
-    """Cuts a stream of frames into records, one frame each, and what is left of it."""
+def payload_of(record: int) -> int:
+    """The longest payload that a host offers: every frame with it fits a record of so many bytes.
+
+    A multiple of 32, and of the wire's own bound at most.
+    """
+    payload = min(record, PAYLOAD_MAX) // _STEP * _STEP
+    while _frame_bytes(payload) > record:
+        payload -= _STEP
+    return payload
+
+
+def _frame_bytes(payload: int) -> int:
+    """Of the longest frame with a payload of so many bytes, delimiter included."""
+    raw = payload + _HEAD_AND_CRC
+    return raw + raw // 254 + 1 + len(DELIMITER)
+
+
+def records(stream: bytes, longest: int = RECORD_BYTES) -> tuple[list[bytes], bytes]:
+    """Gathers the whole frames of a stream into records.
+
+    Args:
+        stream: Frames, and perhaps a part of one at its end.
+        longest: Bytes of a record; a frame that is longer is a record by itself.
+
+    Returns:
+        The records, and what is left of the stream.
+    """
     *frames, rest = stream.split(DELIMITER)
-    return [frame + DELIMITER for frame in frames if frame], rest
+    found: list[bytes] = []
+    for frame in frames:
+        if not frame:
+            continue
+        if found and len(found[-1]) + len(frame) + 1 <= longest:
+            found[-1] += frame + DELIMITER
+        else:
+            found.append(frame + DELIMITER)
+    return found, rest

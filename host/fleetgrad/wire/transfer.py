@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Blobs in chunks: go-back-N with cumulative acknowledgements, resumable, idempotent.
+"""Blobs in chunks: cumulative acknowledgements, one gap filled at a time, resumable, idempotent.
 
 `Sender` and `Receiver` do no I/O and own no clock: messages and milliseconds come in, messages come
 out. They make the same decisions as `fg_transfer.h` on the board, and a test holds them to it.
@@ -17,14 +17,18 @@ WINDOW: Final = 8
 """Chunks in flight, and chunks per acknowledgement."""
 
 TIMEOUT_MS: Final = 1000
-"""Silence after the last chunk until everything in flight is sent again; doubles each time."""
+"""Silence after the last chunk until the first one in flight is sent again; doubles each time."""
+
+TIMEOUT_MIN_MS: Final = 100
+"""The same where answers have come quickly."""
 
 TIMEOUT_MAX_MS: Final = 8000
 
 # Two losses within so many chunks mean that shorter frames will do better; so many chunks without
 # any mean that longer ones will. A line that drops 1 % of all frames stays at full length.
-_LOSS_DISTANCE: Final = 16
-_CLEAN_RUN: Final = 32
+_LOSS_DISTANCE: Final = 4
+_CLEAN_RUN: Final = 16
+_PATIENCE: Final = 4  # times what answers have taken
 _COUNTER_MAX: Final = 255  # the board counts in bytes; both sides saturate alike
 
 
@@ -67,6 +71,9 @@ class Receiver:
         self._data = bytearray(received)
         self._unacknowledged = 0
         self._stray: int | None = None  # offset of the last chunk, if that was out of place
+        self._ahead = b""  # what came behind a gap, as far as it is in one piece
+        self._ahead_at = 0
+        self._seen = len(received)  # end of the furthest chunk so far
 
     @property
     def next_offset(self) -> int:
@@ -112,21 +119,42 @@ class Receiver:
                 where=f"transfer {self._transfer}, offset {chunk.offset}",
                 expected=f"at most {self._total} bytes",
             )
-        due = False
-        if chunk.offset <= len(self._data) < end:
+        known = len(self._data)
+        if chunk.offset <= known < end:
             # The sender may cut the blob differently after a loss: the head may be known already.
-            self._data += chunk.data[len(self._data) - chunk.offset :]
+            self._data += chunk.data[known - chunk.offset :]
+            self._join()
             self._stray = None
             self._unacknowledged += 1
-            due = self.complete or self._unacknowledged == WINDOW
+            # Behind what it has sent already the sender waits for word on every chunk.
+            behind = known < self._seen
+            due = self.complete or behind or self._unacknowledged == WINDOW
         else:
             # A duplicate, or bytes before it are missing: tell where we are, but only once while
             # the sender goes through its window, and again when it has gone back.
+            if chunk.offset > known:
+                self._keep(chunk)
             due = self._stray is None or chunk.offset <= self._stray
             self._stray = chunk.offset
+        self._seen = max(self._seen, end)
         if due:
             self._unacknowledged = 0
         return Received(self.ack() if due else None, self.complete and self._stray is None)
+
+    def _keep(self, chunk: Chunk) -> None:
+        """Keeps what is behind a gap, where it is the first there or goes on with what is kept."""
+        at, end = self._ahead_at, self._ahead_at + len(self._ahead)
+        if not self._ahead:
+            self._ahead_at, self._ahead = chunk.offset, chunk.data
+        elif at <= chunk.offset <= end < chunk.offset + len(chunk.data):
+            self._ahead += chunk.data[end - chunk.offset :]
+
+    def _join(self) -> None:
+        """Takes what is kept once the gap before it is filled."""
+        known = len(self._data)
+        if self._ahead and self._ahead_at <= known:
+            self._data += self._ahead[known - self._ahead_at :]
+            self._ahead = b""
 
 
 class Sender:
@@ -146,10 +174,15 @@ class Sender:
         self._payload = self._payload_max
         self._clean = _LOSS_DISTANCE  # chunks acknowledged since the last loss
         self._deadline_ms = 0
+        self._sent_ms = 0  # when the last chunk was sent
+        self._answer_ms = TIMEOUT_MS // _PATIENCE  # how long answers take
+        self._answered = False  # and one has come to it
         self._base = 0
         self._next = 0
         self._timeouts = 0
-        self._rewound = False  # went back to base already on its acknowledgement
+        self._rewound = False  # base was sent again already on its acknowledgement
+        self._behind = False  # something in flight is lost: nothing new until all of it is there
+        self._again = False  # the chunk at base is to be sent again
 
     @property
     def acknowledged(self) -> int:
@@ -179,7 +212,7 @@ class Sender:
         """
         self._base = self._next = min(next_offset, len(self._data))
         self._timeouts = 0
-        self._rewound = False
+        self._rewound = self._behind = self._again = False
 
     def poll(self, now_ms: int) -> Chunk | None:
         """Returns the chunk to send now, or None; a returned chunk counts as sent.
@@ -187,24 +220,30 @@ class Sender:
         Ask again until None. Call it only while the line takes another frame, so that silence means
         silence.
         """
+        if self._answered:
+            self._answered = False
+            self._measure(min(now_ms - self._sent_ms, TIMEOUT_MS))
         if self._next > self._base and now_ms >= self._deadline_ms:
             self._timeouts = min(self._timeouts + 1, _COUNTER_MAX)
             self._rewound = False
-            self._go_back()
-        if not self._window_open():
+            self._lose()
+        if not self._again and not self._window_open():
             return None
-        chunk = Chunk(
-            self._transfer, self._next, self._data[self._next : self._next + self._chunk_bytes()]
-        )
-        self._next += len(chunk.data)
-        self._deadline_ms = now_ms + min(TIMEOUT_MS << min(self._timeouts, 8), TIMEOUT_MAX_MS)
+        start = self._base if self._again else self._next
+        self._again = False
+        chunk = Chunk(self._transfer, start, self._data[start : start + self._chunk_bytes()])
+        self._next = max(self._next, start + len(chunk.data))
+        patience = min(max(_PATIENCE * self._answer_ms, TIMEOUT_MIN_MS), TIMEOUT_MS)
+        self._sent_ms = now_ms
+        self._deadline_ms = now_ms + min(patience << min(self._timeouts, 7), TIMEOUT_MAX_MS)
         return chunk
 
     def wait(self, now_ms: int) -> int | None:
         """Milliseconds until `poll` has something to do; None when it never will."""
         if self.done:
             return None
-        return 0 if self._window_open() else max(0, self._deadline_ms - now_ms)
+        due = self._again or self._window_open()
+        return 0 if due else max(0, self._deadline_ms - now_ms)
 
     def acknowledge(self, ack: Ack) -> None:
         """Takes an acknowledgement; stale and repeated ones are normal.
@@ -220,6 +259,8 @@ class Sender:
                 where=f"transfer {self._transfer}",
                 expected=f"this transfer, at most byte {len(self._data)}",
             )
+        # After a timeout nobody knows which of two chunks is answered.
+        self._answered = self._next > self._base and self._timeouts == 0
         if offset < self._base:
             # Old news, unless nothing else has come for a whole timeout: then the receiver has
             # started again and really holds no more than this.
@@ -234,6 +275,7 @@ class Sender:
             self._rewound = False
         if self._next <= self._base:
             self._next = self._base
+            self._behind = self._again = False
             if self._clean >= _CLEAN_RUN:
                 self._payload = min(2 * self._payload, self._payload_max)
                 self._clean = _LOSS_DISTANCE
@@ -241,18 +283,28 @@ class Sender:
             # The receiver acknowledges a window when it is full, so one that acknowledges less than
             # what is in flight has seen a gap. Repetitions of the same news do not count again.
             self._rewound = True
-            self._go_back()
+            self._lose()
 
     def _chunk_bytes(self) -> int:
         return self._payload - Chunk.BYTES
 
     def _window_open(self) -> bool:
         in_flight = self._next - self._base
-        return self._next < len(self._data) and in_flight < WINDOW * self._chunk_bytes()
+        if self._behind or self._next == len(self._data):
+            return False
+        return in_flight < WINDOW * self._chunk_bytes()
 
-    def _go_back(self) -> None:
-        # Something in flight was lost; shorten the chunks if that happens often.
-        self._next = self._base
+    def _measure(self, took_ms: int) -> None:
+        # A longer answer counts at once, a shorter one little by little.
+        if took_ms >= self._answer_ms:
+            self._answer_ms = took_ms
+        else:
+            self._answer_ms -= (self._answer_ms - took_ms + 7) // 8
+
+    def _lose(self) -> None:
+        # Something in flight was lost, first of all what comes next; shorten the chunks if that
+        # happens often.
+        self._behind = self._again = True
         if self._clean < _LOSS_DISTANCE:
             self._payload = max(self._payload // 2, PAYLOAD_MIN)
         self._clean = 0
