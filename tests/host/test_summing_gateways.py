@@ -197,7 +197,28 @@ def sharded(digits: Config, digits_bundle: Path, broker: Mosquitto, undisturbed:
     return Plan(digits, digits_bundle, broker, digits.run.dir.parent, undisturbed)
 
 
-@pytest.mark.parametrize("workers", [1, 2, 8])
+def test_two_workers_as_the_command_starts_them_make_the_same_model(
+    sharded: Plan, mqtt_node: Path
+) -> None:
+    placements = gather(sharded.config, sharded.bundle).placements(starts=1)
+    made = []
+    for part in range(2):
+        words = ("--aggregate", "--below", FLEET, "--shard", f"{part}/2")
+        name = f"worker{part}"
+        made.append(GatewayProcess(sharded.broker, sharded.directory, ABOVE, more=words, name=name))
+    with start_nodes(mqtt_node, placements, sharded.directory, sharded.broker.address):
+        for worker in made:
+            worker.start()
+        try:
+            result = sharded.run()
+        finally:
+            stopped = [worker.stop(signal.SIGINT) for worker in made]
+    assert stopped == [0, 0]
+    assert result.model_digest == sharded.digest
+    check(sharded.config, result.run_id, 2)
+
+
+@pytest.mark.parametrize("workers", [1, 8])
 def test_any_number_of_shards_makes_the_model_of_a_flat_fleet(
     sharded: Plan, mqtt_node: Path, workers: int
 ) -> None:
