@@ -130,6 +130,35 @@ def test_gateways_that_sum_make_the_model_of_a_flat_fleet(
     check(plan.config, result.run_id, len(ports))
 
 
+def test_gateway_of_gateways_makes_the_model_of_a_flat_fleet(plan: Plan) -> None:
+    """Two gateways with boards are behind a third, and one of them is killed on the way."""
+    made = [
+        GatewayProcess(
+            plan.broker, plan.directory, "middle", ports=ports, more=("--aggregate",), name=name
+        )
+        for name, ports in (("leaf0", "ttyUSB0"), ("leaf1", "ttyUSB[12]"))
+    ]
+    words = ("--aggregate", "--below", "middle")
+    made.append(GatewayProcess(plan.broker, plan.directory, ABOVE, more=words, name="root"))
+    leaf = made[0]
+
+    class Killer(SilentObserver):
+        def round_opened(self, number: int, selected: Sequence[int], evaluation_only: bool) -> None:
+            if number == 1:
+                leaf.stop()
+                leaf.start()
+
+    for gateway in made:
+        gateway.start()
+    try:
+        result = plan.run(Killer())
+    finally:
+        for gateway in made:
+            gateway.stop()
+    assert result.model_digest == plan.digest
+    check(plan.config, result.run_id, 1)
+
+
 def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
