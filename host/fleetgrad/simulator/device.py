@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import ctypes
+
 from fleetgrad.data.image import boot_base
 from fleetgrad.simulator.faults import Faults
 from fleetgrad.simulator.line import Line
@@ -15,6 +17,7 @@ _PIECE_MS = 1.0
 _BOOT_MS = (5.0, 400.0)
 _JUMP_MS = (1.0, 90_000.0)
 _UNTIL_WRAP_MS = 90_000.0
+_KIB = 1024
 
 
 class Device:
@@ -42,6 +45,9 @@ class Device:
         self._faults = faults
         self._up = up
         self._boots = boot_base(image)
+        # Those with odd numbers keep updates and parameters over a reset.
+        slot = _KIB * (2 + library.param_bytes // _KIB * 2)
+        self._flash = (ctypes.c_uint8 * (2 * slot))() if self._name & 1 else None
         # Its clock wraps before long.
         self._ahead = 2.0**32 - world.dice.uniform(0, _UNTIL_WRAP_MS)
         self._alarm = 0  # the only one that counts
@@ -81,7 +87,9 @@ class Device:
         if self._node is not None:
             return
         self._boots += 1
-        self._node = NativeNode(self._library, self._image, boot_count=self._boots)
+        self._node = NativeNode(
+            self._library, self._image, boot_count=self._boots, flash=self._flash
+        )
         self._wake(self._world.now)
 
     def _wake(self, moment: float) -> None:
