@@ -17,7 +17,7 @@ _PIECE_MS = 1.0
 _BOOT_MS = (5.0, 400.0)
 _JUMP_MS = (1.0, 90_000.0)
 _UNTIL_WRAP_MS = 90_000.0
-_KIB = 1024
+_FLASH_BYTES = 16 * 1024
 
 
 class Device:
@@ -45,12 +45,10 @@ class Device:
         self._faults = faults
         self._up = up
         self._boots = boot_base(image)
-        # Those with odd numbers keep updates and parameters over a reset.
-        slot = _KIB * (2 + library.param_bytes // _KIB * 2)
-        self._flash = (ctypes.c_uint8 * (2 * slot))() if self._name & 1 else None
         # Its clock wraps before long.
         self._ahead = 2.0**32 - world.dice.uniform(0, _UNTIL_WRAP_MS)
         self._alarm = 0  # the only one that counts
+        self._flash = _blank() if faults.flash else None
         self.resets = 0
         self._node: NativeNode | None = None
         self._power_up()
@@ -114,3 +112,10 @@ class Device:
         wait = self._node.wait_ms(now_ms)
         if wait is not None:
             self._wake(self._world.now + max(1, wait))
+
+
+def _blank() -> ctypes.Array[ctypes.c_uint8]:
+    """Flash as it leaves the factory."""
+    flash = (ctypes.c_uint8 * _FLASH_BYTES)()
+    ctypes.memset(flash, 0xFF, _FLASH_BYTES)
+    return flash
