@@ -105,6 +105,10 @@ class GatewaySession:
     def wait_s(self, seconds: float) -> None:
         self._wait_ms = round(1000 * seconds)
 
+    def passed_over(self) -> str:
+        """See `DeviceSession.passed_over`."""
+        return self._session.passed_over()
+
     def board(self, device: int) -> "BoardSession":
         """A board's part of the conversation."""
         return BoardSession(self, device)
