@@ -50,7 +50,7 @@ _FAREWELL_S = 1.0
 
 # Updates that come at the same time are kept in memory until they are whole. Beyond so many bytes
 # no further one begins: what its device has said stays in the link, and it says it again.
-_UPLOAD_BYTES = 64 << 20
+_UPLOAD_BYTES = 16 << 20
 
 # So many lines of a device's own are told: a boot log whole, and not a line that is all noise.
 _PRINTED_LINES = 32
