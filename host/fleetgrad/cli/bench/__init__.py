@@ -11,6 +11,7 @@ from .kernels import kernels
 from .links import links
 from .memory import memory
 from .mqtt import mqtt
+from .robust import robust
 
 
 @click.group()
@@ -23,4 +24,5 @@ command.add_command(links)
 command.add_command(accuracy)
 command.add_command(finetune)
 command.add_command(memory)
+command.add_command(robust)
 command.add_command(mqtt)
