@@ -16,11 +16,12 @@ from fleetgrad.errors import ConfigError, UsageError
 from fleetgrad.federation.facts import Facts
 from fleetgrad.federation.model import Layout, from_vector
 from fleetgrad.federation.ranges import UNIT, RangePolicy, RangeReport
+from fleetgrad.federation.selections import Selection, make_selection
 from fleetgrad.federation.state import Plan, Round, Stage, State
 from fleetgrad.federation.strategies import Strategy, make_strategy
 from fleetgrad.fleet import FieldFleet, Member, Placement
 from fleetgrad.run.cohort import counted
-from fleetgrad.store import DeviceRow, RunRow, Store, Transaction, layout_of
+from fleetgrad.store import DeviceRow, RoundRow, RunRow, Store, Transaction, layout_of
 
 # A board without a memory of its own counts its restarts on top of the image's boot base: so many
 # restarts fit between two starts of the host.
@@ -70,6 +71,8 @@ class Inputs:
             max_steps=config.train.max_steps,
             rates=self._rates,
             strategy=self.strategy,
+            selection=self.selection,
+            samples={m.device: m.train_samples for m in self.members if m.train_samples},
             ranges=RangePolicy(
                 before=config.ranges.grow == "before",
                 drift=config.ranges.grow in ("before", "drift"),
@@ -88,6 +91,16 @@ class Inputs:
         """
         named = self.config.strategy
         return make_strategy(named.name, named.options, asdict(self.config.train))
+
+    @property
+    def selection(self) -> Selection:
+        """Who is asked in a round.
+
+        Raises:
+            ConfigError: The config names none, or one with other options.
+        """
+        named = self.config.selection
+        return make_selection(named.name, named.options)
 
     @property
     def _rates(self) -> tuple[tuple[int, int], ...]:
@@ -141,6 +154,7 @@ def gather(config: Config, bundle_dir: Path, *, field: bool = False) -> Inputs:
             hint="fleetgrad build",
         )
     make_strategy(config.strategy.name, config.strategy.options, asdict(config.train))
+    make_selection(config.selection.name, config.selection.options)
     if field:
         return Inputs(config, bundle, (), (), _fingerprint(config, bundle, ()))
     data = partition(read(config.data_path), config.data, bundle, devices=config.fleet.devices)
@@ -277,7 +291,12 @@ def restore(store: Store, inputs: Inputs, run: RunRow) -> State:
     # A round that is open may start from a version of its own: one with larger ranges.
     version = (rounds[-1].version or rounds[-1].base) if rounds else run.base
     closed = [r.round for r in rounds if r.closed]
-    state = State(inputs.plan, store.model(version), next_round=max(closed, default=0) + 1)
+    state = State(
+        inputs.plan,
+        store.model(version),
+        next_round=max(closed, default=0) + 1,
+        losses=_losses(store, inputs, run, rounds),
+    )
     if run.state != "open":
         return replace(state, stage=Stage.FINISHED)
     if not rounds or rounds[-1].closed:
@@ -290,6 +309,17 @@ def restore(store: Store, inputs: Inputs, run: RunRow) -> State:
         report = report.add(update)
     opened = Round(current.round, current.selected, report, current.attempt, accepted=accepted)
     return replace(state, next_round=current.round, round=opened)
+
+
+def _losses(
+    store: Store, inputs: Inputs, run: RunRow, rounds: Sequence[RoundRow]
+) -> dict[int, int]:
+    """Training loss of each device's last update in a closed round, for who reads it."""
+    if not inputs.selection.reads_losses:
+        return {}
+    closed = [row.round for row in rounds if row.closed and not row.evaluation]
+    updates = (u for number in closed for u in store.ledger.updates(run.run_id, number))
+    return {update.device: update.train_loss for update in updates}
 
 
 def _add_run(
