@@ -112,6 +112,8 @@ class Board:
         stack_bytes: The most that the stack may need; 0 where an operating system provides it.
         image_address: Where the data image lies in flash.
         image_bytes: How large it may be; 0 where it is a file.
+        store_address: Where the flash lies that keeps what must outlive a reset.
+        store_bytes: How large it is; 0 where there is none, or it is a file.
         qemu: How to emulate it; None when QEMU cannot.
         regions: Memory besides the main one.
         uploads: How to flash it, the preferred way first; none where it cannot be.
@@ -132,6 +134,8 @@ class Board:
     stack_bytes: int
     image_address: int
     image_bytes: int
+    store_address: int
+    store_bytes: int
     qemu: QemuSpec | None
     instructions: Mapping[str, tuple[float, float]]
     folder: Path
@@ -202,6 +206,7 @@ def _read(path: Path) -> Board:
     memory = _required(top, "memory")
     regions = memory.tables("region")
     image = top.table("image", optional=True)
+    store = top.table("store", optional=True)
     qemu = top.table("qemu", optional=True)
     uploads = top.tables("upload")
     instructions = top.table("instructions", optional=True)
@@ -223,6 +228,8 @@ def _read(path: Path) -> Board:
         stack_bytes=memory.size("stack_bytes", 0),
         image_address=image.size("address") if image else 0,
         image_bytes=image.size("bytes") if image else 0,
+        store_address=store.size("address") if store else 0,
+        store_bytes=store.size("bytes") if store else 0,
         qemu=None
         if qemu is None
         else QemuSpec(
@@ -254,7 +261,7 @@ def _read(path: Path) -> Board:
             for one in uploads
         ),
     )
-    for table in (*regions, *uploads, top, compiler, memory, image, qemu):
+    for table in (*regions, *uploads, top, compiler, memory, image, store, qemu):
         if table is not None:
             table.done()
     _check(board, path)

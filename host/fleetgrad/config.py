@@ -132,7 +132,8 @@ class FleetConfig:
     devices: int = field(default=0, metadata={"check": Range(0, 2**20)})
     ports: tuple[str, ...] = ()  # of "serial": names, URLs, wildcards; empty: every USB port
     baud: int = field(default=115200, metadata={"check": Range(300, 12_000_000)})
-    broker: str = ""  # of "mqtt": mqtt://[USER@]HOST[:PORT], or mqtts://
+    # Of "mqtt": mqtt://[USER@]HOST[:PORT], or mqtts://; empty or embedded:PORT: one of our own.
+    broker: str = ""
     name: str = field(default="fleet", metadata={"check": TopicLevel()})  # in every topic
     ca: Path = Path()  # certificates, for mqtts
     cert: Path = Path()

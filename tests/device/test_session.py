@@ -76,6 +76,10 @@ def test_boot_is_announced_once_and_unasked(library: Library, image: bytes) -> N
         len(HELD_OUT.x),
         0,
         0,
+        0,
+        0,
+        0,
+        0,
     )
     assert not more
     assert node.run(1_000_000) == (b"", False)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fleetgrad import paths
-from fleetgrad.boards import Board, list_boards
+from fleetgrad.boards import Board, list_boards, load_board
 from fleetgrad.errors import ToolError
 from fleetgrad.toolchain import find_compiler
 from support.fake_model import FAKE_BUNDLE
@@ -56,7 +56,8 @@ def test_no_source_for_a_broker_gives_a_warning() -> None:
     compiler = find_compiler("host").command
     if not Path("/usr/include/mosquitto.h").exists():
         pytest.skip("no libmosquitto: apt install libmosquitto-dev")
-    check(compiler, [], [FIRMWARE / "port" / part for part in ("native", "mqtt_line")])
+    flags = load_board(paths.boards(), "native_mqtt").compiler.flags
+    check(compiler, flags, [FIRMWARE / "port" / part for part in ("native", "mqtt_line")])
 
 
 @pytest.mark.parametrize("board", CHIPS, ids=lambda board: board.id)

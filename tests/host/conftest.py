@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from fleetgrad import paths
 from fleetgrad.boards import Board, load_board
 from fleetgrad.config import Config
 from fleetgrad.errors import ToolError
+from fleetgrad.fleet import VirtualFleet
+from fleetgrad.run import execute
 from fleetgrad.toolchain import build_image, find_compiler
 from fleetgrad_codegen.bundle import generate
 from fleetgrad_codegen.program import Loss
@@ -75,3 +78,24 @@ def digits(tmp_path: Path) -> Config:
             "train.epochs=1",
         ],
     )
+
+
+@pytest.fixture(scope="session")
+def mqtt_node(digits_bundle: Path) -> Path:
+    """The node whose line is a broker."""
+    out = digits_bundle.parent / "mqtt"
+    try:
+        return build_image(
+            digits_bundle, load_board(paths.boards(), "native_mqtt"), "node", out
+        ).path
+    except ToolError as error:
+        if "mosquitto.h" in str(error):
+            pytest.skip("no libmosquitto: apt install libmosquitto-dev")
+        raise
+
+
+@pytest.fixture
+def undisturbed(digits: Config, digits_bundle: Path, library: Path, tmp_path: Path) -> str:
+    """The digest that virtual devices with the same data end with."""
+    elsewhere = replace(digits, run=replace(digits.run, dir=tmp_path / "virtual"))
+    return execute(elsewhere, digits_bundle, VirtualFleet(library)).model_digest

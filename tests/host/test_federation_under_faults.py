@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import random
 import struct
 from collections.abc import Callable
@@ -128,13 +129,13 @@ def test_bad_lines_and_reboots_change_nothing_but_the_time(
 
 @pytest.mark.parametrize("seed", range(8))
 def test_devices_that_reboot_in_mid_round_finish_it(seed: int) -> None:
-    simulation = run(Faults(reboot=0.04), seed)
+    simulation = run(Faults(reboot=0.08), seed)
     assert any(isinstance(event, Rebooted) for event in simulation.events)
     assert simulation.state.model.digest.hex() == expected(simulation)
 
 
 def test_boot_logs_between_frames_are_shown_and_skipped() -> None:
-    simulation = run(Faults(garbage=0.5), seed=3)
+    simulation = run(Faults(garbage=0.4), seed=3)
     printed = [event.text for event in simulation.events if isinstance(event, Printed)]
     assert any("ets Jun" in text for text in printed)
     assert simulation.state.model.digest.hex() == expected(simulation)
@@ -146,8 +147,10 @@ def test_boot_logs_between_frames_are_shown_and_skipped() -> None:
 class Board:
     """The firmware's node, of which any number run in this process."""
 
-    def __init__(self, library: Library, image: bytes, boots: int) -> None:
-        self._node = NativeNode(library, image, boot_count=boots + 1)
+    def __init__(
+        self, library: Library, image: bytes, boots: int, flash: ctypes.Array[ctypes.c_uint8] | None
+    ) -> None:
+        self._node = NativeNode(library, image, boot_count=boots + 1, flash=flash)
         self._more = True
 
     def receive(self, data: bytes, now_ms: int) -> None:
@@ -164,7 +167,7 @@ class Board:
 
 
 @pytest.fixture(scope="module")
-def boards(digits_bundle: Path, library: Path) -> Callable[[Faults, int], Simulation]:
+def boards(digits_bundle: Path, library: Path) -> Callable[..., Simulation]:
     """Runs two rounds on three boards of the digits example."""
     bundle = bundles.load(digits_bundle)
     data = read(EXAMPLE / "digits.npz")
@@ -173,13 +176,14 @@ def boards(digits_bundle: Path, library: Path) -> Callable[[Faults, int], Simula
     firmware = Library(library)
     layout = layout_of(bundle)
 
-    def simulate(faults: Faults, seed: int) -> Simulation:
+    def simulate(faults: Faults, seed: int, flash_bytes: int = 0) -> Simulation:
+        flash = {device: (ctypes.c_uint8 * flash_bytes)() for device in images if flash_bytes}
         terms = plan(3, rounds=2, model_digest=bundle.digest[:8], lr_exponent=-4)
         state = State(terms, from_vector(layout, bundle.initial_params))
         simulation = Simulation(
             state,
             layout.segments,
-            lambda device, boots: Board(firmware, images[device], boots),
+            lambda device, boots: Board(firmware, images[device], boots, flash.get(device)),
             faults,
             seed,
         )
@@ -191,7 +195,7 @@ def boards(digits_bundle: Path, library: Path) -> Callable[[Faults, int], Simula
 
 @pytest.mark.parametrize("seed", range(12))
 def test_firmware_on_bad_lines_learns_what_it_learns_on_good_ones(
-    boards: Callable[[Faults, int], Simulation], seed: int
+    boards: Callable[..., Simulation], seed: int
 ) -> None:
     quiet = boards(Faults(), 0)
     dice = random.Random(seed)
@@ -205,3 +209,16 @@ def test_firmware_on_bad_lines_learns_what_it_learns_on_good_ones(
     assert noisy.error is None
     assert len(noisy.records()) == len(set(noisy.records())) == 9
     assert noisy.state.model.digest == quiet.state.model.digest
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_boards_with_flash_that_are_reset_all_the_time_learn_the_same(
+    boards: Callable[..., Simulation], seed: int
+) -> None:
+    quiet = boards(Faults(), 0)
+    faults = Faults(lose=0.02, reboot=0.03)
+    restless = boards(faults, seed, flash_bytes=32768)
+    assert restless.error is None
+    assert sum(restless.boots.values()) >= 3
+    assert len(restless.records()) == len(set(restless.records())) == 9
+    assert restless.state.model.digest == quiet.state.model.digest

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import os
 import subprocess
 import threading
 import time
@@ -15,34 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from fleetgrad import paths
-from fleetgrad.boards import load_board
 from fleetgrad.cli import main
 from fleetgrad.config import Config
-from fleetgrad.errors import ConfigError, FleetError, LinkError, ToolError
-from fleetgrad.fleet import MqttFleet, Placement, VirtualFleet
+from fleetgrad.errors import ConfigError, FleetError, LinkError
+from fleetgrad.fleet import MqttFleet, Placement
 from fleetgrad.link import Certificates, MqttClient, parse_broker
 from fleetgrad.results import SilentObserver
 from fleetgrad.run import execute
 from fleetgrad.run.prepare import gather
-from fleetgrad.toolchain import build_image
 from support.brokers import Mosquitto, certificates
-
-FLEET = "barn"
-
-
-@pytest.fixture(scope="session")
-def mqtt_node(digits_bundle: Path) -> Path:
-    """The node whose line is a broker."""
-    out = digits_bundle.parent / "mqtt"
-    try:
-        return build_image(
-            digits_bundle, load_board(paths.boards(), "native_mqtt"), "node", out
-        ).path
-    except ToolError as error:
-        if "mosquitto.h" in str(error):
-            pytest.skip("no libmosquitto: apt install libmosquitto-dev")
-        raise
+from support.mqtt_nodes import FLEET, start_nodes
 
 
 @pytest.fixture
@@ -83,32 +64,15 @@ def plan(digits: Config, digits_bundle: Path, mqtt_node: Path, undisturbed: str)
     return Plan(digits, digits_bundle, mqtt_node, placements, undisturbed)
 
 
-@pytest.fixture
-def undisturbed(digits: Config, digits_bundle: Path, library: Path, tmp_path: Path) -> str:
-    """The digest that virtual devices with the same data end with."""
-    elsewhere = replace(digits, run=replace(digits.run, dir=tmp_path / "virtual"))
-    return execute(elsewhere, digits_bundle, VirtualFleet(library)).model_digest
-
-
-@contextlib.contextmanager
-def nodes(plan: Plan, broker: Mosquitto, *words: str) -> Iterator[list[subprocess.Popen[bytes]]]:
+def nodes(
+    plan: Plan, broker: Mosquitto, *words: str
+) -> contextlib.AbstractContextManager[list[subprocess.Popen[bytes]]]:
     """One process for every device; a word may hold {user}, the device's id."""
     directory = plan.config.run.dir.parent
-    running = []
-    for placement in plan.placements:
-        image = directory / f"image{placement.device}"
-        image.write_bytes(placement.image)
-        user = f"{placement.device:016x}"
-        line = ["--broker", broker.address, "--fleet", FLEET, "--image", str(image)]
-        command = [plan.node, *line, *(word.format(user=user) for word in words)]
-        secret = {"FG_MQTT_PASSWORD": passwords(directory).get(user, "")}
-        running.append(subprocess.Popen(command, env=os.environ | secret))
-    try:
-        yield running
-    finally:
-        for process in running:
-            process.kill()
-            process.wait()
+    secrets = passwords(directory)
+    return start_nodes(
+        plan.node, plan.placements, directory, broker.address, *words, passwords=secrets
+    )
 
 
 def passwords(directory: Path) -> dict[str, str]:

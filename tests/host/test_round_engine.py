@@ -290,7 +290,7 @@ def test_device_that_holds_a_recorded_update_gets_its_receipt_again() -> None:
     resumed = Round(1, (1, 2, 3), report, accepted={1: Facts.of(update())})
     run = Run()
     run.state = start(replace(run.state, round=resumed), 0.0)
-    made = run.take(joined(1, holds_round=1))
+    made = run.take(joined(1, holds_round=1, holds_version=run.state.model.tag))
     assert made == [SendReceipt(1, 1, Verdict.ACCEPTED)]
     made = run.take(joined(2), joined(3))
     assert [a.device for a in made if isinstance(a, Assign)] == [2, 3]
@@ -300,7 +300,26 @@ def test_device_that_holds_a_recorded_update_gets_its_receipt_again() -> None:
 def test_device_that_holds_an_update_of_a_closed_round_may_forget_it() -> None:
     run = Run()
     run.state = replace(run.state, next_round=4)
-    assert run.take(joined(1, holds_round=2)) == [SendReceipt(1, 2, Verdict.STALE)]
+    note, receipt = run.take(joined(1, holds_round=2, holds_version=0xABC))
+    assert isinstance(note, Note)
+    assert note.kind == "kept"
+    assert "round 2, made from version 00000abc" in note.text
+    assert receipt == SendReceipt(1, 2, Verdict.STALE)
+
+
+def test_update_from_another_version_is_told_and_never_mixed() -> None:
+    run = Run()
+    tag = run.state.model.tag
+    (note,) = run.take(joined(1, holds_round=1, holds_version=tag ^ 1))
+    assert isinstance(note, Note)
+    assert note.kind == "kept"
+    run = Run()
+    assert run.take(joined(1, holds_round=1, holds_version=tag)) == []
+    report = RangeReport.empty(MODEL.layout.shape).add(update())
+    resumed = Round(1, (1, 2, 3), report, accepted={1: Facts.of(update())})
+    run.state = start(replace(run.state, round=resumed), 0.0)
+    made = run.take(joined(1, holds_round=1, holds_version=tag ^ 1))
+    assert made[1:] == [SendReceipt(1, 1, Verdict.STALE)]
 
 
 def test_reboot_is_noted() -> None:

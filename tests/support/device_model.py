@@ -118,6 +118,7 @@ class DeviceModel:
         self.terms: RoundOpen | None = None
         self.receiver: Receiver | None = None
         self.sender: Sender | None = None
+        self.blob = b""
         self.ready_ms = 0
         self.frames_bad = 0
         self._decoder = FrameDecoder()
@@ -137,8 +138,8 @@ class DeviceModel:
         if self.phase is Phase.TRAINING and now_ms >= self.ready_ms:
             assert self.terms
             assert self.receiver
-            blob = self.traits.spoil(update_blob(self.traits, self.terms, self.receiver.data))
-            self.sender = Sender(blob, transfer_id(self.terms.round), self.payload)
+            self.blob = self.traits.spoil(update_blob(self.traits, self.terms, self.receiver.data))
+            self.sender = Sender(self.blob, transfer_id(self.terms.round), self.payload)
             self.phase = Phase.SENDING
         if self._may_send():
             assert self.sender
@@ -183,6 +184,10 @@ class DeviceModel:
             eval_samples=self.traits.eval_samples,
             round=self.terms.round if holds and self.terms else 0,
             problem=self.traits.problem,
+            version_tag=self.terms.version_tag if holds and self.terms else 0,
+            update_crc=int.from_bytes(self.blob[:4], "little") if holds else 0,
+            store_bytes=0,
+            store_erases=0,
         )
 
     def _refuse(self, code: ErrorCode, frame: Frame, detail: int = 0) -> None:

@@ -11,13 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = [ROOT / "firmware/src/device/store.c", ROOT / "firmware/src/wire/crc32.c"]
+PARTS = ("device/store.c", "device/journal.c", "device/flash.c", "wire/crc32.c")
+SOURCES = [ROOT / "firmware/src" / part for part in PARTS]
 FG_OK, FG_ERR_ARGUMENT, FG_ERR_SIZE, FG_ERR_CRC, FG_ERR_STATE, DEAD = 0, -1, -2, -3, -6, -99
 
 READ = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p, ctypes.c_uint32
 )
 ERASE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_uint32)
+SYNC = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
+PIECE = 60
 
 
 class FlashStruct(ctypes.Structure):
@@ -29,6 +32,7 @@ class FlashStruct(ctypes.Structure):
         ("read", READ),
         ("program", READ),
         ("erase", ERASE),
+        ("sync", SYNC),
     )
 
 
@@ -53,6 +57,10 @@ class StoreStruct(ctypes.Structure):
         ("rest", ctypes.c_uint8 * 32),
         ("writing", ctypes.c_bool),
     )
+
+
+class JournalStruct(ctypes.Structure):
+    _fields_ = (("place", ctypes.c_uint32), ("chain", ctypes.c_uint32))
 
 
 class PowerLost(Exception):  # noqa: N818 - an event of the simulation
@@ -123,6 +131,10 @@ class Flash:
                 self.cells[address + start + i] &= wanted
             if not whole:
                 self.torn.add(index)
+                start_of = index * self.unit
+                untouched = self.cells[start_of : start_of + self.unit] == b"\xff" * self.unit
+                if untouched and not self.corrects:
+                    self.programmed.discard(index)  # as if nothing had been tried
                 return False
         return True
 
@@ -168,7 +180,7 @@ class Device:
 
         self._raw = FlashStruct(
             None, flash.sector_bytes, flash.sectors, flash.unit,
-            READ(read), READ(program), ERASE(erase),
+            READ(read), READ(program), ERASE(erase), SYNC(lambda _: FG_OK),
         )  # fmt: skip
         self.store = StoreStruct()
         self.opened = self._call(library.fg_store_open, ctypes.byref(self._raw))
@@ -214,6 +226,29 @@ class Device:
             ctypes.c_uint32(offset), target, ctypes.c_uint32(count),
         )  # fmt: skip
         return status, target.raw[:count]
+
+    def journal(self) -> tuple[JournalStruct, list[bytes]]:
+        """What a reset has left of a journal; pieces can be added to it."""
+        journal, pieces = JournalStruct(), []
+        target = ctypes.create_string_buffer(PIECE)
+        self._library.fg_journal_next.restype = ctypes.c_bool
+        both = (ctypes.byref(journal), ctypes.byref(self.store))
+        self._library.fg_journal_open(*both)
+        while self._library.fg_journal_next(*both, target):
+            pieces.append(target.raw[:PIECE])
+        return journal, pieces
+
+    def begin_journal(self) -> tuple[int, JournalStruct]:
+        """See fg_journal_begin()."""
+        journal = JournalStruct()
+        status = self._library.fg_journal_begin(ctypes.byref(journal), ctypes.byref(self.store))
+        return int(status), journal
+
+    def add(self, journal: JournalStruct, piece: bytes) -> int:
+        """See fg_journal_append()."""
+        assert len(piece) == PIECE
+        both = (ctypes.byref(journal), ctypes.byref(self.store))
+        return int(self._library.fg_journal_append(*both, piece))
 
     def kept(self) -> tuple[int, bytes] | None:
         """Tag and bytes of the record."""

@@ -9,55 +9,16 @@ commit have left for a device, `never`. Prints the model digest when it comes to
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from fleetgrad.cli.bench.doomed import Bomb
 from fleetgrad.link import SocketLink
 from fleetgrad.run import Services, execute
-from fleetgrad.store import Ledger, Store
 from support.federation import ModelFleet, project
-
-
-def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-class Bomb:
-    """Goes off at its moment."""
-
-    def __init__(self, moment: str, count: int) -> None:
-        self.moment = moment
-        self.count = count
-        self.commits = 0
-
-    def commit(self, moment: str) -> None:
-        self.commits += moment == "before"
-        if self.commits == self.count and moment == self.moment:
-            die()
-
-    def sent(self) -> None:
-        if self.commits >= self.count and self.moment == "sent":
-            die()
-
-
-def open_store(bomb: Bomb) -> Any:
-    class TickingLedger(Ledger):
-        def _commit(self) -> None:
-            bomb.commit("before")
-            super()._commit()
-            bomb.commit("after")
-
-    class TickingStore(Store):
-        def _open_ledger(self, path: Path, *, writing: bool) -> Ledger:
-            return TickingLedger(path, writing=writing)
-
-    return lambda directory: TickingStore(directory, writing=True)
 
 
 class TickingLink:
@@ -81,7 +42,7 @@ def main(folder: Path, moment: str, count: int, work_ms: int = 5) -> None:
         bend=lambda traits: replace(traits, work_ms=work_ms + traits.device),
         wrap=lambda link: TickingLink(link, bomb),
     )
-    services = Services(open_store=open_store(bomb))
+    services = Services(open_store=bomb.store())
     print(execute(project(folder), folder / "bundle", fleet, None, services).model_digest)
 
 

@@ -5,6 +5,8 @@
 /* Little-endian integers at any address. Written as shifts: compilers turn these into single loads
  * and stores where the core allows unaligned access, and stay correct where it does not. */
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 static inline uint16_t fg_load_u16(const uint8_t *bytes) {
@@ -35,6 +37,14 @@ static inline void fg_store_u32(uint8_t *bytes, uint32_t value) {
 static inline void fg_store_u64(uint8_t *bytes, uint64_t value) {
     fg_store_u32(bytes, (uint32_t)value);
     fg_store_u32(bytes + 4, (uint32_t)(value >> 32));
+}
+
+static inline bool fg_same_bytes(const uint8_t *a, const uint8_t *b, size_t count) {
+    uint32_t difference = 0U;
+    for (size_t i = 0U; i < count; i++) {
+        difference |= (uint32_t)(a[i] ^ b[i]);
+    }
+    return difference == 0U;
 }
 
 #endif

@@ -25,7 +25,7 @@ extern "C" {
 #define FG_WIRE_PAYLOAD_MIN     64U
 #define FG_WIRE_PAYLOAD_DEFAULT 256U
 #define FG_WIRE_PAYLOAD_MAX     1024U
-#define FG_SCHEMA_HASH          0x69801631UL
+#define FG_SCHEMA_HASH          0x2aaf2ddcUL
 
 /* Why a device refuses; carried by ERROR. */
 typedef enum fg_error_code {
@@ -107,7 +107,7 @@ FG_MUST_CHECK static inline fg_status fg_msg_hello_request_unpack(fg_msg_hello_r
 
 /* Device to host: who it is. Also sent once, unasked and with session 0, after every boot. */
 #define FG_MSG_HELLO       0x02U
-#define FG_MSG_HELLO_BYTES 46U
+#define FG_MSG_HELLO_BYTES 62U
 
 typedef struct fg_msg_hello {
     /* oldest wire version that the sender speaks */
@@ -130,10 +130,20 @@ typedef struct fg_msg_hello {
     uint32_t train_samples;
     /* samples held out for evaluation */
     uint32_t eval_samples;
-    /* the round whose update the device holds, 0 for none */
+    /* the round that the device holds: its update, or what has arrived of its parameters; 0 for
+     * none */
     uint32_t round;
     /* an error_code when the device cannot work, 0 when all is well */
     uint16_t problem;
+    /* of the version that this round starts from */
+    uint32_t version_tag;
+    /* the first field of the update that the device holds, 0 while it holds none */
+    uint32_t update_crc;
+    /* room for one record in the memory that outlives a reset; 0: there is none, or it has
+     * failed */
+    uint32_t store_bytes;
+    /* erasures of the more worn half of that memory */
+    uint32_t store_erases;
 } fg_msg_hello;
 
 /* Returns the length of the payload; `bytes` has room for it. */
@@ -150,6 +160,10 @@ static inline size_t fg_msg_hello_pack(uint8_t *bytes, const fg_msg_hello *messa
     fg_store_u32(bytes + 36, message->eval_samples);
     fg_store_u32(bytes + 40, message->round);
     fg_store_u16(bytes + 44, message->problem);
+    fg_store_u32(bytes + 46, message->version_tag);
+    fg_store_u32(bytes + 50, message->update_crc);
+    fg_store_u32(bytes + 54, message->store_bytes);
+    fg_store_u32(bytes + 58, message->store_erases);
     return FG_MSG_HELLO_BYTES;
 }
 
@@ -171,6 +185,10 @@ FG_MUST_CHECK static inline fg_status fg_msg_hello_unpack(fg_msg_hello *message,
     message->eval_samples = fg_load_u32(bytes + 36);
     message->round = fg_load_u32(bytes + 40);
     message->problem = fg_load_u16(bytes + 44);
+    message->version_tag = fg_load_u32(bytes + 46);
+    message->update_crc = fg_load_u32(bytes + 50);
+    message->store_bytes = fg_load_u32(bytes + 54);
+    message->store_erases = fg_load_u32(bytes + 58);
     return FG_OK;
 }
 

@@ -13,8 +13,10 @@
 
 #include "fleetgrad/fg_image.h"
 #include "fleetgrad/fg_model.h"
+#include "fleetgrad/fg_reservoir.h"
 #include "fleetgrad/fg_rng.h"
 #include "fleetgrad/fg_status.h"
+#include "fleetgrad/fg_store.h"
 #include "fleetgrad/fg_transfer.h"
 #include "fleetgrad/fg_wire.h"
 
@@ -25,6 +27,12 @@ extern "C" {
 /* The largest payload this build takes and sends; two frames of it are most of a node's memory. */
 #ifndef FG_NODE_PAYLOAD_MAX
 #define FG_NODE_PAYLOAD_MAX FG_WIRE_PAYLOAD_MAX
+#endif
+
+/* 0 for a board that has nothing to keep anything in: what it takes is then left out of the build.
+ */
+#ifndef FG_NODE_FLASH
+#define FG_NODE_FLASH 1
 #endif
 
 /* Trained tensors of one model: the exponents of an update are kept while it is being sent. */
@@ -40,6 +48,14 @@ typedef struct fg_node_config {
     uint8_t *base;
     const uint8_t *image; /* data image, see fg_image.h; NULL: none */
     size_t image_bytes;
+    /* Instead of an image: samples that the device collects itself, for training and, or NULL, held
+     * out; and the id that an image would have brought. */
+    const fg_reservoir *collected;
+    const fg_reservoir *held_out;
+    uint64_t device_id;
+#if FG_NODE_FLASH
+    const fg_flash *flash; /* keeps what must outlive a reset; NULL: nothing does */
+#endif
     uint32_t boot_count;
     uint32_t firmware_hash;
 } fg_node_config;
@@ -73,6 +89,19 @@ typedef struct fg_update {
     uint32_t crc;
 } fg_update;
 
+#if FG_NODE_FLASH
+/* What outlives a reset: the parameters of a round as they arrive, then the update. */
+typedef struct fg_keep {
+    fg_store store;
+    fg_journal journal;
+    uint32_t taken;  /* bytes of the parameters in the journal, of the update in the record */
+    bool works;      /* there is a store, and it has not failed */
+    bool journaling; /* it takes parameters */
+    bool filling;    /* it takes the update */
+    bool restored;   /* the update is there and no longer in RAM: a reset was in between */
+} fg_keep;
+#endif
+
 /* Replies that wait for the line, one of each kind: a later one stands for the earlier ones. */
 typedef struct fg_outbox {
     fg_msg_error error;
@@ -98,11 +127,15 @@ typedef struct fg_node {
     fg_msg_round_open terms;
     fg_phase phase;
     bool sealed; /* the update's head is complete */
+    bool ready;  /* and the update is kept, where there is a store: it can be sent */
     uint32_t blob_crc;
     fg_receiver receiver;
     fg_sender sender;
     fg_work_state work;
     fg_update update;
+#if FG_NODE_FLASH
+    fg_keep keep;
+#endif
 
     fg_frame_decoder decoder;
     size_t tx_used; /* bytes of the frame in tx */

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fleetgrad/fg_store.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -27,6 +29,10 @@ uint32_t fg_port_boot_count(void);
 /* The board's private data image (see SPEC.md, "Data image"), in flash; NULL where there is none.
  */
 const uint8_t *fg_port_image(size_t *bytes);
+
+/* Flash that keeps what must outlive a reset, its contents as the last start left them; NULL where
+ * there is none. A port that never has any leaves this out, and is built with FG_NODE_FLASH=0. */
+const fg_flash *fg_port_flash(void);
 
 /* Takes up to `capacity` received bytes without waiting; 0 when none came. */
 size_t fg_port_read(uint8_t *bytes, size_t capacity);

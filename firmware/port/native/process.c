@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "flash.h"
 #include "fleetgrad/fg_image.h"
 #include "line.h"
 
@@ -26,6 +27,8 @@
 static struct {
     const char *image_path;
     const char *boots_path;
+    const char *flash_path;
+    const fg_flash *flash;
     struct timespec start;
     const uint8_t *image;
     size_t image_bytes;
@@ -96,6 +99,9 @@ void fg_port_init(void) {
     (void)signal(SIGPIPE, SIG_IGN);
     open_image();
     count_boot();
+    if (port.flash_path != NULL) {
+        port.flash = flash_open(port.flash_path);
+    }
     line_open();
 }
 
@@ -122,6 +128,10 @@ const uint8_t *fg_port_image(size_t *bytes) {
     return port.image;
 }
 
+const fg_flash *fg_port_flash(void) {
+    return port.flash;
+}
+
 size_t fg_port_read(uint8_t *bytes, size_t capacity) {
     return line_read(bytes, capacity);
 }
@@ -137,7 +147,8 @@ void fg_port_wait(uint32_t milliseconds) {
 static void usage(FILE *stream) {
     fputs("usage: fleetgrad-node [OPTIONS]\n"
           "  --image FILE        the data image of this device\n"
-          "  --boots FILE        keeps the boot counter from one start to the next\n",
+          "  --boots FILE        keeps the boot counter from one start to the next\n"
+          "  --flash FILE        keeps what a reset must not lose: updates, parameters\n",
           stream);
     fputs(line_usage, stream);
 }
@@ -158,6 +169,9 @@ int main(int argc, char **argv) {
             i += 2;
         } else if (strcmp(name, "--boots") == 0 && !last) {
             port.boots_path = argv[i + 1];
+            i += 2;
+        } else if (strcmp(name, "--flash") == 0 && !last) {
+            port.flash_path = argv[i + 1];
             i += 2;
         } else {
             usage(stderr);

@@ -29,6 +29,13 @@ FG_VIRTUAL_API int32_t fg_virtual_init(void *memory, size_t bytes, const uint8_t
                                        size_t image_bytes, uint32_t boot_count,
                                        uint32_t firmware_hash);
 
+/* The same with flash: `flash_bytes` bytes at `flash`, whole KiB in pairs, which outlive the device
+ * and hold what it keeps. They stay the caller's, like the image. */
+FG_VIRTUAL_API int32_t fg_virtual_init_with_flash(void *memory, size_t bytes, const uint8_t *image,
+                                                  size_t image_bytes, uint32_t boot_count,
+                                                  uint32_t firmware_hash, uint8_t *flash,
+                                                  uint32_t flash_bytes);
+
 FG_VIRTUAL_API void fg_virtual_receive(void *memory, const uint8_t *bytes, size_t count);
 
 /* Works until there is nothing left to do, `out` is full, or `pieces` pieces of work (samples,

@@ -5,13 +5,15 @@
 #include <string.h>
 
 #include "fleetgrad/fg_bytes.h"
+#include "fleetgrad/fg_memory_flash.h"
 #include "fleetgrad/fg_node.h"
 #include "model.h"
 
 #define ROUND_UP(bytes) (((bytes) + FG_ALIGNMENT - 1U) & ~(size_t)(FG_ALIGNMENT - 1U))
 
 /* How a device's memory is cut up. The node comes first: it carries the pointers to the rest. */
-#define ARENA_AT  ROUND_UP(sizeof(fg_node))
+#define FLASH_AT  ROUND_UP(sizeof(fg_node))
+#define ARENA_AT  (FLASH_AT + ROUND_UP(sizeof(fg_memory_flash)))
 #define PARAMS_AT (ARENA_AT + ROUND_UP((size_t)FG_MODEL_ARENA_BYTES))
 #define BASE_AT   (PARAMS_AT + ROUND_UP((size_t)FG_MODEL_PARAM_BYTES))
 #define SHADOW_AT (BASE_AT + ROUND_UP((size_t)FG_MODEL_PARAM_BYTES))
@@ -33,20 +35,40 @@ static fg_model_state state_of(void *memory) {
     return state;
 }
 
-int32_t fg_virtual_init(void *memory, size_t bytes, const uint8_t *image, size_t image_bytes,
-                        uint32_t boot_count, uint32_t firmware_hash) {
+static int32_t init(void *memory, size_t bytes, fg_node_config *config) {
     if (bytes < END_AT) {
         return FG_ERR_SIZE;
     }
-    const fg_node_config config = {.model = model,
-                                   .state = state_of(memory),
-                                   .base = (uint8_t *)memory + BASE_AT,
-                                   .image = image,
-                                   .image_bytes = image_bytes,
-                                   .boot_count = boot_count,
-                                   .firmware_hash = firmware_hash};
+    config->model = model;
+    config->state = state_of(memory);
+    config->base = (uint8_t *)memory + BASE_AT;
     memset((uint8_t *)memory + ARENA_AT, 0, END_AT - ARENA_AT);
-    return fg_node_init(memory, &config);
+    return fg_node_init(memory, config);
+}
+
+int32_t fg_virtual_init(void *memory, size_t bytes, const uint8_t *image, size_t image_bytes,
+                        uint32_t boot_count, uint32_t firmware_hash) {
+    fg_node_config config = {.image = image,
+                             .image_bytes = image_bytes,
+                             .boot_count = boot_count,
+                             .firmware_hash = firmware_hash};
+    return init(memory, bytes, &config);
+}
+
+int32_t fg_virtual_init_with_flash(void *memory, size_t bytes, const uint8_t *image,
+                                   size_t image_bytes, uint32_t boot_count, uint32_t firmware_hash,
+                                   uint8_t *flash, uint32_t flash_bytes) {
+    if (bytes < END_AT) {
+        return FG_ERR_SIZE;
+    }
+    fg_memory_flash *kept = (fg_memory_flash *)((uint8_t *)memory + FLASH_AT);
+    fg_memory_flash_init(kept, flash, flash_bytes);
+    fg_node_config config = {.image = image,
+                             .image_bytes = image_bytes,
+                             .flash = &kept->flash,
+                             .boot_count = boot_count,
+                             .firmware_hash = firmware_hash};
+    return init(memory, bytes, &config);
 }
 
 void fg_virtual_receive(void *memory, const uint8_t *bytes, size_t count) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "session.h"
 
+#include "keep.h"
 #include "work.h"
 
 void fg_session_refuse(fg_node *node, uint32_t session, fg_error_code code, uint8_t message_id,
@@ -16,14 +17,6 @@ void fg_session_refuse(fg_node *node, uint32_t session, fg_error_code code, uint
 
 static void refuse(fg_node *node, const fg_frame *frame, fg_error_code code, uint32_t detail) {
     fg_session_refuse(node, frame->session, code, frame->type, detail);
-}
-
-static bool same_bytes(const uint8_t *a, const uint8_t *b, size_t count) {
-    uint32_t difference = 0U;
-    for (size_t i = 0U; i < count; i++) {
-        difference |= (uint32_t)(a[i] ^ b[i]);
-    }
-    return difference == 0U;
 }
 
 /* --- HelloRequest -------------------------------------------------------------------------- */
@@ -52,6 +45,7 @@ static void hello_request(fg_node *node, const fg_frame *frame) {
     }
     node->session = frame->session;
     node->outbox.hello = true;
+    fg_work_renew_samples(node);
 }
 
 /* --- RoundOpen ----------------------------------------------------------------------------- */
@@ -69,7 +63,7 @@ uint32_t fg_session_judge(const fg_node *node, const fg_msg_round_open *terms, u
     if (node->problem != 0U && node->problem != FG_ERROR_CODE_NO_DATA) {
         return node->problem;
     }
-    if (!same_bytes(terms->model_digest, model->digest, sizeof model->digest) ||
+    if (!fg_same_bytes(terms->model_digest, model->digest, sizeof model->digest) ||
         terms->blob_bytes != model->param_bytes) {
         *detail = model->param_bytes;
         return FG_ERROR_CODE_WRONG_MODEL;
@@ -95,10 +89,18 @@ static bool same_terms(const fg_msg_round_open *a, const fg_msg_round_open *b) {
     uint8_t packed_b[FG_MSG_ROUND_OPEN_BYTES];
     (void)fg_msg_round_open_pack(packed_a, a);
     (void)fg_msg_round_open_pack(packed_b, b);
-    return same_bytes(packed_a, packed_b, sizeof packed_a);
+    return fg_same_bytes(packed_a, packed_b, sizeof packed_a);
 }
 
 static void begin_work(fg_node *node) {
+    uint32_t detail = 0U;
+    fg_work_renew_samples(node);
+    const uint32_t error = fg_session_judge(node, &node->terms, &detail);
+    if (error != 0U) { /* a reset has cost it the samples that it had collected */
+        node->phase = FG_PHASE_IDLE;
+        fg_session_refuse(node, node->session, (fg_error_code)error, FG_MSG_ROUND_OPEN, detail);
+        return;
+    }
     const fg_status status = fg_work_begin(node);
     if (status != FG_OK) {
         node->phase = FG_PHASE_IDLE;
@@ -116,6 +118,10 @@ static void resume_round(fg_node *node) {
     const bool anew = node->round_session != node->session;
     node->round_session = node->session;
     node->outbox.ack = true;
+    if (node->phase == FG_PHASE_RECEIVING && fg_receiver_complete(&node->receiver)) {
+        begin_work(node); /* they were all there when a reset came */
+        return;
+    }
     if (node->phase != FG_PHASE_SENDING && node->phase != FG_PHASE_DONE) {
         return;
     }
@@ -138,6 +144,7 @@ static void round_open(fg_node *node, const fg_frame *frame) {
         resume_round(node);
         return;
     }
+    fg_work_renew_samples(node);
     uint32_t detail = 0U;
     const uint32_t error = fg_session_judge(node, &terms, &detail);
     if (error != 0U) {
@@ -152,6 +159,7 @@ static void round_open(fg_node *node, const fg_frame *frame) {
     node->outbox.ack = false;
     node->work.steps = 0U;
     fg_receiver_start(&node->receiver, (uint16_t)terms.round, node->config.base, terms.blob_bytes);
+    fg_keep_round(node);
     if (terms.blob_bytes == 0U) {
         node->outbox.ack = true;
         begin_work(node);
@@ -185,9 +193,11 @@ static void chunk(fg_node *node, const fg_frame *frame) {
         refuse(node, frame, FG_ERROR_CODE_BAD_DIGEST, node->blob_crc);
         fg_receiver_start(&node->receiver, node->receiver.transfer, node->config.base,
                           node->terms.blob_bytes);
+        fg_keep_round(node);
         node->blob_crc = 0U;
         return;
     }
+    fg_keep_parameters(node);
     if ((todo & FG_RECEIVER_ACK) != 0U) {
         node->outbox.ack = true;
     }
@@ -202,7 +212,7 @@ static void ack(fg_node *node, const fg_frame *frame) {
         refuse(node, frame, FG_ERROR_CODE_BAD_MESSAGE, 0U);
         return;
     }
-    if (node->phase != FG_PHASE_SENDING || !node->sealed) {
+    if (node->phase != FG_PHASE_SENDING || !node->ready) {
         return; /* of a round that is over, or repeated */
     }
     const fg_status status = fg_sender_acknowledge(&node->sender, &message);
@@ -223,6 +233,7 @@ static void end_round(fg_node *node, uint32_t round) {
     if (round == node->terms.round) {
         node->phase = FG_PHASE_IDLE;
         node->outbox.ack = false;
+        fg_keep_release(node);
     }
 }
 

@@ -5,24 +5,19 @@
 
 #include "fleetgrad/fg_bytes.h"
 #include "fleetgrad/fg_wire.h"
+#include "slots.h"
 
 /* Header: magic, sequence, erases, tag, bytes, crc of the bytes, 0, crc of all before. Behind it,
  * in a unit of its own, the mark that spends it; then the bytes. */
 #define MAGIC       0x54534746U /* "FGST" */
-#define ERASED      0xFFU
 #define PIECE       64U
-#define SLOTS       2U
 #define CRC_OFFSET  (FG_STORE_HEADER_BYTES - 4U)
 #define MARK_OFFSET FG_STORE_HEADER_BYTES
 
 _Static_assert(FG_STORE_HEADER_BYTES % FG_STORE_UNIT_MAX == 0U, "a header is whole units");
 
-static uint32_t slot_sectors(const fg_flash *flash) {
-    return flash->sectors / SLOTS;
-}
-
 static uint32_t slot_address(const fg_flash *flash, uint32_t slot) {
-    return slot * slot_sectors(flash) * flash->sector_bytes;
+    return slot * fg_slot_bytes(flash);
 }
 
 static uint32_t body_offset(const fg_flash *flash) {
@@ -30,14 +25,14 @@ static uint32_t body_offset(const fg_flash *flash) {
 }
 
 uint32_t fg_store_capacity(const fg_flash *flash) {
-    const uint32_t slot = slot_sectors(flash) * flash->sector_bytes;
+    const uint32_t slot = fg_slot_bytes(flash);
     return slot > body_offset(flash) ? slot - body_offset(flash) : 0U;
 }
 
 static bool is_usable(const fg_flash *flash) {
     const uint32_t unit = flash->unit;
     return unit > 0U && unit <= FG_STORE_UNIT_MAX && (unit & (unit - 1U)) == 0U &&
-           flash->sectors >= SLOTS && flash->sectors % SLOTS == 0U &&
+           flash->sectors >= FG_SLOTS && flash->sectors % FG_SLOTS == 0U &&
            flash->sector_bytes % unit == 0U && fg_store_capacity(flash) > 0U;
 }
 
@@ -46,7 +41,7 @@ static fg_status crc_of(const fg_flash *flash, uint32_t address, uint32_t count,
     *crc = 0U;
     while (count > 0U) {
         const uint32_t piece = count < PIECE ? count : PIECE;
-        const fg_status status = flash->read(flash->context, address, bytes, piece);
+        const fg_status status = fg_flash_read(flash, address, bytes, piece);
         if (status != FG_OK) {
             return status;
         }
@@ -60,11 +55,11 @@ static fg_status crc_of(const fg_flash *flash, uint32_t address, uint32_t count,
 /* Whether the mark is as erasure leaves it. One that cannot be read was being written. */
 static bool is_unspent(const fg_flash *flash, uint32_t address) {
     uint8_t mark[FG_STORE_UNIT_MAX];
-    if (flash->read(flash->context, address, mark, flash->unit) != FG_OK) {
+    if (fg_flash_read(flash, address, mark, flash->unit) != FG_OK) {
         return false;
     }
     for (uint32_t i = 0U; i < flash->unit; i++) {
-        if (mark[i] != ERASED) {
+        if (mark[i] != FG_ERASED) {
             return false;
         }
     }
@@ -75,7 +70,7 @@ static bool is_unspent(const fg_flash *flash, uint32_t address) {
 static bool inspect(const fg_flash *flash, uint32_t slot, fg_record *record) {
     uint8_t header[FG_STORE_HEADER_BYTES];
     const uint32_t address = slot_address(flash, slot);
-    if (flash->read(flash->context, address, header, sizeof header) != FG_OK ||
+    if (fg_flash_read(flash, address, header, sizeof header) != FG_OK ||
         fg_load_u32(header) != MAGIC ||
         fg_load_u32(header + CRC_OFFSET) != fg_crc32(0U, header, CRC_OFFSET)) {
         return false;
@@ -99,7 +94,7 @@ fg_status fg_store_open(fg_store *store, const fg_flash *flash) {
     *store = (fg_store){.flash = flash};
     bool found = false;
     uint32_t erases = 0U;
-    for (uint32_t slot = 0U; slot < SLOTS; slot++) {
+    for (uint32_t slot = 0U; slot < FG_SLOTS; slot++) {
         fg_record record;
         if (!inspect(flash, slot, &record)) {
             continue;
@@ -125,11 +120,28 @@ fg_status fg_store_read(const fg_store *store, uint32_t offset, uint8_t *bytes, 
     }
     const fg_flash *flash = store->flash;
     const uint32_t address = slot_address(flash, store->slot) + body_offset(flash) + offset;
-    return flash->read(flash->context, address, bytes, count);
+    return fg_flash_read(flash, address, bytes, count);
 }
 
 static uint32_t other(const fg_store *store) {
     return store->slot ^ 1U;
+}
+
+uint32_t fg_slot_free(const fg_store *store) {
+    return slot_address(store->flash, other(store));
+}
+
+fg_status fg_slot_program(const fg_store *store, uint32_t offset, const uint8_t *bytes,
+                          uint32_t count) {
+    const fg_flash *flash = store->flash;
+    const uint32_t address = fg_slot_free(store) + offset;
+    if (offset % flash->sector_bytes == 0U) {
+        const fg_status status = fg_flash_erase(flash, address / flash->sector_bytes);
+        if (status != FG_OK) {
+            return status;
+        }
+    }
+    return fg_flash_program(flash, address, bytes, count);
 }
 
 fg_status fg_store_begin(fg_store *store, uint32_t tag, uint32_t bytes) {
@@ -138,15 +150,16 @@ fg_status fg_store_begin(fg_store *store, uint32_t tag, uint32_t bytes) {
         return FG_ERR_SIZE;
     }
     store->writing = false;
-    /* The sector of the header first: an erasure that is cut short leaves no header behind. */
-    for (uint32_t i = 0U; i < slot_sectors(flash); i++) {
-        const uint32_t sector = other(store) * slot_sectors(flash) + i;
-        const fg_status status = flash->erase(flash->context, sector);
+    store->record.erases += 1U;
+    /* What header and mark need; the sector of the header first: an erasure that is cut short
+     * leaves no header behind. */
+    for (uint32_t at = 0U; at < body_offset(flash); at += flash->sector_bytes) {
+        const uint32_t sector = (fg_slot_free(store) + at) / flash->sector_bytes;
+        const fg_status status = fg_flash_erase(flash, sector);
         if (status != FG_OK) {
             return status;
         }
     }
-    store->record.erases += 1U;
     store->next = (fg_record){.sequence = store->record.sequence + 1U,
                               .erases = store->record.erases,
                               .tag = tag,
@@ -160,9 +173,8 @@ fg_status fg_store_begin(fg_store *store, uint32_t tag, uint32_t bytes) {
 /* Programs the unit that `rest` has gathered. */
 static fg_status flush(const fg_store *store, uint32_t end) {
     const fg_flash *flash = store->flash;
-    const uint32_t address = slot_address(flash, other(store)) + body_offset(flash);
     const uint32_t start = (end - 1U) & ~(flash->unit - 1U);
-    return flash->program(flash->context, address + start, store->rest, flash->unit);
+    return fg_slot_program(store, body_offset(flash) + start, store->rest, flash->unit);
 }
 
 fg_status fg_store_append(fg_store *store, const uint8_t *bytes, uint32_t count) {
@@ -194,7 +206,7 @@ static fg_status finish_body(fg_store *store) {
     if (used == 0U) {
         return FG_OK;
     }
-    memset(store->rest + used, ERASED, store->flash->unit - used);
+    memset(store->rest + used, FG_ERASED, store->flash->unit - used);
     return flush(store, store->written);
 }
 
@@ -208,7 +220,7 @@ static fg_status write_header(const fg_store *store) {
     fg_store_u32(header + 16, store->next.bytes);
     fg_store_u32(header + 20, store->next.crc);
     fg_store_u32(header + CRC_OFFSET, fg_crc32(0U, header, CRC_OFFSET));
-    return flash->program(flash->context, slot_address(flash, other(store)), header, sizeof header);
+    return fg_flash_program(flash, fg_slot_free(store), header, sizeof header);
 }
 
 fg_status fg_store_commit(fg_store *store) {
@@ -223,13 +235,19 @@ fg_status fg_store_commit(fg_store *store) {
     }
     /* Before the header makes it count: does the flash hold what was meant? */
     uint32_t crc = 0U;
-    status = crc_of(flash, slot_address(flash, other(store)) + body_offset(flash),
-                    store->next.bytes, &crc);
+    status = crc_of(flash, fg_slot_free(store) + body_offset(flash), store->next.bytes, &crc);
     if (status == FG_OK && crc != store->next.crc) {
         status = FG_ERR_CRC;
     }
+    /* Not before all of the record is there for good. */
+    if (status == FG_OK) {
+        status = fg_flash_sync(flash);
+    }
     if (status == FG_OK) {
         status = write_header(store);
+    }
+    if (status == FG_OK) {
+        status = fg_flash_sync(flash);
     }
     if (status != FG_OK) {
         return status;
@@ -251,5 +269,5 @@ fg_status fg_store_spend(fg_store *store) {
     const fg_flash *flash = store->flash;
     const uint32_t address = slot_address(flash, store->slot) + MARK_OFFSET;
     store->record.present = false;
-    return flash->program(flash->context, address, zeros, flash->unit);
+    return fg_flash_program(flash, address, zeros, flash->unit);
 }

@@ -16,26 +16,32 @@ static uint32_t range_bytes(const fg_model *model) {
     return model->range_count > 0U ? 2U + 2U * model->range_count : 0U;
 }
 
+static uint32_t delta_count(const fg_model *model) {
+    uint32_t deltas = 0U;
+    for (uint32_t s = 0U; s < model->segment_count; s++) {
+        deltas += model->segments[s].count;
+    }
+    return deltas;
+}
+
+uint32_t fg_update_bytes(const fg_model *model, uint8_t work) {
+    const bool trained = (work & FG_WORK_TRAIN) != 0U;
+    const bool measured = trained || (work & FG_WORK_MEASURE) != 0U;
+    return FG_MSG_UPDATE_HEADER_BYTES +
+           (trained ? 2U * model->segment_count + delta_count(model) : 0U) +
+           (measured ? range_bytes(model) : 0U);
+}
+
 void fg_update_begin(fg_update *update, const fg_node_config *config,
                      const fg_msg_update_header *head, uint8_t work, uint32_t measured) {
     const fg_model *model = config->model;
-    const bool trained = (work & FG_WORK_TRAIN) != 0U;
     (void)fg_msg_update_header_pack(update->header, head);
     update->segments = 0U;
-    update->deltas = 0U;
+    update->deltas = (work & FG_WORK_TRAIN) != 0U ? delta_count(model) : 0U;
     update->measured = measured;
-    update->total = FG_MSG_UPDATE_HEADER_BYTES;
+    update->total = fg_update_bytes(model, work);
     update->summed = CRC_BYTES;
     update->crc = 0U;
-    if (trained) {
-        for (uint32_t s = 0U; s < model->segment_count; s++) {
-            update->deltas += model->segments[s].count;
-        }
-        update->total += 2U * model->segment_count + update->deltas;
-    }
-    if (trained || (work & FG_WORK_MEASURE) != 0U) {
-        update->total += range_bytes(model);
-    }
 }
 
 static uint32_t segments_of(const fg_update *update, const fg_node_config *config) {

@@ -6,6 +6,9 @@
 
 #include "fleetgrad/fg_node.h"
 
+/* Bytes of the blob after this work. */
+uint32_t fg_update_bytes(const fg_model *model, uint8_t work);
+
 /* Begins an update whose numbers are in `head` (its crc is filled in later). What follows the
  * header depends on `work`, the bits of the round. */
 void fg_update_begin(fg_update *update, const fg_node_config *config,

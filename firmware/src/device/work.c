@@ -33,6 +33,22 @@ static void limit_params(const fg_model *model, uint8_t *params) {
     }
 }
 
+void fg_work_renew_samples(fg_node *node) {
+    const fg_node_config *config = &node->config;
+    const bool working = node->phase == FG_PHASE_EVALUATING || node->phase == FG_PHASE_MEASURING ||
+                         node->phase == FG_PHASE_TRAINING;
+    const bool fit = node->problem == 0U || node->problem == FG_ERROR_CODE_NO_DATA;
+    if (config->image != NULL || config->collected == NULL || working || !fit) {
+        return;
+    }
+    node->image.train = fg_reservoir_samples(config->collected);
+    if (config->held_out != NULL) {
+        node->image.eval = fg_reservoir_samples(config->held_out);
+    }
+    const bool none = node->image.train.count == 0U && node->image.eval.count == 0U;
+    node->problem = none ? FG_ERROR_CODE_NO_DATA : 0U;
+}
+
 fg_status fg_work_begin(fg_node *node) {
     const fg_node_config *config = &node->config;
     memset(&node->work, 0, sizeof node->work);

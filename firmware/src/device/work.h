@@ -6,6 +6,9 @@
 
 #include "fleetgrad/fg_node.h"
 
+/* Looks again at samples that the device collects itself; not in the middle of work on them. */
+void fg_work_renew_samples(fg_node *node);
+
 /* Begins a round's work on freshly received parameters in config->base. */
 fg_status fg_work_begin(fg_node *node) FG_MUST_CHECK;
 

@@ -14,7 +14,7 @@ from fleetgrad.config import Config
 from fleetgrad.report.units import kilobytes
 from fleetgrad.toolchain import APPS
 
-from .firmware import Build, build_firmware, sizes_document
+from .firmware import Build, build_firmware, own_firmware, sizes_document
 from .project import configured_for_a_model
 from .ui import Ui, verb
 
@@ -23,16 +23,25 @@ from .ui import Ui, verb
 @click.option("--board", "board_id", help="The board; by default the configured one.")
 @click.option("--app", type=click.Choice(APPS), default="node", help="Which firmware.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder; build/MODEL else.")
+@own_firmware
 @verb
 @configured_for_a_model
-def command(ui: Ui, config: Config, board_id: str | None, app: str, output: Path | None) -> None:
+def command(
+    ui: Ui,
+    config: Config,
+    *,
+    board_id: str | None,
+    app: str,
+    output: Path | None,
+    own: Path | None,
+) -> None:
     """Generates C for the model and builds the firmware for a board.
 
     MODEL is a .tflite file; by default the configured one.
     """
     board = load_board(paths.boards(), board_id or config.fleet.board)
     ui.note(f"building {config.model_name} for {board.id}")
-    made = build_firmware(config, board, app, output or Path("build") / config.model_name)
+    made = build_firmware(config, board, app, output or Path("build") / config.model_name, own=own)
     ui.detail(f"deepest calls: {' -> '.join(made.image.stack_path)}")
     document = {
         "image": str(made.image.path),

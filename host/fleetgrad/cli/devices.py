@@ -27,6 +27,8 @@ def document_of(sighting: Sighting) -> dict[str, Any]:
         "eval_samples": None if identity is None else identity.eval_samples,
         "round": None if identity is None else identity.holds_round,
         "boots": None if identity is None else identity.boots,
+        "store_bytes": None if identity is None else identity.store_bytes,
+        "store_erases": None if identity is None else identity.store_erases,
         "problem": sighting.problem,
         "hint": sighting.hint,
     }
@@ -35,7 +37,7 @@ def document_of(sighting: Sighting) -> dict[str, Any]:
 def table_of(found: list[Sighting]) -> Table:
     """Ports, one per line."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("port", "device", "model", "training", "held out", "holds"):
+    for heading in ("port", "device", "model", "training", "held out", "holds", "store"):
         table.add_column(
             heading, justify="right" if heading in {"training", "held out"} else "left"
         )
@@ -43,7 +45,7 @@ def table_of(found: list[Sighting]) -> Table:
         identity = sighting.identity
         if identity is None:
             problem = f"{sighting.problem} ({sighting.hint})" if sighting.hint else sighting.problem
-            table.add_row(sighting.url, "", "", "", "", problem)
+            table.add_row(sighting.url, "", "", "", "", problem, "")
             continue
         table.add_row(
             sighting.url,
@@ -52,6 +54,7 @@ def table_of(found: list[Sighting]) -> Table:
             str(identity.train_samples),
             str(identity.eval_samples),
             f"the update of round {identity.holds_round}" if identity.holds_round else "no update",
+            f"{identity.store_erases} erasures" if identity.store_bytes else "none",
         )
     return table
 

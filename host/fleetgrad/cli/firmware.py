@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import click
 
 from fleetgrad import bundle as bundles
 from fleetgrad.boards import Board
@@ -16,6 +19,16 @@ from fleetgrad.toolchain import Image, build_image
 from fleetgrad_codegen.bundle import Bundle as GeneratedBundle
 
 from .bundles import make_bundle
+
+
+def own_firmware(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a verb --firmware, as `own`."""
+    return click.option(
+        "--firmware",
+        "own",
+        type=click.Path(path_type=Path, exists=True, file_okay=False),
+        help="Folder with the C files of your own firmware, in place of the node's.",
+    )(function)
 
 
 @dataclass(frozen=True)
@@ -38,7 +51,13 @@ class Build:
 
 
 def build_firmware(
-    config: Config, board: Board, app: str, out: Path, *, scheme: str | None = None
+    config: Config,
+    board: Board,
+    app: str,
+    out: Path,
+    *,
+    scheme: str | None = None,
+    own: Path | None = None,
 ) -> Build:
     """Generates the configured model and builds a firmware of it.
 
@@ -48,12 +67,13 @@ def build_firmware(
         app: node, bench or library.
         out: Gets the folders `bundle` and the board's id.
         scheme: Instead of the configured one.
+        own: Folder with a firmware of the user's own, in place of the node's.
     """
     started = time.monotonic()
     generated = make_bundle(config, board, scheme)
     folder = out / "bundle"
     generated.write(folder)
-    image = build_image(folder, board, app, out / board.id)
+    image = build_image(folder, board, app, out / board.id, own=own)
     seconds = time.monotonic() - started
     return Build(generated, bundles.load(folder), folder, image, seconds)
 

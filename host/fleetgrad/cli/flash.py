@@ -18,7 +18,7 @@ from fleetgrad.errors import BoardError, DataError
 from fleetgrad.flash import Payload, await_hello, flash_as_uf2, flash_with_pyocd, payload_of
 from fleetgrad.report.units import kilobytes
 
-from .firmware import Build, build_firmware
+from .firmware import Build, build_firmware, own_firmware
 from .local import device_of
 from .project import configured_for_a_model
 from .ui import Ui, verb
@@ -36,6 +36,7 @@ from .ui import Ui, verb
 @click.option("--device", type=click.IntRange(1, 2**63), help="The board's id; else the user's.")
 @click.option("--check/--no-check", default=True, help="Wait for the board's HELLO.")
 @click.option("--wait", type=click.FloatRange(0.1, 600.0), default=15.0, help="Seconds, at most.")
+@own_firmware
 @verb
 @configured_for_a_model
 def command(
@@ -51,6 +52,7 @@ def command(
     device: int | None,
     check: bool,
     wait: float,
+    own: Path | None,
 ) -> None:
     """Builds the node's firmware, flashes it, and waits until the right model answers.
 
@@ -62,7 +64,7 @@ def command(
     if device is not None and user is None:
         raise DataError("the id belongs to the samples", "--device", "--user as well")
     ui.note(f"building {config.model_name} for {board.id}")
-    made = build_firmware(config, board, "node", Path("build") / config.model_name)
+    made = build_firmware(config, board, "node", Path("build") / config.model_name, own=own)
     payload = payload_of(board, made.image.path, _samples(config, made, user, device))
     size = kilobytes(sum(len(data) for _, data in payload.pieces))
     ui.note(f"flashing {size} with {upload.tool}")

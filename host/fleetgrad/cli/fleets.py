@@ -21,6 +21,7 @@ from fleetgrad.fleet import (
     VirtualFleet,
 )
 from fleetgrad.link import Certificates, parse_broker
+from fleetgrad.link.embedded import HOST, embedded_port
 from fleetgrad.store import refuse_if_in_use
 from fleetgrad.toolchain import Image
 
@@ -81,13 +82,19 @@ def prepare_field(config: Config, out: Path, tell: Callable[[str], None]) -> tup
 def _field_fleet(settings: FleetConfig, tell: Callable[[str], None]) -> Fleet:
     if settings.kind == "serial":
         return SerialFleet(settings.ports, settings.baud, settings.devices, tell)
+    port = embedded_port(settings.broker)
+    url = settings.broker
+    if port is not None:
+        url = f"mqtt://{HOST}:{port}"
+        tell(f"no broker is configured: one of our own is at {url}, for devices of this machine")
     return MqttFleet(
-        parse_broker(settings.broker),
+        parse_broker(url),
         Certificates(settings.ca, settings.cert, settings.key),
         settings.name,
         settings.devices,
         tell,
         record=settings.record,
+        embedded=port,
     )
 
 

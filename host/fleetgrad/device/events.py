@@ -17,6 +17,7 @@ class Joined:
         eval_samples: Held-out samples it holds.
         holds_round: The round whose update it still keeps, 0 for none.
         boots: Its boot counter.
+        holds_version: Tag of the version that this update starts from.
     """
 
     device: int
@@ -24,6 +25,7 @@ class Joined:
     eval_samples: int
     holds_round: int
     boots: int
+    holds_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,15 @@ from typing import TypeAlias
 from fleetgrad.device.update import Shape, Update, read_update
 from fleetgrad.errors import FleetgradError
 from fleetgrad.wire.errors import TransferError
-from fleetgrad.wire.messages import Ack, Chunk, RoundOpen
-from fleetgrad.wire.transfer import Receiver, Sender, transfer_id
+from fleetgrad.wire.messages import Ack, Chunk, Hello, RoundOpen
+from fleetgrad.wire.transfer import TIMEOUT_MS, Receiver, Sender, transfer_id
 
 Outgoing: TypeAlias = RoundOpen | Chunk | Ack
 
 # A device that finds the parameters damaged begins again; more often than this is no accident.
 _MAX_RESTARTS = 3
+
+_CRC_BYTES = 4  # an update begins with the CRC of all the rest: its name, as it were
 
 
 class Exchange:
@@ -34,6 +36,9 @@ class Exchange:
         self._receiver = Receiver(self._transfer, total)
         self._announced = False  # the terms are on their way for the present position
         self._held: Chunk | None = None
+        self._asked_ms: int | None = None  # when terms went out whose answer says where to go on
+        self._asks = False
+        self._tells = False  # where its update is to go on
         self._timeouts = 0
         self._restarts = 0
         self._finished = False
@@ -54,7 +59,13 @@ class Exchange:
             return None
         if not self._announced:
             self._announced = True
+            self._asked_ms = now_ms if self._asks else None
             return self.terms
+        if self._tells:
+            self._tells = False
+            return self._receiver.ack()
+        if self._is_asking(now_ms):
+            return None
         if self._held is not None:
             held, self._held = self._held, None
             return held
@@ -71,7 +82,11 @@ class Exchange:
         """Milliseconds until :meth:`poll` has something; None when only the device can act."""
         if self._finished:
             return None
-        return self._sender.wait(now_ms) if self._announced and self._held is None else 0
+        if not self._announced or self._tells:
+            return 0
+        if self._asked_ms is not None:
+            return max(0, self._asked_ms + TIMEOUT_MS - now_ms)
+        return self._sender.wait(now_ms) if self._held is None else 0
 
     def announce(self) -> None:
         """Sends the terms once more; the device answers how far it is, or sends its update."""
@@ -86,13 +101,37 @@ class Exchange:
     def resend(self) -> None:
         """The device does not know of this round: sends terms and parameters again."""
         self._sender.resume(0)
-        self._held = None
+        self._held = self._asked_ms = None
+        self._asks = self._tells = False
         self._announced = False
 
-    def rejoin(self) -> None:
-        """The same round in a new session: a rebooted device has nothing, another may have all."""
+    def anew(self) -> None:
+        """The device has nothing of this round, and nothing of its update can be relied on."""
         self._receiver = Receiver(self._transfer, self._update_bytes)
         self.resend()
+
+    def rejoin(self, hello: Hello) -> None:
+        """The same round in a new session: what the device holds need not be sent again.
+
+        Args:
+            hello: What it says that it holds.
+        """
+        terms = self.terms
+        known = (hello.round, hello.version_tag) == (terms.round, terms.version_tag)
+        here = self._receiver.data[:_CRC_BYTES]
+        same = known and here == hello.update_crc.to_bytes(_CRC_BYTES, "little")
+        if same:
+            self.resend()
+        else:
+            self.anew()
+        self._asks, self._tells = known, same
+
+    def _is_asking(self, now_ms: int) -> bool:
+        """Whether the device is still to say how much of the parameters it has."""
+        if self._asked_ms is not None and now_ms - self._asked_ms >= TIMEOUT_MS:
+            self._asked_ms = None  # the terms may be lost: everything is sent again
+            self._asks = False
+        return self._asked_ms is not None
 
     def finish(self) -> None:
         """Stops sending: the device refused, or its update is here."""
@@ -100,6 +139,9 @@ class Exchange:
 
     def acknowledged(self, ack: Ack) -> None:
         """Takes an acknowledgement; one that cannot be of this round is ignored."""
+        if ack.transfer == self._transfer:
+            self._asked_ms = None
+            self._asks = False
         try:
             self._sender.acknowledge(ack)
         except TransferError:
@@ -115,6 +157,8 @@ class Exchange:
             # Our last acknowledgement was lost; the device repeats until it hears it.
             ack = Ack(self._transfer, self._update_bytes)
             return (ack if chunk.transfer == self._transfer else None), None
+        if chunk.transfer == self._transfer:
+            self._asked_ms = None
         if not self._sender.done and chunk.transfer == self._transfer:
             # It has everything: only an acknowledgement of ours got lost on its way here.
             self._sender.resume(2**32)

@@ -28,6 +28,8 @@ class Identity:
         eval_samples: Samples it holds out.
         holds_round: The round whose update it keeps, 0 for none.
         boots: How often it has started.
+        store_bytes: Room in its store, 0 where nothing outlives a reset.
+        store_erases: Erasures of the two slots there, counted together.
     """
 
     device: int
@@ -36,6 +38,8 @@ class Identity:
     eval_samples: int
     holds_round: int
     boots: int
+    store_bytes: int = 0
+    store_erases: int = 0
 
 
 def identify(data: bytes) -> Identity | None:
@@ -57,8 +61,10 @@ def _identity(hello: Hello) -> Identity:
         model_digest=hello.model_digest,
         train_samples=hello.train_samples,
         eval_samples=hello.eval_samples,
-        holds_round=hello.round,
+        holds_round=hello.round if hello.update_crc else 0,
         boots=hello.boot_count,
+        store_bytes=hello.store_bytes,
+        store_erases=hello.store_erases,
     )
 
 

@@ -301,12 +301,17 @@ class DeviceSession:
         self._lost = False
         self._payload = min(self._max_payload, hello.max_payload)
         if self._exchange:
-            self._exchange.rejoin()
+            self._exchange.rejoin(hello)
         return [*events, self._joined(hello)]
 
     def _joined(self, hello: Hello) -> Joined:
         return Joined(
-            self.device, hello.train_samples, hello.eval_samples, hello.round, hello.boot_count
+            device=self.device,
+            train_samples=hello.train_samples,
+            eval_samples=hello.eval_samples,
+            holds_round=hello.round if hello.update_crc else 0,
+            boots=hello.boot_count,
+            holds_version=hello.version_tag,
         )
 
     def _chunk(self, chunk: Chunk) -> list[DeviceEvent]:
@@ -334,7 +339,7 @@ class DeviceSession:
         if not self._exchange or self._exchange.finished:
             return
         if status.round != self._exchange.terms.round:
-            self._exchange.rejoin()
+            self._exchange.anew()
         elif status.phase in (Phase.IDLE, Phase.DONE):
             self._exchange.announce()
 

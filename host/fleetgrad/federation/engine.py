@@ -124,17 +124,26 @@ def _joined(state: State, event: Joined) -> Step:
         return state, []
     if event.train_samples == 0:
         return _bar(state, device, "empty", "it holds no samples")
-    actions: list[Action] = []
     if state.round and device in state.lost:  # it is back: its update is awaited again
         state = replace(state, round=replace(state.round, out=_without(state.round.out, device)))
     state = replace(state, present=state.present | {device}, lost=_without(state.lost, device))
-    held = event.holds_round
-    if held and state.round and held == state.round.number and device in state.round.accepted:
-        # We were stopped between commit and receipt.
-        actions.append(SendReceipt(device, held, Verdict.ACCEPTED))
-    elif held and held < state.next_round:
-        actions.append(SendReceipt(device, held, Verdict.STALE))
-    return state, actions
+    return state, _settle(state, event)
+
+
+def _settle(state: State, event: Joined) -> list[Action]:
+    """What becomes of the update that a device has kept."""
+    device, held, version = event.device, event.holds_round, event.holds_version
+    wanted = state.round.number if state.round else state.next_round
+    if not held or (held == wanted and version == state.model.tag):
+        if held and state.round and device in state.round.accepted:
+            # We were stopped between commit and receipt.
+            return [SendReceipt(device, held, Verdict.ACCEPTED)]
+        return []  # it will be asked for
+    text = f"it keeps an update of round {held}, made from version {version:08x}"
+    note = Note("kept", f"{text}, which nobody waits for", device, held)
+    if held == wanted and not (state.round and device in state.round.accepted):
+        return [note]  # the terms of the round itself replace it
+    return [note, SendReceipt(device, held, Verdict.STALE)]
 
 
 def _arrived(state: State, event: Arrived) -> Step:

@@ -12,6 +12,7 @@ from fleetgrad.device import Identity, identify
 from fleetgrad.errors import FleetError
 from fleetgrad.fleet.base import Endpoint, Member, Placement
 from fleetgrad.link import BrokerAddress, Certificates, MqttClient, Switchboard
+from fleetgrad.link.embedded import EmbeddedBroker
 from fleetgrad.wire import topics
 
 _QUIET_S = 1.0  # without anyone new: all who are there have said so
@@ -28,6 +29,8 @@ class MqttFleet:
         devices: How many to wait for; 0: until no more of them appear.
         tell: Is told of the broker's comings and goings, from other threads.
         record: The longest record that broker and devices' clients take, in bytes.
+        embedded: The port of a broker of our own, which is there while the fleet is; None: the
+            broker is another process.
     """
 
     kind = "mqtt"
@@ -41,7 +44,10 @@ class MqttFleet:
         tell: Callable[[str], None] = lambda _: None,
         *,
         record: int = topics.RECORD_BYTES,
+        embedded: int | None = None,
     ) -> None:
+        self._embedded = embedded
+        self._broker: EmbeddedBroker | None = None
         self._record = record
         self._address = address
         self._certificates = certificates
@@ -114,9 +120,14 @@ class MqttFleet:
         if self._board is not None:
             self._board.close()
             self._board = None
+        if self._broker is not None:
+            self._broker.close()
+            self._broker = None
 
     def _connected(self) -> MqttClient:
         if self._client is None:
+            if self._embedded is not None:
+                self._broker = EmbeddedBroker(self._embedded)
             host = f"fleetgrad-{self._name}"
             self._client = MqttClient(
                 self._address,
@@ -125,6 +136,7 @@ class MqttFleet:
                 self._receive,
                 self._tell,
                 settled=self._settled,
+                modern=self._embedded is None,
             )
             for leaf in ("presence", "up"):
                 self._client.subscribe(topics.every(self._name, leaf))

@@ -21,6 +21,5 @@ class NativeFleet(DialledFleet):
         super().__init__(self._arguments)
 
     def _arguments(self, site: Site) -> Sequence[str | Path]:
-        boots = site.directory / "boots"
-        where = ("--connect", site.address)
-        return [self._executable, *where, "--image", site.image, "--boots", boots]
+        kept = ("--boots", site.directory / "boots", "--flash", site.directory / "flash")
+        return [self._executable, "--connect", site.address, "--image", site.image, *kept]

@@ -173,6 +173,10 @@ class Proxy:
             eval_samples=self._identity.eval_samples,
             round=self._terms.round if holds and self._terms else 0,
             problem=0,
+            version_tag=self._terms.version_tag if holds and self._terms else 0,
+            update_crc=int.from_bytes(self._update[:4], "little") if holds and self._update else 0,
+            store_bytes=self._identity.store_bytes,
+            store_erases=self._identity.store_erases,
         )
 
     def _handle(self, frame: Frame, message: Message) -> list[ProxyEvent]:

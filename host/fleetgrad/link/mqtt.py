@@ -136,6 +136,7 @@ class MqttClient:
         receive: Takes topic and bytes of every record, in a thread of this client.
         tell: Is told of connections that come and go, likewise.
         settled: Is told that the broker has acknowledged something, likewise.
+        modern: Whether to try MQTT 5 first; 3.1.1 where that does not work.
 
     Raises:
         LinkError: The broker cannot be reached or does not let us in.
@@ -150,6 +151,7 @@ class MqttClient:
         tell: Callable[[str], None] = lambda _: None,
         *,
         settled: Callable[[], None] = lambda: None,
+        modern: bool = True,
     ) -> None:
         self._address = address
         self._tell = tell
@@ -165,12 +167,18 @@ class MqttClient:
         self._refusal: ReasonCode | None = None
         self._welcome = False
         self._thread: threading.Thread | None = None
-        self._client = self._connect(certificates, client_id, MQTTProtocolVersion.MQTTv5)
-        if self._refusal is not None and self._refusal.value == _UNSUPPORTED_VERSION:
+        version = MQTTProtocolVersion.MQTTv5 if modern else MQTTProtocolVersion.MQTTv311
+        self._client = self._connect(certificates, client_id, version)
+        if not self._welcome and self._perhaps_older:
             self._client = self._connect(certificates, client_id, MQTTProtocolVersion.MQTTv311)
         if not self._welcome:
             self.close()
             raise self._refused()
+
+    @property
+    def _perhaps_older(self) -> bool:
+        """Whether a broker of MQTT 3.1.1 may have behaved like this."""
+        return self._refusal is None or self._refusal.value == _UNSUPPORTED_VERSION
 
     def subscribe(self, topic: str) -> None:
         """Wants the records of a topic, wildcards included, from now on."""
@@ -201,12 +209,16 @@ class MqttClient:
         A connection that is closed while something from the broker is unread takes back what has
         not arrived there yet.
         """
-        until = time.monotonic() + _GOODBYE_S
-        while self.connected and (self._words or self._said) and time.monotonic() < until:
-            time.sleep(_GLANCE_S)
+        self.settle()
         self._end()
         self._bell.close()
         self._door.close()
+
+    def settle(self) -> None:
+        """Waits until the broker has what was said, for a moment at most."""
+        until = time.monotonic() + _GOODBYE_S
+        while self.connected and (self._words or self._said) and time.monotonic() < until:
+            time.sleep(_GLANCE_S)
 
     def _leave(self, *words: _Word) -> None:
         self._words.extend(words)

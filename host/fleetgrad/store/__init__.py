@@ -6,10 +6,11 @@ from fleetgrad.store.chain import verify
 from fleetgrad.store.export import Difference, diff, export
 from fleetgrad.store.ledger import Ledger
 from fleetgrad.store.records import DeviceRow, EventRow, RoundRow, RunRow, UpdateRow, Version
-from fleetgrad.store.store import Store, layout_of, refuse_if_in_use
+from fleetgrad.store.store import LEDGER, Store, layout_of, refuse_if_in_use
 from fleetgrad.store.transaction import Transaction
 
 __all__ = [
+    "LEDGER",
     "Blobs",
     "DeviceRow",
     "Difference",

@@ -90,7 +90,13 @@ class Image:
 
 
 def build_image(
-    bundle_dir: Path, board: Board, app: str, out_dir: Path, *, sanitize: bool = False
+    bundle_dir: Path,
+    board: Board,
+    app: str,
+    out_dir: Path,
+    *,
+    own: Path | None = None,
+    sanitize: bool = False,
 ) -> Image:
     """Compiles and links one firmware.
 
@@ -100,6 +106,7 @@ def build_image(
         app: ``node`` (a fleet's device), ``bench`` (boards under emulation: counts instructions),
             ``library`` (the host: devices in process), ``fleet`` (the host: whole rounds of many).
         out_dir: Where the image goes; created where missing.
+        own: Folder with the C files of a firmware of the user's own, in place of the node's.
         sanitize: Host only: with AddressSanitizer and UndefinedBehaviorSanitizer.
 
     Returns:
@@ -108,12 +115,15 @@ def build_image(
     Raises:
         ToolError: When a compiler is missing, a source does not compile, or the firmware needs
             more stack than the board reserves.
-        BundleError: When the bundle has no model.
+        BundleError: When the bundle has no model, or the user's firmware no C file.
         BoardError: When the board cannot run this app, or the image does not fit its memory.
     """
     _check_request(bundle_dir, board, app, sanitize=sanitize)
+    if own is not None and not sorted(own.glob("*.c")):
+        raise BundleError("there is no C file", where=str(own), expected="a firmware's main.c")
     compiler = find_compiler(board.compiler.family)
-    units, firmware_hash = _units(bundle_dir, board, app, compiler, sanitize=sanitize)
+    main = paths.firmware() / "app" / app if own is None else own.resolve()
+    units, firmware_hash = _units(bundle_dir, board, app, compiler, main, sanitize=sanitize)
     objects = compile_all(compiler, units, paths.cache())
     model = Elf(next(obj.path for obj in objects if obj.path.stem == "model"))
     stack = StackBound(0, ()) if board.hosted else _bound_stack(board, app, objects, model)
@@ -176,17 +186,19 @@ def _check_request(bundle_dir: Path, board: Board, app: str, *, sanitize: bool) 
 
 
 def _units(
-    bundle_dir: Path, board: Board, app: str, compiler: Compiler, *, sanitize: bool
+    bundle_dir: Path, board: Board, app: str, compiler: Compiler, main: Path, *, sanitize: bool
 ) -> tuple[list[Unit], int]:
     """What to compile, and the hash that the firmware reports of itself."""
     firmware = paths.firmware()
     port = _port_folders(board, app)
     roots = [bundle_dir / "model.c", *(file for part in port for file in sorted(part.glob("*.c")))]
     if app not in LIBRARIES:
-        roots += sorted((firmware / "app" / app).glob("*.c"))
+        roots += sorted(main.glob("*.c"))
     sources = needed_sources(roots, sorted((firmware / "src").rglob("*.c")))
     folders = (firmware / "include", bundle_dir.resolve(), *port, board.folder)
     flags = [*BASE_FLAGS, *board.compiler.flags]
+    if not board.hosted and not board.store_bytes:
+        flags.append("-DFG_NODE_FLASH=0")  # nothing outlives a reset: no code for it either
     if app in LIBRARIES:
         flags += ["-fPIC", "-fvisibility=hidden"]
     if app == "fleet":
@@ -205,7 +217,7 @@ def _units(
     identity = f"-DFG_FIRMWARE_HASH=0x{firmware_hash:08x}U"
     units = []
     for source in sources:
-        own = [identity] if source.parent.parent.name == "app" else []
+        own = [identity] if source.parent == main else []
         if hot.intersection(source.parents):
             own += kernel_flags
         units.append(Unit(source.resolve(), (*flags, *own), folders))
@@ -254,6 +266,8 @@ def _link(
             "FG_STACK_BYTES": -(-stack_bytes // STACK_ALIGNMENT) * STACK_ALIGNMENT,
             "FG_IMAGE_ADDRESS": board.image_address,
             "FG_IMAGE_BYTES": board.image_bytes,
+            "FG_KEPT_ADDRESS": board.store_address,
+            "FG_KEPT_BYTES": board.store_bytes,
             "FG_JOB_ADDRESS": board.qemu.job_address if board.qemu else 0,
         }
         command += [f"-Wl,--defsym={symbol}={value:#x}" for symbol, value in sizes.items()]

@@ -16,24 +16,34 @@ class NativeNode:
         image: Its data image; None for a device without one.
         boot_count: What it reports; the caller counts.
         firmware_hash: What it reports; of the image the library was built into.
+        flash: What outlives it: pairs of KiB; None for nothing.
     """
 
     def __init__(
-        self, library: Library, image: bytes | None, *, boot_count: int = 1, firmware_hash: int = 0
+        self,
+        library: Library,
+        image: bytes | None,
+        *,
+        boot_count: int = 1,
+        firmware_hash: int = 0,
+        flash: ctypes.Array[ctypes.c_uint8] | None = None,
     ) -> None:
         self._raw = library.raw
         self._memory = library.memory()
         self._image = image  # the device reads it in place
         self._out = ctypes.create_string_buffer(4096)
         self._more = ctypes.c_int32()
+        self._flash = flash
         self.status = int(
-            self._raw.fg_virtual_init(
+            self._raw.fg_virtual_init_with_flash(
                 self._memory,
                 ctypes.c_size_t(ctypes.sizeof(self._memory)),
                 image,
                 ctypes.c_size_t(len(image) if image else 0),
                 ctypes.c_uint32(boot_count),
                 ctypes.c_uint32(firmware_hash),
+                flash,
+                ctypes.c_uint32(len(flash) if flash is not None else 0),
             )
         )
 

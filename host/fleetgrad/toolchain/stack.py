@@ -2,8 +2,8 @@
 """The most stack a firmware can ever need, from the compiler's own call graphs.
 
 GCC writes for every object which function calls which and how much stack each one takes. The
-firmware has no recursion, and its only calls through pointers go through the model's descriptor or
-the vector table: the deepest path through that graph is a bound, not an estimate.
+firmware has no recursion, and its only calls through pointers go through the model's descriptor, a
+flash or the vector table: the deepest path through that graph is a bound, not an estimate.
 """
 
 import re
@@ -14,6 +14,14 @@ from pathlib import Path
 from fleetgrad.errors import ToolError
 
 INDIRECT = "__indirect_call"
+
+# Who calls through the pointers of an fg_flash, and what the ports call the functions behind them.
+FLASH = {
+    "fg_flash_read": "flash_read",
+    "fg_flash_program": "flash_program",
+    "fg_flash_erase": "flash_erase",
+    "fg_flash_sync": "flash_sync",
+}
 
 # Functions of the C and compiler libraries, which come without call graphs: the most that any
 # core's version takes, its own calls included. Read from the disassembly of newlib's and picolibc's
@@ -109,7 +117,7 @@ class CallGraph:
 
     Args:
         functions: From :func:`read_callgraphs`.
-        indirect: Functions that a call through a pointer may reach.
+        indirect: Functions that a call through a pointer may reach, but for those of a flash.
     """
 
     def __init__(self, functions: dict[str, Function], indirect: Sequence[str]) -> None:
@@ -150,7 +158,10 @@ class CallGraph:
         function = self._functions[name]
         best: tuple[int, tuple[str, ...]] = (0, ())
         for target in function.calls:
-            targets = self._indirect if target == INDIRECT else (target,)
+            targets: tuple[str, ...] = (target,)
+            if target == INDIRECT:
+                flash = FLASH.get(name)
+                targets = tuple(self._short.get(flash, ())) if flash else self._indirect
             for callee in targets:
                 found: tuple[int, tuple[str, ...]]
                 if callee in LIBRARY_FRAMES and callee not in self._functions:

@@ -21,7 +21,7 @@ WIRE_VERSION: Final = 1
 PAYLOAD_MIN: Final = 64
 PAYLOAD_DEFAULT: Final = 256
 PAYLOAD_MAX: Final = 1024
-SCHEMA_HASH: Final = 0x69801631
+SCHEMA_HASH: Final = 0x2AAF2DDC
 
 
 class ErrorCode(IntEnum):
@@ -113,7 +113,7 @@ class HelloRequest:
 
 _HELLO: Final = Layout(
     "Hello",
-    "<BBHIQ8sIIIIIH",
+    "<BBHIQ8sIIIIIHIIII",
     (
         "version_min",
         "version_max",
@@ -127,6 +127,10 @@ _HELLO: Final = Layout(
         "eval_samples",
         "round",
         "problem",
+        "version_tag",
+        "update_crc",
+        "store_bytes",
+        "store_erases",
     ),
 )
 
@@ -146,12 +150,18 @@ class Hello:
         boot_count: u32; how often the device has started
         train_samples: u32; samples to train on
         eval_samples: u32; samples held out for evaluation
-        round: u32; the round whose update the device holds, 0 for none
+        round: u32; the round that the device holds: its update, or what has arrived of its
+            parameters; 0 for none
         problem: u16; an error_code when the device cannot work, 0 when all is well
+        version_tag: u32; of the version that this round starts from
+        update_crc: u32; the first field of the update that the device holds, 0 while it holds none
+        store_bytes: u32; room for one record in the memory that outlives a reset; 0: there is none,
+            or it has failed
+        store_erases: u32; erasures of the more worn half of that memory
     """
 
     ID: ClassVar[int] = 0x02
-    BYTES: ClassVar[int] = 46
+    BYTES: ClassVar[int] = 62
 
     version_min: int
     version_max: int
@@ -165,6 +175,10 @@ class Hello:
     eval_samples: int
     round: int
     problem: int
+    version_tag: int
+    update_crc: int
+    store_bytes: int
+    store_erases: int
 
     def pack(self) -> bytes:
         """Returns the payload; raises `MessageError` where a field is out of range."""
@@ -181,6 +195,10 @@ class Hello:
             self.eval_samples,
             self.round,
             self.problem,
+            self.version_tag,
+            self.update_crc,
+            self.store_bytes,
+            self.store_erases,
         )
 
     @classmethod

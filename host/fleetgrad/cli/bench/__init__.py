@@ -8,6 +8,7 @@ import click
 from .accuracy import accuracy
 from .finetune import finetune
 from .kernels import kernels
+from .kills import kills
 from .links import links
 from .memory import memory
 from .mqtt import mqtt
@@ -21,6 +22,7 @@ def command() -> None:
 
 command.add_command(kernels)
 command.add_command(links)
+command.add_command(kills)
 command.add_command(accuracy)
 command.add_command(finetune)
 command.add_command(memory)

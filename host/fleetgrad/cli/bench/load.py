@@ -288,6 +288,10 @@ class Load:
             eval_samples=2,
             round=0,
             problem=0,
+            version_tag=0,
+            update_crc=0,
+            store_bytes=0,
+            store_erases=0,
         )
 
     def _say(self, device: Device, message: Message) -> None:
