@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fleetgrad import paths
 from fleetgrad.config import Config, load
@@ -49,10 +50,12 @@ class Scenario:
     Attributes:
         attack: To what they send, if anything.
         poison: To what they learn from, if anything; from the number of classes.
+        mark: Of a backdoor, on samples.
     """
 
     attack: Attack | None = None
     poison: Callable[[int], Poison] | None = None
+    mark: Callable[[NDArray[np.int8]], NDArray[np.int8]] | None = None
 
 
 SCENARIOS: Final[dict[str, Scenario]] = {
@@ -60,7 +63,10 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     **{name: Scenario(attack) for name, attack in ATTACKS.items()},
     "ipm-10": Scenario(InnerProduct(10.0)),
     "label-flip": Scenario(poison=LabelFlip),
-    "backdoor": Scenario(Scaling(3.0), lambda _: Backdoor(TARGET_CLASS)),
+    "marked": Scenario(mark=Backdoor(TARGET_CLASS).mark),
+    "backdoor": Scenario(
+        Scaling(3.0), lambda _: Backdoor(TARGET_CLASS), Backdoor(TARGET_CLASS).mark
+    ),
 }
 
 
@@ -71,11 +77,11 @@ class End:
     Attributes:
         accuracy: On all held-out samples.
         fooled: Share of held-out samples of other classes that are given the backdoor's class once
-            they are marked.
+            they are marked; None where there is no backdoor.
     """
 
     accuracy: float
-    fooled: float
+    fooled: float | None
 
 
 def rules(attackers: int) -> dict[str, Strategy]:
@@ -124,9 +130,11 @@ def run(fleet: SmallFleet, strategy: Strategy, scenario: Scenario, rounds: int, 
             folded.add(device.device, update, Facts.of(update))
         made = folded.finish(model, number)
         model, memory = made.model, made.memory
+    if scenario.mark is None:
+        return End(fleet.accuracy(model), None)
     x, y = fleet.heldout
     elsewhere = y != TARGET_CLASS
-    marked = Backdoor(TARGET_CLASS).mark(x[elsewhere])
+    marked = scenario.mark(x[elsewhere])
     wanted = np.full(len(marked), TARGET_CLASS, np.int64)
     return End(fleet.accuracy(model), fleet.accuracy(model, (marked, wanted)))
 

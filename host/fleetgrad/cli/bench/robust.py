@@ -39,7 +39,7 @@ class Cell:
         attack: Name of the scenario.
         seed: Of training, and of who is hostile.
         accuracy: On held-out samples after the last round.
-        fooled: Of marked samples, how many are given the backdoor's class.
+        fooled: Of marked samples, how many are given the backdoor's class; None without a mark.
     """
 
     fleet: str
@@ -47,7 +47,7 @@ class Cell:
     attack: str
     seed: int
     accuracy: float
-    fooled: float
+    fooled: float | None
 
 
 @click.command()
@@ -151,13 +151,13 @@ def table_of(cells: list[Cell], fleet: str) -> Table:
     table.add_column("rule")
     for attack in attacks:
         table.add_column(attack, justify="right")
-        if attack == "backdoor":
+        if SCENARIOS[attack].mark:
             table.add_column("fooled", justify="right")
     for rule in dict.fromkeys(cell.rule for cell in mine):
         row = [rule]
         for attack in attacks:
             row.append(percent(mean(mine, fleet, rule, attack)))
-            if attack == "backdoor":
+            if SCENARIOS[attack].mark:
                 row.append(percent(mean(mine, fleet, rule, attack, "fooled")))
         table.add_row(*row)
     return table
