@@ -33,6 +33,7 @@ def main() -> int:
         "-I",
         "firmware/include",
         *(f"--suppress={name}" for name in SUPPRESSED),
+        "firmware/host",
         "firmware/src",
         "firmware/app",
         "firmware/port",

@@ -10,6 +10,8 @@
 #define BOARD_UART   0x40002000U /* UARTE0 */
 #define BOARD_TIMER0 0x40008000U
 
+#define BOARD_FLASH_PAGE_BYTES 4096U
+
 /* Pins D1 and D0, for an adapter: the USB port is the chip's own, and not used. */
 #define BOARD_UART_PIN_SEND    35U /* P1.03 */
 #define BOARD_UART_PIN_RECEIVE 42U /* P1.10 */

@@ -9,6 +9,8 @@
 #define BOARD_UART   0x40002000U /* UART0 */
 #define BOARD_TIMER0 0x40008000U
 
+#define BOARD_FLASH_PAGE_BYTES 1024U
+
 /* To the USB interface chip. */
 #define BOARD_UART_PIN_SEND    24U
 #define BOARD_UART_PIN_RECEIVE 25U

@@ -10,6 +10,8 @@
 #define BOARD_UART   0x40002000U /* UARTE0 */
 #define BOARD_TIMER0 0x40008000U
 
+#define BOARD_FLASH_PAGE_BYTES 4096U
+
 /* To the debugger's USB port. */
 #define BOARD_UART_PIN_SEND    6U /* P0.06 */
 #define BOARD_UART_PIN_RECEIVE 8U /* P0.08 */

@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Stands for a sensor: every 50 ms a picture of a bar, which is up, in the middle or down. */
+/* Stands for a sensor, whatever the model: every 50 ms a pattern of one of the classes, in noise.
+ */
 
 #include "sensor.h"
-
-#include <string.h>
 
 #include "fleetgrad/fg_port.h"
 #include "fleetgrad/fg_rng.h"
 #include "model.h"
 
 #define PERIOD_MS 50U
-#define KINDS     3U
-#define SIDE      8U
 
 uint64_t sensor_serial_number(void) {
     return 0x5E50U;
@@ -25,10 +22,12 @@ bool sensor_read(int8_t *sample, uint32_t *label) {
         return false;
     }
     next_ms += PERIOD_MS;
-    const uint32_t word = fg_mix32(number++);
-    *label = word % KINDS;
-    memset(sample, -128, FG_MODEL_INPUT_BYTES);
-    const uint32_t row = *label * 3U + (word >> 8) % 2U;
-    memset(sample + row * SIDE, (int8_t)(64U + (word >> 16) % 64U), SIDE);
+    number++;
+    *label = fg_mix32(number) % FG_MODEL_OUTPUT_BYTES;
+    for (uint32_t i = 0U; i < FG_MODEL_INPUT_BYTES; i++) {
+        const bool bright = (fg_mix32(*label << 16 ^ i) & 3U) == 0U;
+        const uint32_t noise = fg_mix32(fg_mix32(number) + i) % 48U;
+        sample[i] = (int8_t)((bright ? 40 : -100) + (int32_t)noise);
+    }
     return true;
 }

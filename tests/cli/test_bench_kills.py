@@ -24,6 +24,7 @@ def tools() -> None:
     ("words", "least"),
     [
         (["--kind", "broker", "--broker-kills", 2], 2),
+        (["--kind", "board", "--board-kills", 6], 6),
         (["--kind", "host", "--every", 20], 3),
     ],
 )

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,10 +22,10 @@ from fleetgrad.run import execute
 from fleetgrad.run.prepare import gather
 from fleetgrad.wire.messages import RoundOpen
 from support.brokers import Mosquitto
+from support.gateways import GatewayProcess
 from support.serial_boards import SerialBoard
 
 FLEET = "barn"
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -60,46 +58,12 @@ def undisturbed(digits: Config, digits_bundle: Path, library: Path, tmp_path: Pa
     return execute(elsewhere, digits_bundle, VirtualFleet(library)).model_digest
 
 
-class GatewayProcess:
-    """The command, which can be killed and started again."""
-
-    def __init__(self, broker: Mosquitto, directory: Path) -> None:
-        words = {
-            "run.dir": directory / "gateway-runs",
-            "fleet.name": FLEET,
-            "train.batch": 2,
-            "ranges.grow": "off",  # as the bundle that these boards were built from
-        }
-        settings = [word for key, value in words.items() for word in ("--set", f"{key}={value}")]
-        plan = ROOT / "examples/digits/fleetgrad.toml"
-        self._command = [
-            sys.executable, "-m", "fleetgrad", "gateway", "--config", str(plan), *settings,
-            "--serial", f"{directory}/dev/ttyUSB*", "--broker", f"mqtt://{broker.address}",
-        ]  # fmt: skip
-        self._log = directory / "gateway.log"
-        self.custody = directory / "gateway-runs" / "gateway"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
-
-    def stop(self, how: signal.Signals = signal.SIGKILL) -> int:
-        assert self._process is not None
-        self._process.send_signal(how)
-        return self._process.wait(30)
-
-    @property
-    def told(self) -> str:
-        return self._log.read_text()
-
-
 @pytest.fixture
 def gateway(
     broker: Mosquitto, boards: list[SerialBoard], tmp_path: Path
 ) -> Iterator[GatewayProcess]:
     del boards
-    made = GatewayProcess(broker, tmp_path)
+    made = GatewayProcess(broker, tmp_path, FLEET)
     made.start()
     yield made
     made.stop()

@@ -78,7 +78,7 @@ def test_chain_covers_every_line(finished: Config) -> None:
         (
             (
                 "INSERT INTO updates SELECT run_id, round, 9, samples, eval_samples, eval_correct,"
-                " eval_loss, train_loss, digest, blob, at FROM updates"
+                " eval_loss, train_loss, digest, blob, sum, at FROM updates"
                 " WHERE device = 1 AND round = 1"
             ),
             "an update was never accepted: round 1, device 9",

@@ -124,7 +124,7 @@ def test_ledger_of_another_version_is_refused(tmp_path: Path) -> None:
     db = sqlite3.connect(tmp_path / "ledger.sqlite")
     db.execute("PRAGMA user_version = 99")
     db.close()
-    with pytest.raises(StoreError, match=r"a ledger of version 99(?s:.)*version 3"):
+    with pytest.raises(StoreError, match=r"a ledger of version 99(?s:.)*version 4"):
         Store(tmp_path, writing=True)
 
 

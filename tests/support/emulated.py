@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -65,7 +66,9 @@ class Machine:
             server = socket.create_server(("127.0.0.1", 0))
             endpoint = f"127.0.0.1:{server.getsockname()[1]}"
         server.settimeout(20)
+        self._panel = folder / "panel"
         command = qemu_command(board, elf, path, endpoint, icount)
+        command += ["-qmp", f"unix:{self._panel},server=on,wait=off"]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         try:
             connection, _ = server.accept()
@@ -93,6 +96,19 @@ class Machine:
         """What the emulator has computed so far."""
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return sum(int(field) for field in fields[11:13]) / os.sysconf("SC_CLK_TCK")
+
+    def reset(self) -> None:
+        """Pulls the board's reset line: RAM and flash stay, its program starts again."""
+        with socket.socket(socket.AF_UNIX) as panel:
+            panel.settimeout(20)
+            panel.connect(str(self._panel))
+            with panel.makefile("rw") as words:
+                words.readline()
+                for command in ("qmp_capabilities", "system_reset"):
+                    words.write(json.dumps({"execute": command}))
+                    words.flush()
+                    while "return" not in json.loads(words.readline()):
+                        pass
 
     def hello(self) -> Hello:
         """The next message, which must be a HELLO."""

@@ -11,6 +11,8 @@ _LEARN_PIXELS = 256
 _LEARN_INPUTS = 2560
 _LEARN_COLUMNS = 128
 _LINE_PIXELS = 128
+_PLANES = 8
+_KEPT_VECTORS = (2, 4, 7)
 _WORD = 4
 _LARGEST_SIDE = (1 << 15) - 1
 
@@ -39,7 +41,8 @@ def matrix_error_bytes(rows: Axis, columns: Axis, inputs: int, outputs: int) -> 
 def strip_error_bytes(rows: Axis, columns: Axis, inputs: int) -> int:
     """Of ``fg_depthwise_error``: spread weights of a strip of channels, a ring of their errors.
 
-    With vectors: a plane of errors for each of four channels, and their filters.
+    With vectors: a plane of errors for each of eight channels, and filters of theirs for each phase
+    of the stride, in whole vectors.
 
     Args:
         rows: Geometry along the height.
@@ -49,9 +52,13 @@ def strip_error_bytes(rows: Axis, columns: Axis, inputs: int) -> int:
     ring = min((rows.window - 1) * rows.dilation // rows.stride + 1, rows.output)
     taps = rows.window * columns.window
     words = 2 * taps + 2 * ring * columns.output
-    plane = rows.window * (columns.size + columns.window - 1) + rows.size
-    planes = 2 * plane + 16 * -(-taps // 8)
-    return _WORD * max(words, planes, inputs)
+    high, reach = (rows.window - 1) // rows.stride + 1, (columns.window - 1) // columns.stride
+    wide = (columns.size - 1 + columns.before) // columns.stride + 1 + reach
+    down = (rows.size - 1 + rows.before) // rows.stride - rows.before // rows.stride
+    vectors = -(-high * (reach + 1) // 8)
+    whole = next((kept for kept in _KEPT_VECTORS if vectors <= kept), vectors)
+    halves = high * wide + down + rows.stride * columns.stride * 8 * whole
+    return _WORD * max(words, _PLANES * halves // 2, inputs)
 
 
 def learn_bytes(pixels: int, taps: int, inputs: int) -> int:

@@ -18,6 +18,10 @@ from fleetgrad_codegen.plan.buffers import Region
 
 _IN_PLACE_LANES = 16
 """``FG_IN_PLACE_LANES``."""
+_PLANES, _PLANE_ROOM = 8, 16
+"""Channels of a strip with vectors, and ``FG_PLANE_ROOM``."""
+_VECTOR, _LONGEST = 16, 64
+"""Bytes of a vector, and of a filter that stays in registers."""
 
 
 class DepthwiseConv2D(Convolution):
@@ -90,14 +94,16 @@ class DepthwiseConv2D(Convolution):
         rows, columns = self.kernel_axes(graph, op)
         if self._is_matrix(graph, op):
             return matrix_scratch_bytes(rows, columns, depth)
-        # A patch of all channels, or of four channels every row that a window sees, border
-        # included, and their filters, twice, as int16. Which one depends on the processor.
+        # A patch of all channels; or of four channels every row that a window sees, border
+        # included, and their filters, twice, as int16; or the same rows of eight channels with
+        # room to move, and their filters in whole vectors. Which one depends on the processor.
         taps = rows.window * columns.window
         patch = taps * depth if rows.has_border or columns.has_border else 0
         if self.multiplier(graph, op) != 1:
             return patch
         seen = (columns.output - 1) * columns.stride + columns.reach
-        return max(patch, 4 * rows.window * seen + 16 * taps)
+        pairs = 4 * rows.window * seen + 16 * taps
+        return max(patch, pairs, _PLANES * (rows.window * seen + _PLANE_ROOM + _whole(taps)))
 
     def reuses(self, graph: Graph, op: Op) -> tuple[int, ...]:
         """Channels depend on nothing but themselves; see `Operator.reuses`."""
@@ -127,3 +133,10 @@ class PlainDepthwiseConv2D(DepthwiseConv2D):
 
     def _is_matrix(self, graph: Graph, op: Op) -> bool:  # noqa: ARG002
         return False
+
+
+def _whole(taps: int) -> int:
+    """Bytes of a filter in whole vectors: one, two, four, or more than four."""
+    if 2 * _VECTOR < taps <= _LONGEST:
+        return _LONGEST
+    return -(-taps // _VECTOR) * _VECTOR

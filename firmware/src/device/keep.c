@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "session.h"
+
 #if FG_NODE_FLASH
 
 /* The record: whose update it is, the terms of its round, the update. */
@@ -20,7 +22,7 @@ _Static_assert(AT_ERASES + 4U <= FG_JOURNAL_DATA_BYTES, "the head of a journal i
 
 static void pack_head(const fg_node *node, uint8_t *head) {
     fg_store_u64(head, node->image.device_id);
-    (void)fg_msg_round_open_pack(head + AT_TERMS, &node->terms);
+    fg_session_pack_terms(head + AT_TERMS, &node->terms);
 }
 
 /* Whether a head is of this device and model; its terms are the node's then. */
@@ -28,7 +30,7 @@ static bool take_head(fg_node *node, const uint8_t *head) {
     const fg_model *model = node->config.model;
     fg_msg_round_open terms;
     if (fg_load_u64(head) != node->image.device_id ||
-        fg_msg_round_open_unpack(&terms, head + AT_TERMS, FG_MSG_ROUND_OPEN_BYTES) != FG_OK ||
+        fg_session_unpack_terms(&terms, head + AT_TERMS, FG_MSG_ROUND_OPEN_BYTES) != FG_OK ||
         !fg_same_bytes(terms.model_digest, model->digest, sizeof model->digest) ||
         terms.blob_bytes != model->param_bytes) {
         return false;

@@ -84,11 +84,19 @@ uint32_t fg_session_judge(const fg_node *node, const fg_msg_round_open *terms, u
     return 0U;
 }
 
+void fg_session_pack_terms(uint8_t *packed, const fg_msg_round_open *terms) {
+    (void)fg_msg_round_open_pack(packed, terms);
+}
+
+fg_status fg_session_unpack_terms(fg_msg_round_open *terms, const uint8_t *packed, size_t count) {
+    return fg_msg_round_open_unpack(terms, packed, count);
+}
+
 static bool same_terms(const fg_msg_round_open *a, const fg_msg_round_open *b) {
     uint8_t packed_a[FG_MSG_ROUND_OPEN_BYTES];
     uint8_t packed_b[FG_MSG_ROUND_OPEN_BYTES];
-    (void)fg_msg_round_open_pack(packed_a, a);
-    (void)fg_msg_round_open_pack(packed_b, b);
+    fg_session_pack_terms(packed_a, a);
+    fg_session_pack_terms(packed_b, b);
     return fg_same_bytes(packed_a, packed_b, sizeof packed_a);
 }
 
@@ -136,7 +144,7 @@ static void resume_round(fg_node *node) {
 
 static void round_open(fg_node *node, const fg_frame *frame) {
     fg_msg_round_open terms;
-    if (fg_msg_round_open_unpack(&terms, frame->payload, frame->length) != FG_OK) {
+    if (fg_session_unpack_terms(&terms, frame->payload, frame->length) != FG_OK) {
         refuse(node, frame, FG_ERROR_CODE_BAD_MESSAGE, 0U);
         return;
     }

@@ -56,6 +56,10 @@ int32_t fg_error_shift(const fg_error *to, const fg_error *from);
 void fg_error_store(const int32_t *sums, uint32_t count, const fg_mask *mask, uint32_t index,
                     int32_t shift, int8_t *made, fg_peaks *peaks);
 
+/* Elements index .. index + count - 1 of an error tensor are `errors`, where the mask is open. */
+void fg_copy_open(const int8_t *errors, uint32_t count, const fg_mask *mask, uint32_t index,
+                  int8_t *made);
+
 /* Adapts the expectation to what has been seen. */
 void fg_error_expect(fg_error *to, const fg_error *from, const fg_peaks *peaks);
 

@@ -1,9 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "../kernels/fg_target.h"
 #include "error.h"
 #include "routes.h"
 #include "window.h"
+
+#if !FG_MVE
+
+void fg_copy_open(const int8_t *errors, uint32_t count, const fg_mask *mask, uint32_t index,
+                  int8_t *made) {
+    for (uint32_t i = 0; i < count; i++) {
+        made[index + i] = fg_mask_open(mask, index + i) ? errors[i] : (int8_t)0;
+    }
+}
+
+#endif
 
 static uint32_t input_count(const fg_pool2d_params *params) {
     const fg_window *const window = &params->window;
@@ -82,10 +94,12 @@ void fg_spread_error(const fg_pool2d_params *params, const fg_error *from, const
             const int32_t column = last_window(x, window->stride_w, window->out_w);
             const bool covered = in_row && x - column * window->stride_w < window->kernel_w;
             const int8_t *error = errors + (row * window->out_w + column) * channels;
-            for (int32_t channel = 0; channel < channels; channel++) {
-                const bool open = covered && fg_mask_open(mask, index);
-                made[index++] = open ? error[channel] : (int8_t)0;
+            if (covered) {
+                fg_copy_open(error, (uint32_t)channels, mask, index, made);
+            } else {
+                memset(made + index, 0, (size_t)channels);
             }
+            index += (uint32_t)channels;
         }
     }
     fg_error_moved(to, from, made, index);
@@ -100,10 +114,8 @@ void fg_crop_error(const fg_pad_params *params, const fg_error *from, const int8
         for (int32_t j = 0; j < params->input[1]; j++) {
             const int32_t row = (before[0] + i) * padded[1] + before[1] + j;
             const int8_t *error = errors + row * padded[2] + before[2];
-            for (int32_t k = 0; k < params->input[2]; k++) {
-                const int8_t value = fg_mask_open(mask, index) ? error[k] : (int8_t)0;
-                made[index++] = value;
-            }
+            fg_copy_open(error, (uint32_t)params->input[2], mask, index, made);
+            index += (uint32_t)params->input[2];
         }
     }
     fg_error_moved(to, from, made, index);
@@ -130,8 +142,6 @@ void fg_transpose_error(const fg_transpose_params *params, const fg_error *from,
 
 void fg_copy_error(uint32_t count, const fg_error *from, const int8_t *errors, const fg_mask *mask,
                    fg_error *to, int8_t *made) {
-    for (uint32_t i = 0; i < count; i++) {
-        made[i] = fg_mask_open(mask, i) ? errors[i] : (int8_t)0;
-    }
+    fg_copy_open(errors, count, mask, 0U, made);
     fg_error_moved(to, from, made, count);
 }

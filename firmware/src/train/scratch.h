@@ -5,6 +5,8 @@
 /* How the kernels of this folder that spread their operands use scratch memory, in words; the
  * generator plans with fleetgrad_codegen.gradient.scratch, which says the same. */
 
+#include <stdbool.h>
+
 #include "fleetgrad/fg_backward.h"
 
 #include "window.h"
@@ -27,11 +29,17 @@ static inline int32_t fg_max_zero(int32_t value) {
     return value < 0 ? 0 : value;
 }
 
+/* Whether every pixel depends on the one in its place only. */
+static inline bool fg_error_is_pointwise(const fg_window *window) {
+    return window->kernel_h == 1 && window->kernel_w == 1 && window->stride_h == 1 &&
+           window->stride_w == 1 && window->pad_top == 0 && window->pad_left == 0 &&
+           window->in_h == window->out_h && window->in_w == window->out_w;
+}
+
 static inline fg_error_layout fg_error_layout_of(const fg_backward *layer) {
     fg_error_layout layout = {.window = layer->window};
     fg_window *const window = &layout.window;
-    if (window->kernel_h == 1 && window->kernel_w == 1 && window->stride_h == 1 &&
-        window->stride_w == 1 && window->in_h * window->in_w <= INT16_MAX) {
+    if (fg_error_is_pointwise(window) && window->in_h * window->in_w <= INT16_MAX) {
         window->in_w = (int16_t)(window->in_w * window->in_h);
         window->out_w = window->in_w;
         window->in_h = 1;
@@ -89,20 +97,34 @@ static inline fg_strip_layout fg_strip_layout_of(const fg_backward *layer) {
     };
 }
 
-/* The same with vectors: a plane for each of four channels, and their filters. */
+/* The same with vectors: a plane for each of eight channels, and filters of theirs for every phase
+ * of the stride, in whole vectors; two, four or seven of them stay in registers. */
 typedef struct fg_plane_layout {
-    int32_t columns; /* that windows see from the output's side */
-    int32_t pitch;   /* halves from a plane to the next one */
-    int32_t chunks;  /* vectors of a filter */
+    int32_t rows, reach, taps; /* of a filter: rows, columns less one, both together */
+    int32_t columns;           /* that are seen, those of zeros included */
+    int32_t pitch;             /* halves from a plane to the next one */
+    int32_t halves;            /* of a filter */
 } fg_plane_layout;
+
+enum { FG_PLANE_CHANNELS = 8 };
 
 static inline fg_plane_layout fg_plane_layout_of(const fg_backward *layer) {
     const fg_window *const window = &layer->window;
-    const int32_t columns = window->in_w + window->kernel_w - 1;
+    const int32_t rows = (window->kernel_h - 1) / window->stride_h + 1;
+    const int32_t reach = (window->kernel_w - 1) / window->stride_w;
+    const int32_t columns = (window->in_w - 1 + window->pad_left) / window->stride_w + 1 + reach;
+    const int32_t down = (window->in_h - 1 + window->pad_top) / window->stride_h -
+                         window->pad_top / window->stride_h;
+    const int32_t taps = rows * (reach + 1);
+    const int32_t vectors = (taps + 7) / 8;
+    const int32_t whole = vectors <= 2 ? 2 : vectors <= 4 ? 4 : vectors <= 7 ? 7 : vectors;
     return (fg_plane_layout){
+        .rows = rows,
+        .reach = reach,
+        .taps = taps,
         .columns = columns,
-        .pitch = window->kernel_h * columns + window->in_h,
-        .chunks = (window->kernel_h * window->kernel_w + 7) / 8,
+        .pitch = rows * columns + down,
+        .halves = 8 * whole,
     };
 }
 

@@ -56,7 +56,7 @@ def acl(
     csv.writer(table, lineterminator="\n").writerows([("user", "password"), *passwords.items()])
     access = access_list(
         {HOST_USER: {topics.root(fleet): "readwrite"}}
-        | {name: _rights_of_device(fleet, "+") for name in gateways},
+        | {name: _rights_of_gateway(fleet) for name in gateways},
         _rights_of_device(fleet, "%u"),
     )
     write_bytes(output / "acl", access.encode())
@@ -65,6 +65,10 @@ def acl(
     (output / "credentials.csv").chmod(0o600)
     ui.note(f"mosquitto.conf: acl_file {output}/acl and password_file {output}/passwords")
     ui.result({"users": users, "folder": str(output)}, f"{len(users)} users in {output}")
+
+
+def _rights_of_gateway(fleet: str) -> dict[str, str]:
+    return _rights_of_device(fleet, "+") | {topics.pattern(fleet, "+", "gateway"): "write"}
 
 
 def _rights_of_device(fleet: str, user: str) -> dict[str, str]:

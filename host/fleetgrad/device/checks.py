@@ -4,6 +4,7 @@
 from dataclasses import dataclass
 
 from fleetgrad.device.events import Refused
+from fleetgrad.device.sums import Board, Entry
 from fleetgrad.device.update import Shape, Update
 from fleetgrad.wire.messages import SCHEMA_HASH, WIRE_VERSION, ErrorCode, Hello
 
@@ -74,7 +75,7 @@ def check(hello: Hello, expected: Expected) -> Refused | None:
     return None
 
 
-def boast(update: Update, hello: Hello) -> str:
+def boast(update: Update | Entry, hello: Hello | Board) -> str:
     """Says which samples an update claims that its device does not have; empty when none.
 
     The claim is the update's weight in the mean, so it must not be larger than the truth.

@@ -4,6 +4,7 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from fleetgrad.device.sums import SumBlob
 from fleetgrad.device.update import Update
 
 
@@ -70,6 +71,23 @@ class Arrived:
 
 
 @dataclass(frozen=True, slots=True)
+class Summed:
+    """A whole sum from a gateway, checked as far as a line can spoil it.
+
+    Attributes:
+        device: Id of the gateway.
+        round: The round it was sent in.
+        boards: Those that the gateway was asked to ask.
+        found: The sum.
+    """
+
+    device: int
+    round: int
+    boards: tuple[int, ...]
+    found: SumBlob
+
+
+@dataclass(frozen=True, slots=True)
 class Spoiled:
     """A whole update that fails a check; it must not count.
 
@@ -102,4 +120,6 @@ class Printed:
     text: str
 
 
-DeviceEvent: TypeAlias = Joined | Rebooted | Refused | Unable | Arrived | Spoiled | Lost | Printed
+DeviceEvent: TypeAlias = (
+    Joined | Rebooted | Refused | Unable | Arrived | Summed | Spoiled | Lost | Printed
+)

@@ -3,7 +3,8 @@
 
 from typing import TypeAlias
 
-from fleetgrad.device.update import Shape, Update, read_update
+from fleetgrad.device.sums import SumBlob, SumShape
+from fleetgrad.device.update import Shape, Update
 from fleetgrad.errors import FleetgradError
 from fleetgrad.wire.errors import TransferError
 from fleetgrad.wire.messages import Ack, Chunk, Hello, RoundOpen
@@ -23,11 +24,13 @@ class Exchange:
     Args:
         terms: The round's terms.
         blob: The parameter vector.
-        shape: What the bundle's updates consist of.
+        shape: What the answer consists of.
         max_payload: Largest payload both sides take.
     """
 
-    def __init__(self, terms: RoundOpen, blob: bytes, shape: Shape, max_payload: int) -> None:
+    def __init__(
+        self, terms: RoundOpen, blob: bytes, shape: Shape | SumShape, max_payload: int
+    ) -> None:
         self.terms = terms
         self._shape = shape
         self._update_bytes = total = shape.update_bytes(terms.work)
@@ -136,6 +139,7 @@ class Exchange:
     def finish(self) -> None:
         """Stops sending: the device refused, or its update is here."""
         self._finished = True
+        self._receiver = Receiver(self._transfer, self._update_bytes)  # lets go of the bytes
 
     def acknowledged(self, ack: Ack) -> None:
         """Takes an acknowledgement; one that cannot be of this round is ignored."""
@@ -168,13 +172,13 @@ class Exchange:
             return None, None
         return received.ack, self._receiver.data if received.complete else None
 
-    def read(self, blob: bytes) -> Update:
+    def read(self, blob: bytes) -> Update | SumBlob:
         """Checks a complete blob against the round.
 
         Raises:
             FleetgradError: When the update is damaged or not of this round and version.
         """
-        update = read_update(blob, self._shape, self.terms.work)
+        update = self._shape.read(blob, self.terms.work)
         for name, given, wanted in (
             ("round", update.round, self.terms.round),
             ("version", update.version_tag, self.terms.version_tag),

@@ -44,15 +44,43 @@ class Identity:
 
 def identify(data: bytes) -> Identity | None:
     """Who says HELLO in these bytes; None where nobody does."""
-    found = [item for item in FrameDecoder().feed(data) if isinstance(item, Frame)]
-    for frame in found:
+    found = identify_all(data)
+    return found[0] if found else None
+
+
+def hello_of(identity: Identity) -> Hello:
+    """What a device would say to be known as this one, with no word of what it holds."""
+    return Hello(
+        version_min=WIRE_VERSION,
+        version_max=WIRE_VERSION,
+        max_payload=PAYLOAD_MAX,
+        schema_hash=SCHEMA_HASH,
+        device_id=identity.device,
+        model_digest=identity.model_digest,
+        firmware_hash=0,
+        boot_count=identity.boots,
+        train_samples=identity.train_samples,
+        eval_samples=identity.eval_samples,
+        round=0,
+        problem=0,
+        version_tag=0,
+        update_crc=0,
+        store_bytes=identity.store_bytes,
+        store_erases=identity.store_erases,
+    )
+
+
+def identify_all(data: bytes) -> list[Identity]:
+    """Everybody who says HELLO in these bytes, in order."""
+    found: list[Identity] = []
+    for item in FrameDecoder().feed(data):
         try:
-            message = frame.message()
+            message = item.message() if isinstance(item, Frame) else None
         except MessageError:
             continue
         if isinstance(message, Hello):
-            return _identity(message)
-    return None
+            found.append(_identity(message))
+    return found
 
 
 def _identity(hello: Hello) -> Identity:

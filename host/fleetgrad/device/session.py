@@ -12,9 +12,11 @@ from fleetgrad.device.events import (
     Printed,
     Rebooted,
     Spoiled,
+    Summed,
     Unable,
 )
 from fleetgrad.device.exchange import Exchange
+from fleetgrad.device.sums import SumBlob, SumShape
 from fleetgrad.errors import FleetgradError
 from fleetgrad.wire.errors import MessageError
 from fleetgrad.wire.framing import DELIMITER, FrameDecoder, Noise, encode_message
@@ -173,15 +175,18 @@ class DeviceSession:
         self._out.clear()
         return data
 
-    def open_round(self, terms: RoundOpen, blob: bytes, now: float) -> None:
+    def open_round(
+        self, terms: RoundOpen, blob: bytes, now: float, shape: SumShape | None = None
+    ) -> None:
         """Starts a round; the one before, if any, is forgotten.
 
         Args:
             terms: The round's terms.
-            blob: The parameter vector.
+            blob: The parameter vector, or the order of a gateway that sums.
             now: Seconds.
+            shape: What such a gateway answers.
         """
-        self._exchange = Exchange(terms, blob, self._expected.shape, self._payload)
+        self._exchange = Exchange(terms, blob, shape or self._expected.shape, self._payload)
         self._heard = now
         self._probed = None
         if self._lost and not self._gone:  # another chance
@@ -330,6 +335,8 @@ class DeviceSession:
             update = exchange.read(blob)
         except FleetgradError as error:
             return [Spoiled(self.device, number, error.what, blob)]
+        if isinstance(update, SumBlob):
+            return [Summed(self.device, number, (), update)]
         if claim := boast(update, self._hello):
             return [Spoiled(self.device, number, claim, blob)]
         return [Arrived(self.device, number, update)]

@@ -71,6 +71,10 @@ class Shape:
             total += 2 + 2 * self.ranges
         return total
 
+    def read(self, blob: bytes, work: int) -> Update:
+        """`read_update` of this shape."""
+        return read_update(blob, self, work)
+
 
 def read_update(blob: bytes, shape: Shape, work: int) -> Update:
     """Decodes and checks a blob.

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from fleetgrad.device import Update
+from fleetgrad.device import SumBlob, Update
 from fleetgrad.errors import FleetgradError
 from fleetgrad.federation.facts import Facts
 from fleetgrad.federation.model import GlobalModel
+from fleetgrad.federation.partial import PartialSum
 from fleetgrad.federation.ranges import RangeReport
 from fleetgrad.results import Dropped
 from fleetgrad.wire.messages import RoundOpen, Verdict
@@ -32,6 +33,25 @@ class Record:
     device: int
     update: Update
     facts: Facts
+
+
+@dataclass(frozen=True)
+class RecordSum:
+    """Ledger: all updates in a gateway's sum count from now on.
+
+    Attributes:
+        round: Its number.
+        gateway: Who made it.
+        members: What is known of the updates in it, by device.
+        found: The gateway's answer.
+        part: The partial sum in it.
+    """
+
+    round: int
+    gateway: int
+    members: Mapping[int, Facts]
+    found: SumBlob
+    part: PartialSum
 
 
 @dataclass(frozen=True)
@@ -140,7 +160,7 @@ class Assign:
 
 @dataclass(frozen=True)
 class SendReceipt:
-    """To a device: what became of its update."""
+    """To a device, or a gateway that sums: what became of its update."""
 
     device: int
     round: int
@@ -155,6 +175,6 @@ class Dismiss:
     round: int
 
 
-LedgerAction: TypeAlias = OpenRound | Record | CloseRound | Widen | Note | Bar | Finish
+LedgerAction: TypeAlias = OpenRound | Record | RecordSum | CloseRound | Widen | Note | Bar | Finish
 DeviceAction: TypeAlias = Assign | SendReceipt | Dismiss
 Action: TypeAlias = LedgerAction | DeviceAction | Aggregate | Fail

@@ -8,7 +8,15 @@ committed; where it answers, the answer is an event for the engine.
 from collections.abc import Callable
 
 from fleetgrad.device import Update
-from fleetgrad.federation.actions import Action, Aggregate, Aggregated, OpenRound, Record
+from fleetgrad.errors import RoundError
+from fleetgrad.federation.actions import (
+    Action,
+    Aggregate,
+    Aggregated,
+    OpenRound,
+    Record,
+    RecordSum,
+)
 from fleetgrad.federation.cohort import KeptCohort
 from fleetgrad.federation.facts import Facts
 from fleetgrad.federation.model import GlobalModel, Layout
@@ -55,6 +63,8 @@ class Aggregator:
                 self._total = self._nothing()
             case Record() if action.update.exponents:  # else it has been evaluated, nothing more
                 self.add(action.device, action.update, action.facts)
+            case RecordSum() if action.part.weights[0]:
+                self.merge(action.part)
             case Aggregate():
                 made = self.finish(action.model, action.round)
                 return Aggregated(action.round, made.model, made.memory)
@@ -79,7 +89,8 @@ class Aggregator:
         Raises:
             RoundError: A sum could leave 64 bits, or the strategy needs the updates themselves.
         """
-        assert isinstance(self._strategy, Averaging)
+        if not isinstance(self._strategy, Averaging):
+            raise RoundError(f"{self._strategy.name} needs the updates that a gateway has summed")
         self._total.merge(part)
 
     def finish(self, model: GlobalModel, number: int) -> Next:

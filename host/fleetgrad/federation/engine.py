@@ -23,10 +23,11 @@ from fleetgrad.device import (
     Rebooted,
     Refused,
     Spoiled,
+    Summed,
     Unable,
 )
 from fleetgrad.errors import FleetError, RoundError
-from fleetgrad.federation import measuring
+from fleetgrad.federation import measuring, sums
 from fleetgrad.federation.actions import (
     Action,
     Aggregate,
@@ -74,6 +75,8 @@ def step(state: State, event: Event | None, now: float) -> Step:
         return state, actions
     if isinstance(event, Aggregated):
         state, actions = _aggregated(state, event, now)
+    elif isinstance(event, Summed):
+        state, actions = sums.take(state, event)
     elif event is not None and event.device in state.plan.members:
         state, actions = _take(state, event)
     moved = True

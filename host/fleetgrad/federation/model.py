@@ -3,6 +3,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,11 @@ class Layout:
     def shape(self) -> Shape:
         """What updates consist of."""
         return Shape(self.segments, self.ranges)
+
+    @cached_property
+    def counts(self) -> tuple[int, ...]:
+        """Elements of each segment."""
+        return tuple(count for _, count in self.segments)
 
     @property
     def count(self) -> int:

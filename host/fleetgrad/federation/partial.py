@@ -13,9 +13,9 @@ bytes.
 import hashlib
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,15 +35,42 @@ FORMAT = 1
 # crc, format, segments, ranges, weights, parameters, updates, first bytes of the bundle's digest
 _HEAD = struct.Struct("<4sIHHHHII8s32s")
 
-Fold: TypeAlias = Callable[[NDArray[np.int64], NDArray[np.int8], int, int], None]
-"""Adds deltas (int8) times a weight (0 .. 2^62) times 2^exponent to sums (int64), in place."""
+
+class Fold(Protocol):
+    """Adds an update to sums, in place: in NumPy, or quicker."""
+
+    def __call__(
+        self,
+        sums: NDArray[np.int64],
+        deltas: NDArray[np.int8],
+        weight: int,
+        exponents: Sequence[int],
+        counts: tuple[int, ...],
+    ) -> None:
+        """Adds deltas * weight * 2^exponent, segment by segment.
+
+        Args:
+            sums: int64; none can leave 64 bits by this, as the caller has made sure.
+            deltas: int8, as many.
+            weight: Not negative.
+            exponents: Of the segments.
+            counts: Elements of each segment.
+        """
 
 
 def numpy_fold(
-    sums: NDArray[np.int64], deltas: NDArray[np.int8], weight: int, exponent: int
+    sums: NDArray[np.int64],
+    deltas: NDArray[np.int8],
+    weight: int,
+    exponents: Sequence[int],
+    counts: tuple[int, ...],
 ) -> None:
     """`Fold` in NumPy."""
-    sums += deltas * np.int64(weight << exponent)
+    start = 0
+    for exponent, count in zip(exponents, counts, strict=True):
+        end = start + count
+        sums[start:end] += deltas[start:end] * np.int64(weight << exponent)
+        start = end
 
 
 def mark_of(device: int, number: int, digest: bytes) -> int:
@@ -102,6 +129,13 @@ class PartialSum:
             fold,
         )
 
+    def count_in(self, device: int, update: Update, digest: bytes | None = None) -> None:
+        """Notes what an update without deltas, of an evaluation or a measurement, reports."""
+        digest = hashlib.sha256(update.blob).digest() if digest is None else digest
+        self.count += 1
+        self.mark = (self.mark + mark_of(device, update.round, digest)) % MARK_MODULUS
+        self.report = self.report.add(update)
+
     def add(
         self, device: int, update: Update, weights: tuple[int, ...], digest: bytes | None = None
     ) -> None:
@@ -121,16 +155,9 @@ class PartialSum:
             for bound, exponent in zip(self.bounds, update.exponents, strict=True)
         )
         self._check(bounds, total := _sum(self.weights, weights))
-        start = 0
-        for (_, count), exponent in zip(self.layout.segments, update.exponents, strict=True):
-            end = start + count
-            self.fold(self.sums[start:end], update.deltas[start:end], weights[0], exponent)
-            start = end
-        digest = hashlib.sha256(update.blob).digest() if digest is None else digest
+        self.fold(self.sums, update.deltas, weights[0], update.exponents, self.layout.counts)
         self.bounds, self.weights = bounds, total
-        self.count += 1
-        self.mark = (self.mark + mark_of(device, update.round, digest)) % MARK_MODULUS
-        self.report = self.report.add(update)
+        self.count_in(device, update, digest)
 
     def merge(self, other: "PartialSum") -> None:
         """Folds in what another sum has.
@@ -149,8 +176,12 @@ class PartialSum:
         self.mark = (self.mark + other.mark) % MARK_MODULUS
         self.report = self.report.merge(other.report)
 
-    def to_bytes(self) -> bytes:
-        """The sum as a blob: SPEC.md, chapter "Partial sums"."""
+    def to_bytes(self, *, whole: bool = True) -> bytes:
+        """The sum as a blob: SPEC.md, chapter "Partial sums".
+
+        Args:
+            whole: With the sums of deltas; else with all but them, where nothing was trained.
+        """
         report = self.report
         numbers = (
             *self.weights,
@@ -168,13 +199,14 @@ class PartialSum:
             len(self.layout.segments),
             self.layout.ranges,
             len(self.weights),
-            self.layout.count,
+            self.layout.count if whole else 0,
             self.count,
             self.layout.bundle_digest[:8],
             self.mark.to_bytes(32, "little"),
         )
         body += struct.pack(f"<{len(numbers)}Q", *numbers)
-        body += self.sums.astype("<i8", copy=False).tobytes()
+        if whole:
+            body += self.sums.astype("<i8", copy=False).tobytes()
         return MAGIC + zlib.crc32(body[8:]).to_bytes(4, "little") + body[8:]
 
     @classmethod
@@ -193,7 +225,7 @@ class PartialSum:
             raise WireError(f"a partial sum of format {form}", expected=f"format {FORMAT}")
         if crc != zlib.crc32(data[8:]):
             raise WireError("the partial sum's CRC does not match its bytes")
-        found = (segments, ranges, params, bundle)
+        found = (segments, ranges, params or layout.count, bundle)
         wanted = (len(layout.segments), layout.ranges, layout.count, layout.bundle_digest[:8])
         if found != wanted:
             raise WireError("a partial sum of another model", expected=f"model {wanted[3].hex()}")
@@ -205,7 +237,8 @@ class PartialSum:
         (updates, measured), lists = numbers[:2], numbers[2:]
         clipped, lists = lists[:ranges], lists[ranges:]
         saturated, saturating, bounds = (lists[i * segments : (i + 1) * segments] for i in range(3))
-        sums = np.frombuffer(data, "<i8", params, len(data) - 8 * params).astype(np.int64)
+        sums = np.zeros(layout.count, np.int64)
+        sums[:params] = np.frombuffer(data, "<i8", params, len(data) - 8 * params)
         report = RangeReport(updates, measured, clipped, saturated, saturating)
         made = cls(
             layout, sums, summed, count, int.from_bytes(mark, "little"), report, bounds, fold

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from fleetgrad.device import Identity
+from fleetgrad.device import Board, Identity
 from fleetgrad.link import Link
 
 
@@ -36,17 +36,19 @@ class Member:
         name: Where it was found.
         train_samples: Samples it trains on.
         eval_samples: Samples it holds out.
+        gateway: Id of the gateway that sends sums in place of its updates; None: it has none.
     """
 
     device: int
     name: str
     train_samples: int
     eval_samples: int
+    gateway: int | None = None
 
     @classmethod
-    def of(cls, identity: Identity, name: str) -> Member:
+    def of(cls, identity: Identity, name: str, gateway: int | None = None) -> Member:
         """What a device says of itself."""
-        return cls(identity.device, name, identity.train_samples, identity.eval_samples)
+        return cls(identity.device, name, identity.train_samples, identity.eval_samples, gateway)
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Endpoint:
         url: Where it is, for people.
         pid: Its process, None when it has none of its own.
         max_payload: The longest payload that the way to it takes; None: as long as any.
+        boards: Where this is a gateway that sums: the devices behind it.
     """
 
     device: int
@@ -66,6 +69,7 @@ class Endpoint:
     url: str
     pid: int | None
     max_payload: int | None = None
+    boards: tuple[Board, ...] = ()
 
 
 class Fleet(Protocol):

@@ -6,16 +6,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from fleetgrad.device import Identity, identify
+from fleetgrad.device import Board, Identity, identify_all
 from fleetgrad.errors import FleetError
 from fleetgrad.fleet.base import Endpoint, Member, Placement
-from fleetgrad.link import BrokerAddress, Certificates, MqttClient, Switchboard
+from fleetgrad.fleet.panel import Sighting
+from fleetgrad.link import BrokerAddress, Certificates, MqttClient, Switchboard, SwitchedLink
 from fleetgrad.link.embedded import EmbeddedBroker
 from fleetgrad.wire import topics
 
 _QUIET_S = 1.0  # without anyone new: all who are there have said so
+_APPEARANCE_S = 5.0  # what is retained comes with the subscription; who is away now may come back
 _ROOM = 1 << 16  # bytes of a device that nobody has read yet
 
 
@@ -29,6 +32,7 @@ class MqttFleet:
         devices: How many to wait for; 0: until no more of them appear.
         tell: Is told of the broker's comings and goings, from other threads.
         record: The longest record that broker and devices' clients take, in bytes.
+        shard: Which part of the devices, and of how many parts; None: all of them.
         embedded: The port of a broker of our own, which is there while the fleet is; None: the
             broker is another process.
     """
@@ -44,11 +48,13 @@ class MqttFleet:
         tell: Callable[[str], None] = lambda _: None,
         *,
         record: int = topics.RECORD_BYTES,
+        shard: tuple[int, int] | None = None,
         embedded: int | None = None,
     ) -> None:
         self._embedded = embedded
         self._broker: EmbeddedBroker | None = None
         self._record = record
+        self._shard = shard
         self._address = address
         self._certificates = certificates
         self._name = name
@@ -56,6 +62,7 @@ class MqttFleet:
         self._tell = tell
         self._changed = threading.Condition()
         self._present: dict[int, Identity] = {}
+        self._gateways: dict[int, list[Identity]] = {}  # each with the boards behind it
         self._client: MqttClient | None = None
         self._board: Switchboard | None = None
         self._rests: dict[int, bytes] = {}  # of what is not a whole frame yet
@@ -74,15 +81,15 @@ class MqttFleet:
         until = time.monotonic() + wait_s
         with self._changed:
             while True:
-                known = len(self._present)
+                known = len(self._found())
                 left = until - time.monotonic()
                 enough = bool(self._devices) and known >= self._devices
                 if left <= 0 or enough:
                     break
                 self._changed.wait(min(left, _QUIET_S))
-                if not self._devices and known and len(self._present) == known:
+                if not self._devices and known and len(self._found()) == known:
                     break
-            found = [self._present[device] for device in sorted(self._present)]
+            found = self._found()
         if not found:
             raise FleetError(
                 f"no device of the fleet {self._name!r} is present",
@@ -90,27 +97,64 @@ class MqttFleet:
                 expected=f"HELLOs on {topics.every(self._name, 'presence')}",
                 hint="check fleet.name, and that the devices reach the same broker",
             )
-        return [
-            Member.of(identity, topics.topic(self._name, identity.device, "up"))
-            for identity in found
-        ]
+        return [found[device] for device in sorted(found)]
 
     def start(self, placements: Sequence[Placement], directory: Path) -> list[Endpoint]:
         """See :class:`fleetgrad.fleet.Fleet`; the devices have their data, and run."""
         del directory
-        client = self._connected()
-        self._board = Switchboard(self._send, lambda: client.room, _ROOM)
-        self._rests = {}
-        return [
-            Endpoint(
-                placement.device,
-                self._board.link(placement.device),
-                f"{self._address}/{topics.topic(self._name, placement.device, 'up')}",
-                None,
-                topics.payload_of(self._record),
-            )
-            for placement in placements
+        self._connected()
+        found = self._await({placement.device for placement in placements})
+        behind: dict[int, list[Board]] = {}
+        endpoints = []
+        for placement in placements:
+            member = found.get(placement.device)
+            if member is None or member.gateway is None:
+                endpoints.append(self._endpoint(placement.device))
+            else:
+                board = Board(member.device, member.train_samples, member.eval_samples)
+                behind.setdefault(member.gateway, []).append(board)
+        return endpoints + [
+            replace(self._endpoint(gateway), max_payload=None, boards=tuple(boards))
+            for gateway, boards in behind.items()
         ]
+
+    def sightings(self) -> list[Sighting]:
+        """Devices that are present now, for whoever takes them as they come and go."""
+        self._connected()
+        with self._changed:
+            present = [self._present[device] for device in sorted(self._present)]
+        return [Sighting(f"{i.device:016x}", i, "") for i in present]
+
+    def link(self, device: int) -> SwitchedLink:
+        """The way to a device."""
+        client = self._connected()
+        if self._board is None:
+            self._board = Switchboard(self._send, lambda: client.room, _ROOM)
+        return self._board.link(device)
+
+    def _endpoint(self, device: int) -> Endpoint:
+        url = f"{self._address}/{topics.topic(self._name, device, 'up')}"
+        return Endpoint(device, self.link(device), url, None, topics.payload_of(self._record))
+
+    def _found(self) -> dict[int, Member]:
+        """Everybody who is present, those behind gateways included."""
+        up = {d: topics.topic(self._name, d, "up") for d in (*self._present, *self._gateways)}
+        found = {d: Member.of(identity, up[d]) for d, identity in self._present.items()}
+        for gateway, boards in self._gateways.items():
+            for board in boards:
+                found[board.device] = Member.of(board, f"{up[gateway]}:{board.device:x}", gateway)
+        return found
+
+    def _await(self, wanted: set[int]) -> dict[int, Member]:
+        """Everybody who is present, once that is everybody who is wanted; it may take a while."""
+        until = time.monotonic() + _APPEARANCE_S
+        with self._changed:
+            while not wanted <= set(found := self._found()):
+                left = until - time.monotonic()
+                if left <= 0:
+                    break
+                self._changed.wait(left)
+        return found
 
     def stop(self) -> None:
         """See :class:`fleetgrad.fleet.Fleet`; the devices run on."""
@@ -129,6 +173,8 @@ class MqttFleet:
             if self._embedded is not None:
                 self._broker = EmbeddedBroker(self._embedded)
             host = f"fleetgrad-{self._name}"
+            if self._shard is not None:
+                host += "-{}-of-{}".format(*self._shard)
             self._client = MqttClient(
                 self._address,
                 self._certificates,
@@ -138,9 +184,15 @@ class MqttFleet:
                 settled=self._settled,
                 modern=self._embedded is None,
             )
-            for leaf in ("presence", "up"):
-                self._client.subscribe(topics.every(self._name, leaf))
+            for leaf in ("gateway", "presence", "up"):
+                for wanted in self._topics(leaf):
+                    self._client.subscribe(wanted)
         return self._client
+
+    def _topics(self, leaf: str) -> list[str]:
+        if self._shard is None:
+            return [topics.every(self._name, leaf)]
+        return topics.shard(self._name, leaf, *self._shard)
 
     def _receive(self, topic: str, data: bytes) -> None:
         """A record from the broker; one for which there is no room is lost, and sent again."""
@@ -152,10 +204,14 @@ class MqttFleet:
             if self._board is not None:
                 self._board.deliver(device, data)
             return
+        identities = identify_all(data)
         with self._changed:
-            identity = identify(data)
-            if identity is not None and identity.device == device:
-                self._present[device] = identity
+            if leaf == "gateway":
+                self._gateways.pop(device, None)
+                if identities and identities[0].device == device:
+                    self._gateways[device] = identities[1:]
+            elif identities and identities[0].device == device:
+                self._present[device] = identities[0]
             else:
                 self._present.pop(device, None)
             self._changed.notify_all()

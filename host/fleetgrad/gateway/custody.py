@@ -54,6 +54,10 @@ class Custody:
             write_durably(path, secrets.token_hex(8).encode())
         return path.read_text()
 
+    def identity(self) -> int:
+        """The same as a device id; SQLite's integers hold it."""
+        return int(self.name(), 16) >> 1
+
     def keep(self, device: int, terms: RoundOpen, update: bytes) -> None:
         """Keeps a board's update instead of the one before; durable when this returns.
 

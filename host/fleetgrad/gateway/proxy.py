@@ -8,17 +8,15 @@ the work to whoever owns it: the board itself, or an update in custody.
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from fleetgrad.device import Identity
+from fleetgrad.device import Identity, hello_of
 from fleetgrad.wire.errors import MessageError, TransferError
 from fleetgrad.wire.framing import DELIMITER, Frame, FrameDecoder, encode_message
 from fleetgrad.wire.messages import (
     PAYLOAD_DEFAULT,
     PAYLOAD_MAX,
-    SCHEMA_HASH,
-    WIRE_VERSION,
     Abort,
     Ack,
     Chunk,
@@ -67,12 +65,12 @@ class Proxy:
     """One board.
 
     Args:
-        identity: Who it is; its boots are those that the host is to see.
+        identity: Who it is, as it may be changed; its boots are those that the host is to see.
         held: Terms and update of a round that was done before, None for none.
     """
 
     def __init__(self, identity: Identity, held: tuple[RoundOpen, bytes] | None = None) -> None:
-        self._identity = identity
+        self.identity = identity
         self._session = 0
         self._round_session = 0
         self._payload = PAYLOAD_DEFAULT
@@ -159,25 +157,12 @@ class Proxy:
         self._send(Error(code, frame.type, detail), frame.session)
 
     def _hello(self) -> Hello:
-        holds = self._update is not None and self._terms is not None
-        return Hello(
-            version_min=WIRE_VERSION,
-            version_max=WIRE_VERSION,
-            max_payload=PAYLOAD_MAX,
-            schema_hash=SCHEMA_HASH,
-            device_id=self._identity.device,
-            model_digest=self._identity.model_digest,
-            firmware_hash=0,
-            boot_count=self._identity.boots,
-            train_samples=self._identity.train_samples,
-            eval_samples=self._identity.eval_samples,
-            round=self._terms.round if holds and self._terms else 0,
-            problem=0,
-            version_tag=self._terms.version_tag if holds and self._terms else 0,
-            update_crc=int.from_bytes(self._update[:4], "little") if holds and self._update else 0,
-            store_bytes=self._identity.store_bytes,
-            store_erases=self._identity.store_erases,
-        )
+        hello = hello_of(self.identity)
+        if self._update is None or self._terms is None:
+            return hello
+        crc = int.from_bytes(self._update[:4], "little")
+        tag = self._terms.version_tag
+        return replace(hello, round=self._terms.round, version_tag=tag, update_crc=crc)
 
     def _handle(self, frame: Frame, message: Message) -> list[ProxyEvent]:
         if isinstance(message, HelloRequest):

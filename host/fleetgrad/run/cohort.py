@@ -7,12 +7,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetgrad.device import Update, read_update
+from fleetgrad.device import SumBlob, Update, read_sum, read_update
 from fleetgrad.federation.aggregation import Aggregator
 from fleetgrad.federation.facts import Facts
-from fleetgrad.federation.partial import Fold, numpy_fold
+from fleetgrad.federation.partial import Fold, PartialSum, numpy_fold
 from fleetgrad.federation.state import State
 from fleetgrad.federation.strategies import Strategy
+from fleetgrad.federation.sums import part_of
 from fleetgrad.store import RoundRow, RunRow, Store, layout_of
 from fleetgrad.wire.messages import UpdateHeader, Work
 
@@ -23,6 +24,17 @@ def counted(store: Store, run: RunRow, row: RoundRow) -> Iterator[tuple[int, Upd
     work = Work.EVALUATE if row.evaluation else Work.EVALUATE | Work.TRAIN
     for device, blob in store.ledger.blobs(run.run_id, row.round):
         yield device, read_update(blob, shape, work)
+
+
+def summed(
+    store: Store, run: RunRow, row: RoundRow, strategy: Strategy
+) -> Iterator[tuple[SumBlob, PartialSum]]:
+    """Sums of gateways that count in a round, whole and as partial sums; one at a time."""
+    layout = layout_of(store.bundle(run.bundle))
+    trained = not row.evaluation
+    for _, blob in store.ledger.sums(run.run_id, row.round):
+        found = read_sum(blob, len(layout.segments) if trained else 0)
+        yield found, part_of(layout, strategy, found, trained=trained)
 
 
 class LedgerCohort:
@@ -90,4 +102,6 @@ def resume(store: Store, run: RunRow, state: State, fold: Fold = numpy_fold) -> 
         row = next(row for row in rounds if row.round == state.round.number)
         for device, update in counted(store, run, row):
             made.add(device, update, Facts.of(update))
+        for _, part in summed(store, run, row, state.plan.strategy):
+            made.merge(part)
     return made

@@ -10,8 +10,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from math import inf
+from typing import TypeAlias
 
-from fleetgrad.device import DeviceEvent, DeviceSession, Joined, Lost, Printed, Rebooted, Refused
+from fleetgrad.device import (
+    BoardSession,
+    DeviceEvent,
+    DeviceSession,
+    GatewaySession,
+    Joined,
+    Lost,
+    Printed,
+    Rebooted,
+    Refused,
+)
 from fleetgrad.errors import LinkClosed
 from fleetgrad.federation.actions import (
     Action,
@@ -22,6 +33,7 @@ from fleetgrad.federation.actions import (
     Note,
     OpenRound,
     Record,
+    RecordSum,
     SendReceipt,
 )
 from fleetgrad.federation.aggregation import Aggregator
@@ -37,6 +49,9 @@ _FAREWELL_S = 1.0
 
 # So many lines of a device's own are told: a boot log whole, and not a line that is all noise.
 _PRINTED_LINES = 32
+
+
+Voice: TypeAlias = DeviceSession | BoardSession
 
 
 @dataclass
@@ -57,7 +72,7 @@ class Station:
     """
 
     endpoint: Endpoint
-    session: DeviceSession
+    session: DeviceSession | GatewaySession
     unsent: bytes = b""
     open: bool = True
     counted_up: int = 0
@@ -100,6 +115,14 @@ class Conductor:
     ) -> None:
         self._state = state
         self._stations = {station.session.device: station for station in stations}
+        self._voices: dict[int, tuple[Station, Voice]] = {}
+        for station in stations:
+            session = station.session
+            if isinstance(session, DeviceSession):
+                self._voices[session.device] = station, session
+                continue
+            for device in (session.device, *session.boards):
+                self._voices[device] = station, session.board(device)
         self._recorder = recorder
         self._aggregator = aggregator
         self._observer = observer
@@ -226,6 +249,9 @@ class Conductor:
                     )
                 case Record():
                     self._observer.update_accepted(action.round, action.device)
+                case RecordSum():
+                    for device in action.members:
+                        self._observer.update_accepted(action.round, device)
                 case CloseRound():
                     if action.model is not None:
                         self._observer.round_closed(self._recorder.report(action.round))
@@ -248,17 +274,17 @@ class Conductor:
         }
 
     def _instruct(self, action: Assign | SendReceipt | Dismiss) -> list[DeviceEvent]:
-        station = self._stations[action.device]
-        self._dirty.add(action.device)
+        station, voice = self._voices[action.device]
+        self._dirty.add(station.session.device)
         match action:
             case Assign():
                 if not station.open:
                     return [Lost(action.device, "the link to it is closed")]
-                station.session.open_round(action.terms, action.vector, self._clock())
+                voice.open_round(action.terms, action.vector, self._clock())
             case SendReceipt():
-                station.session.receipt(action.round, action.verdict)
+                voice.receipt(action.round, action.verdict)
             case Dismiss():
-                station.session.abandon_round()
+                voice.abandon_round()
         return []
 
     def _talk(self) -> None:
@@ -313,7 +339,8 @@ class Conductor:
         match event:
             case Joined() if event.device not in self._ready:
                 self._ready.add(event.device)
-                self._observer.device_ready(event.device, len(self._ready), len(self._stations))
+                total = len(self._state.plan.roster)
+                self._observer.device_ready(event.device, len(self._ready), total)
             case Printed():
                 self._quote(event)
             case Rebooted() | Refused():

@@ -10,18 +10,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fleetgrad.config import Config
-from fleetgrad.device import DeviceSession, Expected, Patience
+from fleetgrad.device import DeviceSession, Expected, GatewaySession, Patience
 from fleetgrad.errors import FleetError
 from fleetgrad.federation.state import Stage
-from fleetgrad.fleet import FieldFleet, Fleet
+from fleetgrad.fleet import Endpoint, FieldFleet, Fleet
 from fleetgrad.results import Observer, RunResult, RunStarted, SilentObserver
 from fleetgrad.run.cohort import resume
 from fleetgrad.run.conductor import Conductor, Station
-from fleetgrad.run.prepare import Inputs, enter, gather, meet, restore
+from fleetgrad.run.prepare import Inputs, enter, gather, meet, refuse_sums, restore
 from fleetgrad.run.recorder import Recorder
 from fleetgrad.run.summary import summarise
 from fleetgrad.store import RunRow, Store, layout_of
+from fleetgrad.toolchain.fold import find_fold
 from fleetgrad.wire.messages import PAYLOAD_MAX
+
+# Of a round's time: so long may a gateway wait for its boards, and then its sum has to come here.
+_GATEWAY_SHARE = 0.75
 
 
 def _open_store(directory: Path) -> Store:
@@ -114,7 +118,7 @@ def execute(
                 )
         if state.stage is not Stage.FINISHED:
             recorder = Recorder(store, run, services.wall)
-            aggregator = resume(store, run, state)
+            aggregator = resume(store, run, state, find_fold(observer.notice))
             stations = _start(fleet, inputs, run, config.run.dir, services)
             conductor = Conductor(
                 state,
@@ -145,20 +149,26 @@ def _start(
         raise FleetError(
             f"cannot make the devices' folder: {error.strerror}", where=str(directory)
         ) from error
-    layout = layout_of(inputs.bundle)
-    digest = inputs.bundle.digest[:8]
     endpoints = fleet.start(inputs.placements(run.starts), directory)
-    now = services.clock()
-    return [
-        Station(
-            endpoint,
-            DeviceSession(
-                Expected(endpoint.device, digest, layout.shape),
-                services.session_id(),
-                now,
-                services.patience,
-                endpoint.max_payload or PAYLOAD_MAX,
-            ),
-        )
-        for endpoint in endpoints
-    ]
+    return [_station(endpoint, inputs, services) for endpoint in endpoints]
+
+
+def _station(endpoint: Endpoint, inputs: Inputs, services: Services) -> Station:
+    shape = layout_of(inputs.bundle).shape
+    expected = Expected(endpoint.device, inputs.bundle.digest[:8], shape)
+    session = DeviceSession(
+        expected,
+        services.session_id(),
+        services.clock(),
+        services.patience,
+        endpoint.max_payload or PAYLOAD_MAX,
+    )
+    if not endpoint.boards:
+        return Station(endpoint, session)
+    refuse_sums(inputs.strategy, endpoint.device)
+    wait_s = _GATEWAY_SHARE * inputs.config.rounds.timeout_s
+    numbers = getattr(inputs.strategy, "numbers", 1)
+    boards = endpoint.boards
+    return Station(
+        endpoint, GatewaySession(session, expected, boards, numbers=numbers, wait_s=wait_s)
+    )

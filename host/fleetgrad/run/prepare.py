@@ -18,9 +18,10 @@ from fleetgrad.federation.model import Layout, from_vector
 from fleetgrad.federation.ranges import UNIT, RangePolicy, RangeReport
 from fleetgrad.federation.selections import Selection, make_selection
 from fleetgrad.federation.state import Plan, Round, Stage, State
-from fleetgrad.federation.strategies import Strategy, make_strategy
+from fleetgrad.federation.strategies import Robust, Strategy, make_strategy
+from fleetgrad.federation.sums import facts_in
 from fleetgrad.fleet import FieldFleet, Member, Placement
-from fleetgrad.run.cohort import counted
+from fleetgrad.run.cohort import counted, summed
 from fleetgrad.store import DeviceRow, RoundRow, RunRow, Store, Transaction, layout_of
 
 # A board without a memory of its own counts its restarts on top of the image's boot base: so many
@@ -186,7 +187,24 @@ def meet(inputs: Inputs, store: Store, fleet: FieldFleet) -> Inputs:
         ]
     else:
         members = fleet.discover(inputs.config.rounds.timeout_s)
+    for member in members:
+        if member.gateway is not None:
+            refuse_sums(inputs.strategy, member.gateway)
     return _checked(replace(inputs, members=tuple(members)))
+
+
+def refuse_sums(strategy: Strategy, gateway: int) -> None:
+    """For strategies that no sum will do for.
+
+    Raises:
+        ConfigError: The strategy is one.
+    """
+    if isinstance(strategy, Robust):
+        raise ConfigError(
+            f"{strategy.name} compares updates, and a gateway sends sums of them",
+            where=f"strategy.name; gateway {gateway:016x}",
+            hint="a strategy that averages, or gateways without --aggregate",
+        )
 
 
 def _checked(inputs: Inputs) -> Inputs:
@@ -307,6 +325,9 @@ def restore(store: Store, inputs: Inputs, run: RunRow) -> State:
     for device, update in counted(store, run, current):
         accepted[device] = Facts.of(update)
         report = report.add(update)
+    for found, part in summed(store, run, current, inputs.strategy):
+        accepted.update(facts_in(found))
+        report = report.merge(part.report)
     opened = Round(current.round, current.selected, report, current.attempt, accepted=accepted)
     return replace(state, next_round=current.round, round=opened)
 
@@ -317,9 +338,15 @@ def _losses(
     """Training loss of each device's last update in a closed round, for who reads it."""
     if not inputs.selection.reads_losses:
         return {}
-    closed = [row.round for row in rounds if row.closed and not row.evaluation]
-    updates = (u for number in closed for u in store.ledger.updates(run.run_id, number))
-    return {update.device: update.train_loss for update in updates}
+    losses: dict[int, int] = {}
+    for row in rounds:
+        if not row.closed or row.evaluation:
+            continue
+        updates = store.ledger.updates(run.run_id, row.round)
+        losses.update({update.device: update.train_loss for update in updates})
+        for found, _ in summed(store, run, row, inputs.strategy):
+            losses.update({d: facts.train_loss for d, facts in facts_in(found).items()})
+    return losses
 
 
 def _add_run(

@@ -14,8 +14,10 @@ from fleetgrad.federation.actions import (
     Note,
     OpenRound,
     Record,
+    RecordSum,
     Widen,
 )
+from fleetgrad.federation.facts import Facts
 from fleetgrad.results import RoundReport
 from fleetgrad.run.summary import round_report
 from fleetgrad.store import RunRow, Store, Transaction, UpdateRow
@@ -88,18 +90,12 @@ class Recorder:
                     attempt=action.attempt,
                 )
             case Record():
-                update = action.update
-                row = UpdateRow(
-                    round=action.round,
-                    device=action.device,
-                    samples=update.samples,
-                    eval_samples=update.eval_samples,
-                    eval_correct=update.eval_correct,
-                    eval_loss=update.eval_loss,
-                    train_loss=update.train_loss,
-                    digest=sha256(update.blob).hexdigest(),
-                )
-                transaction.add_update(run_id, row, update.blob)
+                blob = action.update.blob
+                digest = sha256(blob).hexdigest()
+                row = _row(action.round, action.device, action.facts, digest)
+                transaction.add_update(run_id, row, blob)
+            case RecordSum():
+                self._write_sum(transaction, action)
             case CloseRound():
                 return self._close(transaction, action, version, seconds, traffic)
             case Widen():
@@ -126,6 +122,16 @@ class Recorder:
                 transaction.set_state(run_id, "complete")
                 transaction.note("finished", f"run {run_id} is complete", run_id=run_id)
         return version
+
+    def _write_sum(self, transaction: Transaction, action: RecordSum) -> None:
+        run_id, found, number = self._run.run_id, action.found, action.round
+        gateway = f"{action.gateway:016x}"
+        made = transaction.add_sum(run_id, number, gateway, found.digest, found.blob)
+        for entry in found.entries:
+            facts = action.members.get(entry.device)
+            if facts is not None:
+                row = _row(number, entry.device, facts, entry.digest.hex())
+                transaction.add_update(run_id, row, None, made)
 
     def _close(
         self,
@@ -158,3 +164,16 @@ class Recorder:
             traffic=traffic(),
         )
         return made if made is not None else version
+
+
+def _row(number: int, device: int, facts: Facts, digest: str) -> UpdateRow:
+    return UpdateRow(
+        round=number,
+        device=device,
+        samples=facts.samples,
+        eval_samples=facts.eval_samples,
+        eval_correct=facts.eval_correct,
+        eval_loss=facts.eval_loss,
+        train_loss=facts.train_loss,
+        digest=digest,
+    )

@@ -3,18 +3,19 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TypeAlias
 
+from fleetgrad.device import Fate, read_sum
 from fleetgrad.errors import StoreError
 from fleetgrad.federation.facts import Facts
 from fleetgrad.federation.model import GlobalModel
 from fleetgrad.federation.ranges import UNIT, RangeReport, grow
 from fleetgrad.federation.strategies import Next, make_strategy
-from fleetgrad.run.cohort import aggregator, counted
-from fleetgrad.store import EventRow, RoundRow, RunRow, Store, Version, verify
+from fleetgrad.run.cohort import aggregator, counted, summed
+from fleetgrad.store import EventRow, RoundRow, RunRow, Store, Version, layout_of, verify
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,9 @@ def _compute(store: Store, run: RunRow, row: RoundRow, before: Next) -> Next:
     for device, update in counted(store, run, row):
         folded.add(device, update, Facts.of(update))
         report = report.add(update)
+    for _, part in summed(store, run, row, strategy):
+        folded.merge(part)
+        report = report.merge(part.report)
     made = folded.finish(before.model, row.round)
     ranges = config["ranges"]
     if ranges["grow"] == "off":
@@ -183,23 +187,38 @@ def _is_intact(store: Store, number: int) -> bool:
     return True
 
 
-def _match_updates(store: Store, run: RunRow, story: Iterable[EventRow]) -> None:
+def _match_updates(store: Store, run: RunRow, story: Sequence[EventRow]) -> None:
     """Every update that counts was accepted once, and is still the one that was."""
     accepted: Counter[_Key] = Counter(
         (line.round, line.device, line.digest) for line in story if line.kind == "accepted"
     )
-    kept: Counter[_Key] = Counter(
-        (row.round, device, sha256(blob).hexdigest())
-        for row in store.ledger.rounds(run.run_id)
-        for device, blob in store.ledger.blobs(run.run_id, row.round)
+    kept: Counter[_Key] = Counter()
+    totals: Counter[_Key] = Counter()
+    segments = len(layout_of(store.bundle(run.bundle)).segments)
+    for row in store.ledger.rounds(run.run_id):
+        for device, blob in store.ledger.blobs(run.run_id, row.round):
+            kept[row.round, device, sha256(blob).hexdigest()] += 1
+        for _, blob in store.ledger.sums(run.run_id, row.round):
+            found = read_sum(blob, 0 if row.evaluation else segments)
+            totals[row.round, None, found.digest] += 1
+            inside = [entry for entry in found.entries if entry.fate is Fate.COUNTED]
+            kept.update((row.round, entry.device, entry.digest.hex()) for entry in inside)
+    told: Counter[_Key] = Counter(
+        (line.round, None, line.digest) for line in story if line.kind == "sum"
     )
+    if told != totals:
+        raise StoreError(
+            "a gateway's sum is lost, or not the one that was accepted",
+            where=str(store.directory),
+            hint="restore the ledger from a backup",
+        )
     for difference, problem in (
         (accepted - kept, "is lost or was changed"),
         (kept - accepted, "was never accepted"),
     ):
-        for number, device, digest in difference:
+        for place, who, digest in difference:
             raise StoreError(
-                f"an update {problem}: round {number}, device {device}",
+                f"an update {problem}: round {place}, device {who}",
                 where=str(store.directory),
                 expected=f"SHA-256 {digest[:16]}",
                 hint="restore the ledger from a backup",

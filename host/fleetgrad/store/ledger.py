@@ -151,16 +151,27 @@ class Ledger:
         return [UpdateRow(*row) for row in rows]
 
     def blobs(self, run_id: str, number: int) -> Iterator[tuple[int, bytes]]:
-        """Device and update of a round's accepted updates, by device; one in memory at a time."""
-        query = "SELECT device, blob FROM updates WHERE run_id = ? AND round = ? ORDER BY device"
-        try:
-            yield from self._db.execute(query, (run_id, number))
-        except sqlite3.Error as error:
-            raise ledger_error(error, self._path) from error
+        """Device and update of a round's accepted updates, by device; one in memory at a time.
+
+        Those that a gateway has summed are not among them: see `sums`.
+        """
+        query = (
+            "SELECT device, blob FROM updates WHERE run_id = ? AND round = ? AND sum IS NULL"
+            " ORDER BY device"
+        )
+        yield from self._stream(query, run_id, number)
+
+    def sums(self, run_id: str, number: int) -> Iterator[tuple[str, bytes]]:
+        """Gateway and bytes of a round's sums; one in memory at a time."""
+        query = "SELECT gateway, blob FROM sums WHERE run_id = ? AND round = ? ORDER BY sum"
+        yield from self._stream(query, run_id, number)
 
     def slices(self, run_id: str, number: int, start: int, stop: int) -> Iterator[bytes]:
         """Bytes ``start`` to ``stop`` of every accepted update of a round, by device."""
-        query = "SELECT rowid FROM updates WHERE run_id = ? AND round = ? ORDER BY device"
+        query = (
+            "SELECT rowid FROM updates WHERE run_id = ? AND round = ? AND sum IS NULL"
+            " ORDER BY device"
+        )
         for (row,) in self._rows(query, run_id, number):
             try:
                 with self._db.blobopen("updates", "blob", row, readonly=True) as blob:
@@ -199,6 +210,12 @@ class Ledger:
             *(() if run_id is None else (run_id,)),
         )
         return [EventRow(*row) for row in rows]
+
+    def _stream(self, query: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+        try:
+            yield from self._db.execute(query, values)
+        except sqlite3.Error as error:
+            raise ledger_error(error, self._path) from error
 
     def _rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         try:

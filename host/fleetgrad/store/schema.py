@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fleetgrad.errors import StorageFullError, StoreError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 TABLES = """
 CREATE TABLE bundles (
@@ -82,9 +82,22 @@ CREATE TABLE updates (
     eval_loss    INTEGER NOT NULL,
     train_loss   INTEGER NOT NULL,
     digest       TEXT NOT NULL,           -- SHA-256 of the blob
-    blob         BLOB NOT NULL,
+    blob         BLOB,                    -- NULL where a gateway has kept it, and sent a sum
+    sum          INTEGER REFERENCES sums,
     at           REAL NOT NULL,
     UNIQUE (run_id, round, device),
+    FOREIGN KEY (run_id, round) REFERENCES rounds,
+    CHECK ((blob IS NULL) = (sum IS NOT NULL))
+) STRICT;
+
+CREATE TABLE sums (
+    sum          INTEGER PRIMARY KEY,
+    run_id       TEXT NOT NULL,
+    round        INTEGER NOT NULL,
+    gateway      TEXT NOT NULL,           -- hexadecimal: it may be beyond a signed integer
+    digest       TEXT NOT NULL,           -- SHA-256 of the blob
+    blob         BLOB NOT NULL,
+    at           REAL NOT NULL,
     FOREIGN KEY (run_id, round) REFERENCES rounds
 ) STRICT;
 

@@ -122,14 +122,22 @@ class Transaction:
             ),
         )
 
-    def add_update(self, run_id: str, update: UpdateRow, blob: bytes) -> None:
+    def add_update(
+        self, run_id: str, update: UpdateRow, blob: bytes | None, total: int | None = None
+    ) -> None:
         """Adds an accepted update, and the decision to the story.
+
+        Args:
+            run_id: The run.
+            update: What is known of it.
+            blob: Its bytes; None where a gateway has summed it.
+            total: Number of that sum.
 
         Raises:
             sqlite3.IntegrityError: When this device's update of this round is there already.
         """
         self._db.execute(
-            "INSERT INTO updates VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO updates VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 run_id,
                 update.round,
@@ -141,17 +149,39 @@ class Transaction:
                 update.train_loss,
                 update.digest,
                 blob,
+                total,
                 self._now,
             ),
         )
         self.note(
             "accepted",
-            f"its update counts with {update.samples} samples",
+            f"its update counts with {update.samples} samples"
+            + ("" if total is None else f", in sum {total}"),
             run_id=run_id,
             number=update.round,
             device=update.device,
             digest=update.digest,
         )
+
+    def add_sum(self, run_id: str, number: int, gateway: str, digest: str, blob: bytes) -> int:
+        """Adds a gateway's sum, and the decision to the story; returns its number.
+
+        Args:
+            run_id: The run.
+            number: The round.
+            gateway: Whose it is.
+            digest: SHA-256 of its bytes, hex.
+            blob: Its bytes.
+        """
+        cursor = self._db.execute(
+            "INSERT INTO sums (run_id, round, gateway, digest, blob, at) VALUES (?, ?, ?, ?, ?, ?)",
+            (run_id, number, gateway, digest, blob, self._now),
+        )
+        made = cursor.lastrowid
+        assert made is not None
+        text = f"sum {made} of the gateway {gateway}"
+        self.note("sum", text, run_id=run_id, number=number, digest=digest)
+        return made
 
     def close_round(
         self,

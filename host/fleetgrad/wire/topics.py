@@ -21,7 +21,7 @@ def topic(fleet: str, device: int, leaf: str) -> str:
     Args:
         fleet: The fleet's name.
         device: Device id.
-        leaf: ``up``, ``dn`` or ``presence``.
+        leaf: ``up``, ``dn`` or ``presence``, or ``gateway``.
     """
     return f"{_ROOT}/{fleet}/{device & 0xFF:02x}/{device:016x}/{leaf}"
 
@@ -29,6 +29,18 @@ def topic(fleet: str, device: int, leaf: str) -> str:
 def every(fleet: str, leaf: str) -> str:
     """The wildcard of all devices' topics of one kind."""
     return f"{_ROOT}/{fleet}/+/+/{leaf}"
+
+
+def shard(fleet: str, leaf: str, part: int, parts: int) -> list[str]:
+    """The wildcards of all topics of one kind of a shard's devices.
+
+    Args:
+        fleet: The fleet's name.
+        leaf: Which topics.
+        part: 0 .. parts - 1.
+        parts: How many shards there are, up to 256.
+    """
+    return [f"{_ROOT}/{fleet}/{tail:02x}/+/{leaf}" for tail in range(part, 256, parts)]
 
 
 def pattern(fleet: str, user: str, leaf: str) -> str:

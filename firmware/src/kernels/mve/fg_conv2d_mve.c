@@ -1,144 +1,125 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stddef.h>
+
 #include "../fg_dot.h"
 #include "../fg_patch.h"
 #include "../fg_requantize.h"
 #include "../fg_target.h"
-#include "fg_scale_mve.h"
+#include "fg_block_mve.h"
 
 #if FG_MVE
 
-/* Four pixels at a time, a lane for each: one channel's weights meet all four patches. The last
- * pixels of an image may be fewer than four; their lanes then repeat the last one. */
+/* Patches of up to 16 taps stay in registers, six at a time, those of up to 32 three at a time;
+ * every filter that is loaded meets all of them. Longer ones are loaded, too: three patches meet
+ * two filters. A block of pixels is computed before outputs are made of its sums.
+ * Its last patch is repeated where it is not whole sixes or threes. */
 
-#define PIXELS FG_WORD_LANES
+/* Of a block, whole sixes; as many of them as scratch memory holds, of how many bytes.
+ */
+enum { WHOLE_PATCHES = 30, SHORT_PATCHES = 18, SHORT_PATCH = 144 };
 
 /* What the pixels of a layer share. */
 typedef struct layer {
-    const fg_conv2d_params *params;
+    fg_finisher finisher;
     const int8_t *weights;
-    const int32_t *bias;
-    int32_t taps;
-    fg_finish finish;
+    int32_t taps, together; /* patches in registers */
+    int32_t most;           /* of a block */
+    int32_t *sums;
 } layer;
 
-/* Four patches, and where the outputs of their first channel belong. */
-typedef struct group {
-    const int8_t *patch[PIXELS];
+/* Patches, and where the outputs of the first one belong. */
+typedef struct block {
+    const int8_t *patch[FG_SUMS_PIXELS];
     int8_t *output;
-    fg_words distances;
-} group;
+    int32_t pixels;
+} block;
 
-/* How many vectors a patch takes. */
-typedef enum span { SPAN_ONE, SPAN_TWO, SPAN_ANY } span;
+/* Sums of `count` channels, FG_BLOCK_CHANNELS or fewer, at six pixels. */
+static FG_NOINLINE void sum_short(const int8_t *const patch[], const int8_t *weights, int32_t taps,
+                                  int32_t count, int32_t *sums) {
+    const fg_bytes values[FG_SIX_PIXELS] = {
+        fg_load_first(patch[0], taps), fg_load_first(patch[1], taps),
+        fg_load_first(patch[2], taps), fg_load_first(patch[3], taps),
+        fg_load_first(patch[4], taps), fg_load_first(patch[5], taps)};
+    fg_dot_six(values, weights, taps, count, sums);
+}
 
-static FG_INLINE void convolve(const layer *of, const group *pixels, span taken, fg_finish finish) {
-    const fg_conv2d_params *params = of->params;
-    const fg_word_limits limits = fg_word_limits_of(&params->output);
-    const fg_words distances = pixels->distances;
+static FG_NOINLINE void sum_middle(const int8_t *const patch[], const int8_t *weights, int32_t taps,
+                                   int32_t count, int32_t *sums) {
+    const int32_t rest = taps - FG_BYTE_LANES;
+    const fg_bytes values[2 * FG_THREE_PIXELS] = {fg_load_bytes(patch[0]),
+                                                  fg_load_bytes(patch[1]),
+                                                  fg_load_bytes(patch[2]),
+                                                  fg_load_first(patch[0] + FG_BYTE_LANES, rest),
+                                                  fg_load_first(patch[1] + FG_BYTE_LANES, rest),
+                                                  fg_load_first(patch[2] + FG_BYTE_LANES, rest)};
+    fg_dot_three(values, weights, taps, count, sums);
+}
+
+static FG_NOINLINE void sum_long(const int8_t *const patch[], const int8_t *weights, int32_t taps,
+                                 int32_t count, int32_t *sums) {
+    fg_dot_long(patch, weights, taps, count, sums);
+}
+
+static FG_NOINLINE void convolve_block(const layer *of, const block *seen) {
     const int32_t taps = of->taps;
-    const int32_t last = taps - FG_BYTE_LANES;
-    const int32_t *bias = of->bias;
-    const int32_t *value = params->scale.value;
-    const int8_t *shift = params->scale.shift;
+    const int32_t channels = of->finisher.channels;
     const int8_t *weights = of->weights;
-    const int8_t *const patch[PIXELS] = {pixels->patch[0], pixels->patch[1], pixels->patch[2],
-                                         pixels->patch[3]};
-    int8_t *output = pixels->output;
-    fg_bytes seen[PIXELS];
-    if (taken == SPAN_ONE) {
-        seen[0] = fg_load_first(patch[0], taps);
-        seen[1] = fg_load_first(patch[1], taps);
-        seen[2] = fg_load_first(patch[2], taps);
-        seen[3] = fg_load_first(patch[3], taps);
-    }
-    for (int32_t channel = params->out_channels; channel > 0; --channel) {
-        fg_words sums;
-        if (taken == SPAN_ONE) {
-            const fg_bytes factors = fg_load_first(weights, taps);
-            sums = fg_dot_four(seen[0], seen[1], seen[2], seen[3], factors);
-        } else if (taken == SPAN_TWO) {
-            const fg_bytes first = fg_load_bytes(weights);
-            const fg_bytes second = fg_load_after(weights + last, FG_BYTE_LANES - last);
-            sums = fg_dot_four_pairs(patch, last, first, second);
-        } else {
-            sums = fg_dot_four_long(patch, weights, taps);
+    for (int32_t channel = 0; channel < channels; channel += FG_BLOCK_CHANNELS) {
+        const int32_t count = fg_min(channels - channel, FG_BLOCK_CHANNELS);
+        const int8_t *const *patch = seen->patch;
+        int32_t *sums = of->sums;
+        for (int32_t left = seen->pixels; left > 0; left -= of->together) {
+            if (taps <= FG_BYTE_LANES) {
+                sum_short(patch, weights, taps, count, sums);
+            } else if (taps <= 2 * FG_BYTE_LANES) {
+                sum_middle(patch, weights, taps, count, sums);
+            } else {
+                sum_long(patch, weights, taps, count, sums);
+            }
+            patch += of->together;
+            sums += of->together;
         }
-        weights += taps;
-        sums = fg_add_word(sums, *bias++);
-        sums = fg_scale_by_one(sums, *value++, *shift++, finish);
-        fg_scatter_as_bytes(output++, distances, fg_clamp_words(sums, &limits));
-    }
-}
-
-static FG_NOINLINE void convolve_one_positive(const layer *of, const group *pixels) {
-    convolve(of, pixels, SPAN_ONE, FG_FINISH_POSITIVE);
-}
-
-static FG_NOINLINE void convolve_one(const layer *of, const group *pixels) {
-    convolve(of, pixels, SPAN_ONE, FG_FINISH_QUICK);
-}
-
-static FG_NOINLINE void convolve_two_positive(const layer *of, const group *pixels) {
-    convolve(of, pixels, SPAN_TWO, FG_FINISH_POSITIVE);
-}
-
-static FG_NOINLINE void convolve_two(const layer *of, const group *pixels) {
-    convolve(of, pixels, SPAN_TWO, FG_FINISH_QUICK);
-}
-
-static FG_NOINLINE void convolve_long_positive(const layer *of, const group *pixels) {
-    convolve(of, pixels, SPAN_ANY, FG_FINISH_POSITIVE);
-}
-
-static FG_NOINLINE void convolve_long(const layer *of, const group *pixels) {
-    convolve(of, pixels, SPAN_ANY, FG_FINISH_QUICK);
-}
-
-static FG_NOINLINE void convolve_any(const layer *of, const group *pixels) {
-    convolve(of, pixels, SPAN_ANY, FG_FINISH_ANY);
-}
-
-static void convolve_group(const layer *of, const group *pixels) {
-    const bool positive = of->finish == FG_FINISH_POSITIVE;
-    if (of->finish == FG_FINISH_ANY) {
-        convolve_any(of, pixels);
-    } else if (of->taps <= FG_BYTE_LANES && positive) {
-        convolve_one_positive(of, pixels);
-    } else if (of->taps <= FG_BYTE_LANES) {
-        convolve_one(of, pixels);
-    } else if (of->taps <= 2 * FG_BYTE_LANES && positive) {
-        convolve_two_positive(of, pixels);
-    } else if (of->taps <= 2 * FG_BYTE_LANES) {
-        convolve_two(of, pixels);
-    } else if (positive) {
-        convolve_long_positive(of, pixels);
-    } else {
-        convolve_long(of, pixels);
+        fg_finish_block(&of->finisher, channel, count, of->sums, seen->pixels, seen->output);
+        weights += count * taps;
     }
 }
 
 /* A lane for each channel: all of one pixel. */
 static FG_NOINLINE void convolve_pixel(const layer *of, const int8_t *patch, int8_t *output) {
-    const fg_conv2d_params *params = of->params;
-    for (int32_t channel = 0; channel < params->out_channels; channel += FG_DOT_ROWS) {
-        const int32_t count = fg_min(params->out_channels - channel, FG_DOT_ROWS);
+    const fg_finisher *const to = &of->finisher;
+    for (int32_t channel = 0; channel < to->channels; channel += FG_DOT_ROWS) {
+        const int32_t count = fg_min(to->channels - channel, FG_DOT_ROWS);
         uint32_t sums[FG_DOT_ROWS];
-        fg_dot_rows(patch, of->weights + channel * of->taps, of->taps, of->bias + channel, count,
+        fg_dot_rows(patch, of->weights + channel * of->taps, of->taps, to->bias + channel, count,
                     sums);
-        fg_requantize(&params->scale, &params->output, channel, count, sums, output + channel);
+        fg_requantize(to->scale, to->output, channel, count, sums, output + channel);
     }
 }
 
-static void finish_image(const layer *of, group *pixels, int32_t waiting) {
-    if (waiting == 1) {
-        convolve_pixel(of, pixels->patch[0], pixels->output);
-    } else if (waiting != 0) {
-        const int32_t channels = of->params->out_channels;
-        for (int32_t lane = waiting; lane < PIXELS; ++lane) {
-            pixels->patch[lane] = pixels->patch[waiting - 1];
+/* All pixels that have been seen. */
+static FG_NOINLINE void flush(const layer *of, block *seen) {
+    const int32_t pixels = seen->pixels;
+    if (pixels % of->together == 1) {
+        const int32_t last = pixels - 1;
+        convolve_pixel(of, seen->patch[last], seen->output + last * of->finisher.channels);
+        seen->pixels = last;
+    } else {
+        for (int32_t place = pixels; place % of->together != 0; ++place) {
+            seen->patch[place] = seen->patch[pixels - 1];
         }
-        pixels->distances = fg_min_words(pixels->distances, fg_all_words((waiting - 1) * channels));
-        convolve_group(of, pixels);
+    }
+    if (seen->pixels != 0) {
+        convolve_block(of, seen);
+    }
+    seen->output += pixels * of->finisher.channels;
+    seen->pixels = 0;
+}
+
+static FG_INLINE void see(const layer *of, block *seen, const int8_t *patch) {
+    seen->patch[seen->pixels] = patch;
+    if (++seen->pixels == of->most) {
+        flush(of, seen);
     }
 }
 
@@ -147,32 +128,38 @@ void fg_conv2d(const fg_conv2d_params *params, const int8_t *weights, const int3
     const fg_window *window = &params->window;
     const int32_t channels = params->in_channels;
     const int32_t taps = window->kernel_h * window->kernel_w * channels;
-    const layer of = {params, weights, bias, taps,
-                      fg_finish_of(&params->scale, &params->output, params->out_channels)};
     const bool direct = fg_window_contiguous(window);
-    group pixels;
-    pixels.output = output;
-    pixels.distances = fg_word_steps(params->out_channels);
-    int32_t waiting = 0;
+    const int32_t fit = taps <= SHORT_PATCH ? SHORT_PATCHES : FG_THREE_PIXELS;
+    int32_t sums[FG_BLOCK_SUMS];
+    fg_fill_bytes((int8_t *)sums, 0, (int32_t)sizeof sums);
+    const layer of = {
+        .finisher = {&params->scale, &params->output, bias, params->out_channels,
+                     fg_finish_of(&params->scale, &params->output, params->out_channels)},
+        .weights = weights,
+        .taps = taps,
+        .together = taps <= FG_BYTE_LANES ? FG_SIX_PIXELS : FG_THREE_PIXELS,
+        .most = direct ? WHOLE_PATCHES : fit,
+        .sums = sums};
+    block seen = {.output = output, .pixels = 0};
     for (int32_t row = 0; row < window->out_h; ++row) {
         const int32_t top = fg_window_top(window, row);
-        for (int32_t column = 0; column < window->out_w; ++column) {
-            const int32_t left = fg_window_left(window, column);
+        int32_t left = -window->pad_left;
+        const int8_t *from = direct ? input + (top * window->in_w + left) * channels : NULL;
+        for (int32_t column = window->out_w; column > 0; --column) {
             if (direct) {
-                pixels.patch[waiting] = input + (top * window->in_w + left) * channels;
+                see(&of, &seen, from);
+                from += window->stride_w * channels;
             } else {
-                int8_t *patch = scratch + waiting * taps;
+                int8_t *const patch = scratch + seen.pixels * taps;
                 fg_gather_patch(window, channels, top, left, params->input_zero, input, patch);
-                pixels.patch[waiting] = patch;
-            }
-            if (++waiting == PIXELS) {
-                convolve_group(&of, &pixels);
-                pixels.output += PIXELS * params->out_channels;
-                waiting = 0;
+                see(&of, &seen, patch);
+                left += window->stride_w;
             }
         }
     }
-    finish_image(&of, &pixels, waiting);
+    if (seen.pixels != 0) {
+        flush(&of, &seen);
+    }
 }
 
 #endif

@@ -6,7 +6,10 @@
 
 #include "fleetgrad/fg_kernels.h"
 
-/* Whether fg_depthwise_planes() takes the layer: one filter per channel, of 4 taps or more. */
+/* Bytes between planes; the generator knows them, too. */
+#define FG_PLANE_ROOM 16
+
+/* Whether fg_depthwise_planes() takes the layer: one filter per channel. */
 bool fg_depthwise_has_planes(const fg_depthwise_conv2d_params *params);
 
 /* fg_depthwise_conv2d() of such a layer. */

@@ -34,11 +34,6 @@ static FG_INLINE fg_bytes fg_load_first(const int8_t *from, int32_t count) {
     return vldrbq_z_s8(from, vctp8q((uint32_t)count));
 }
 
-/* 16 bytes, the first `skipped` of them as zeros; none of these is read. */
-static FG_INLINE fg_bytes fg_load_after(const int8_t *from, int32_t skipped) {
-    return vldrbq_z_s8(from, (mve_pred16_t)~vctp8q((uint32_t)skipped));
-}
-
 static FG_INLINE bool fg_all_negative(const int8_t *values, int32_t count) {
     int8_t most = -1;
     for (; count > 0; count -= FG_BYTE_LANES) {
@@ -169,120 +164,98 @@ static FG_INLINE void fg_scatter_as_bytes(int8_t *to, fg_words distances, fg_wor
     vstrbq_scatter_offset_s32(to, vreinterpretq_u32_s32(distances), words);
 }
 
-/* Four inner products of 16 bytes each. */
-static FG_INLINE fg_words fg_dot_each(fg_bytes x0, fg_bytes y0, fg_bytes x1, fg_bytes y1,
-                                      fg_bytes x2, fg_bytes y2, fg_bytes x3, fg_bytes y3) {
-    fg_words sums;
-    int32_t sum0;
-    int32_t sum1;
-    int32_t sum2;
-    int32_t sum3;
-    __asm__("vmladav.s8 %0, %q1, %q2" : "=Te"(sum0) : "w"(x0), "w"(y0));
-    __asm__("vmladav.s8 %0, %q1, %q2" : "=Te"(sum1) : "w"(x1), "w"(y1));
-    __asm__("vmladav.s8 %0, %q1, %q2" : "=Te"(sum2) : "w"(x2), "w"(y2));
-    __asm__("vmladav.s8 %0, %q1, %q2" : "=Te"(sum3) : "w"(x3), "w"(y3));
-    __asm__("vmov %q[sums][2], %q[sums][0], %[sum0], %[sum2]\n\t"
-            "vmov %q[sums][3], %q[sums][1], %[sum1], %[sum3]"
-            : [sums] "=w"(sums)
-            : [sum0] "r"(sum0), [sum1] "r"(sum1), [sum2] "r"(sum2), [sum3] "r"(sum3));
-    return sums;
+/* Neighbours: the words 0, 2, 4, 6 and the words 1, 3, 5, 7. */
+typedef struct fg_word_pair {
+    fg_words even, odd;
+} fg_word_pair;
+
+static FG_INLINE fg_word_pair fg_load_word_pair(const int32_t *from) {
+    const int32x4x2_t both = vld2q_s32(from);
+    const fg_word_pair pair = {both.val[0], both.val[1]};
+    return pair;
 }
 
-/* Four inner products of 16 * chunks bytes each, 1 chunk or more. The first factors are `pitch`
- * bytes apart; the second ones lie chunk by chunk, the four of them one after the other. */
-static FG_INLINE fg_words fg_dot_each_long(const int8_t *x, int32_t pitch, const int8_t *y,
-                                           int32_t chunks) {
-    const int8_t *x0 = x;
-    const int8_t *x1;
-    const int8_t *x2;
-    const int8_t *x3;
-    fg_words sums;
-    fg_bytes value;
-    fg_bytes factor;
-    int32_t sum0 = 0;
-    int32_t sum1 = 0;
-    int32_t sum2 = 0;
-    int32_t sum3 = 0;
-    __asm__("add %[x1], %[x0], %[pitch]\n\t"
-            "add %[x2], %[x1], %[pitch]\n\t"
-            "add %[x3], %[x2], %[pitch]\n\t"
-            "dls lr, %[chunks]\n"
-            "1:\n\t"
-            "vldrb.8 %q[value], [%[x0]], #16\n\t"
-            "vldrb.8 %q[factor], [%[y]]\n\t"
-            "vmladava.s8 %[sum0], %q[value], %q[factor]\n\t"
-            "vldrb.8 %q[value], [%[x1]], #16\n\t"
-            "vldrb.8 %q[factor], [%[y], #16]\n\t"
-            "vmladava.s8 %[sum1], %q[value], %q[factor]\n\t"
-            "vldrb.8 %q[value], [%[x2]], #16\n\t"
-            "vldrb.8 %q[factor], [%[y], #32]\n\t"
-            "vmladava.s8 %[sum2], %q[value], %q[factor]\n\t"
-            "vldrb.8 %q[value], [%[x3]], #16\n\t"
-            "vldrb.8 %q[factor], [%[y], #48]\n\t"
-            "vmladava.s8 %[sum3], %q[value], %q[factor]\n\t"
-            "add %[y], #64\n\t"
-            "le lr, 1b\n\t"
-            "vmov %q[sums][2], %q[sums][0], %[sum0], %[sum2]\n\t"
-            "vmov %q[sums][3], %q[sums][1], %[sum1], %[sum3]"
-            : [sums] "=w"(sums), [factor] "=&w"(factor), [value] "=&w"(value), [sum0] "+Te"(sum0),
-              [sum1] "+Te"(sum1), [sum2] "+Te"(sum2), [sum3] "+Te"(sum3), [x0] "+r"(x0),
-              [x1] "=&r"(x1), [x2] "=&r"(x2), [x3] "=&r"(x3), [y] "+r"(y)
-            : [chunks] "r"(chunks), [pitch] "r"(pitch)
-            : "lr", "cc", "memory");
-    return sums;
+/* The first `count` words, 0 .. 8, then zeros. */
+static FG_INLINE fg_word_pair fg_load_first_word_pair(const int32_t *from, int32_t count) {
+    const uint32x4_t places = vidupq_n_u32(0, 2);
+    const fg_word_pair pair = {
+        vldrwq_gather_shifted_offset_z_s32(from, places, vctp32q((uint32_t)(count + 1) / 2U)),
+        vldrwq_gather_shifted_offset_z_s32(from + 1, places, vctp32q((uint32_t)count / 2U))};
+    return pair;
 }
 
-/* Four inner products with the same 16 bytes. */
-static FG_INLINE fg_words fg_dot_four(fg_bytes x0, fg_bytes x1, fg_bytes x2, fg_bytes x3,
-                                      fg_bytes y) {
-    fg_words sums;
-    int32_t sum0;
-    int32_t sum1;
-    int32_t sum2;
-    int32_t sum3;
-    __asm__("vmladav.s8 %[sum0], %q[x0], %q[y]\n\t"
-            "vmladav.s8 %[sum1], %q[x1], %q[y]\n\t"
-            "vmladav.s8 %[sum2], %q[x2], %q[y]\n\t"
-            "vmladav.s8 %[sum3], %q[x3], %q[y]\n\t"
-            "vmov %q[sums][2], %q[sums][0], %[sum0], %[sum2]\n\t"
-            "vmov %q[sums][3], %q[sums][1], %[sum1], %[sum3]"
-            : [sums] "=w"(sums), [sum0] "=&Te"(sum0), [sum1] "=&Te"(sum1), [sum2] "=&Te"(sum2),
-              [sum3] "=&Te"(sum3)
-            : [x0] "w"(x0), [x1] "w"(x1), [x2] "w"(x2), [x3] "w"(x3), [y] "w"(y));
-    return sums;
+static FG_INLINE fg_word_pair fg_widen_halves(fg_halves a) {
+    const fg_word_pair pair = {vmovlbq_s16(a), vmovltq_s16(a)};
+    return pair;
 }
 
-/* Four vectors of 17 to 32 bytes with another one: y0 is its first 16 bytes, y1 its last ones, with
- * zeros for those that it has in common with y0; `last` is where the last 16 bytes begin. */
-static FG_INLINE fg_words fg_dot_four_pairs(const int8_t *const x[4], int32_t last, fg_bytes y0,
-                                            fg_bytes y1) {
-    fg_words sums;
-    fg_bytes x0;
-    int32_t sum0;
-    int32_t sum1;
-    int32_t sum2;
-    int32_t sum3;
-    x0 = vldrbq_s8(x[0]);
-    __asm__("vmladav.s8 %0, %q1, %q2" : "=Te"(sum0) : "w"(x0), "w"(y0));
-    x0 = vldrbq_s8(x[1]);
-    __asm__("vmladav.s8 %0, %q1, %q2" : "=Te"(sum1) : "w"(x0), "w"(y0));
-    x0 = vldrbq_s8(x[2]);
-    __asm__("vmladav.s8 %0, %q1, %q2" : "=Te"(sum2) : "w"(x0), "w"(y0));
-    x0 = vldrbq_s8(x[3]);
-    __asm__("vmladav.s8 %0, %q1, %q2" : "=Te"(sum3) : "w"(x0), "w"(y0));
-    x0 = vldrbq_s8(x[0] + last);
-    __asm__("vmladava.s8 %0, %q1, %q2" : "+Te"(sum0) : "w"(x0), "w"(y1));
-    x0 = vldrbq_s8(x[1] + last);
-    __asm__("vmladava.s8 %0, %q1, %q2" : "+Te"(sum1) : "w"(x0), "w"(y1));
-    x0 = vldrbq_s8(x[2] + last);
-    __asm__("vmladava.s8 %0, %q1, %q2" : "+Te"(sum2) : "w"(x0), "w"(y1));
-    x0 = vldrbq_s8(x[3] + last);
-    __asm__("vmladava.s8 %0, %q1, %q2" : "+Te"(sum3) : "w"(x0), "w"(y1));
-    __asm__("vmov %q[sums][2], %q[sums][0], %[sum0], %[sum2]\n\t"
-            "vmov %q[sums][3], %q[sums][1], %[sum1], %[sum3]"
-            : [sums] "=w"(sums)
-            : [sum0] "r"(sum0), [sum1] "r"(sum1), [sum2] "r"(sum2), [sum3] "r"(sum3));
-    return sums;
+/* Within what halves can hold. */
+static FG_INLINE fg_halves fg_narrow_words(fg_words even, fg_words odd) {
+    fg_halves narrow;
+    __asm__("vqmovnb.s32 %q0, %q1\n\t"
+            "vqmovnt.s32 %q0, %q2"
+            : "=&w"(narrow)
+            : "w"(even), "w"(odd));
+    return narrow;
+}
+
+/* Four words, each at its own distance from `from`, in bytes. */
+static FG_INLINE fg_words fg_gather_words(const int32_t *from, fg_words distances) {
+    return vldrwq_gather_offset_s32(from, vreinterpretq_u32_s32(distances));
+}
+
+/* `count` bytes, 0 .. 8, sign-extended, then zeros. */
+static FG_INLINE fg_halves fg_load_first_as_halves(const int8_t *from, int32_t count) {
+    return vldrbq_z_s16(from, vctp16q((uint32_t)count));
+}
+
+static FG_INLINE fg_halves fg_load_as_halves(const int8_t *from) {
+    return vldrbq_s16(from);
+}
+
+static FG_INLINE fg_halves fg_all_halves(int16_t value) {
+    return vdupq_n_s16(value);
+}
+
+/* 0, step .. 7 * step. */
+static FG_INLINE fg_halves fg_half_steps(int32_t step) {
+    return vmulq_n_s16(vreinterpretq_s16_u16(vidupq_n_u16(0, 1)), (int16_t)step);
+}
+
+/* Within what halves can hold. */
+static FG_INLINE fg_halves fg_add_half(fg_halves a, int32_t b) {
+    return vqaddq_n_s16(a, (int16_t)b);
+}
+
+static FG_INLINE fg_halves fg_min_halves(fg_halves a, fg_halves b) {
+    return vminq_s16(a, b);
+}
+
+static FG_INLINE fg_halves fg_max_halves(fg_halves a, fg_halves b) {
+    return vmaxq_s16(a, b);
+}
+
+/* The low bytes of all halves, one after the other. */
+static FG_INLINE void fg_store_halves_as_bytes(int8_t *to, fg_halves halves) {
+    vstrbq_s16(to, halves);
+}
+
+/* Those of the first `count`, 0 .. 8. */
+static FG_INLINE void fg_store_first_halves_as_bytes(int8_t *to, fg_halves halves, int32_t count) {
+    vstrbq_p_s16(to, halves, vctp16q((uint32_t)count));
+}
+
+/* The low bytes of all halves, each at its own distance from `to`, below 2^16. */
+static FG_INLINE void fg_scatter_halves_as_bytes(int8_t *to, fg_halves distances,
+                                                 fg_halves halves) {
+    vstrbq_scatter_offset_s16(to, vreinterpretq_u16_s16(distances), halves);
+}
+
+/* Those of the first `count`, 0 .. 8. */
+static FG_INLINE void fg_scatter_first_halves_as_bytes(int8_t *to, fg_halves distances,
+                                                       fg_halves halves, int32_t count) {
+    vstrbq_scatter_offset_p_s16(to, vreinterpretq_u16_s16(distances), halves,
+                                vctp16q((uint32_t)count));
 }
 
 /* Four vectors of `count` bytes, 1 or more, with another one. */

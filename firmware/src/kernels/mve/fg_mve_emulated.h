@@ -30,12 +30,6 @@ static inline fg_bytes fg_load_bytes(const int8_t *from) {
     return fg_load_first(from, FG_BYTE_LANES);
 }
 
-static inline fg_bytes fg_load_after(const int8_t *from, int32_t skipped) {
-    fg_bytes loaded = {{0}};
-    memcpy(loaded.at + skipped, from + skipped, (size_t)(FG_BYTE_LANES - skipped));
-    return loaded;
-}
-
 static inline bool fg_all_negative(const int8_t *values, int32_t count) {
     for (int32_t index = 0; index < count; ++index) {
         if (values[index] >= 0) {
@@ -189,6 +183,120 @@ static inline void fg_store_as_bytes(int8_t *to, fg_words words) {
     fg_store_first_as_bytes(to, words, FG_WORD_LANES);
 }
 
+typedef struct fg_word_pair {
+    fg_words even, odd;
+} fg_word_pair;
+
+static inline fg_word_pair fg_load_first_word_pair(const int32_t *from, int32_t count) {
+    fg_word_pair pair = {{{0}}, {{0}}};
+    for (int32_t lane = 0; lane < count; ++lane) {
+        (lane % 2 == 0 ? &pair.even : &pair.odd)->at[lane / 2] = from[lane];
+    }
+    return pair;
+}
+
+static inline fg_word_pair fg_load_word_pair(const int32_t *from) {
+    return fg_load_first_word_pair(from, FG_HALF_LANES);
+}
+
+static inline fg_word_pair fg_widen_halves(fg_halves a) {
+    fg_word_pair pair;
+    FG_EACH_HALF(lane) {
+        (lane % 2 == 0 ? &pair.even : &pair.odd)->at[lane / 2] = a.at[lane];
+    }
+    return pair;
+}
+
+static inline int16_t fg_saturate_half(int32_t value) {
+    return (int16_t)(value > INT16_MAX ? INT16_MAX : value < INT16_MIN ? INT16_MIN : value);
+}
+
+static inline fg_halves fg_narrow_words(fg_words even, fg_words odd) {
+    fg_halves narrow;
+    FG_EACH_HALF(lane) {
+        narrow.at[lane] = fg_saturate_half((lane % 2 == 0 ? even : odd).at[lane / 2]);
+    }
+    return narrow;
+}
+
+static inline fg_words fg_gather_words(const int32_t *from, fg_words distances) {
+    fg_words loaded;
+    FG_EACH_WORD(lane) {
+        loaded.at[lane] = from[distances.at[lane] / 4];
+    }
+    return loaded;
+}
+
+static inline fg_halves fg_load_first_as_halves(const int8_t *from, int32_t count) {
+    fg_halves loaded = {{0}};
+    for (int32_t lane = 0; lane < count; ++lane) {
+        loaded.at[lane] = from[lane];
+    }
+    return loaded;
+}
+
+static inline fg_halves fg_load_as_halves(const int8_t *from) {
+    return fg_load_first_as_halves(from, FG_HALF_LANES);
+}
+
+static inline fg_halves fg_all_halves(int16_t value) {
+    fg_halves all;
+    FG_EACH_HALF(lane) {
+        all.at[lane] = value;
+    }
+    return all;
+}
+
+static inline fg_halves fg_half_steps(int32_t step) {
+    fg_halves steps;
+    FG_EACH_HALF(lane) {
+        steps.at[lane] = (int16_t)(lane * step);
+    }
+    return steps;
+}
+
+static inline void fg_scatter_first_halves_as_bytes(int8_t *to, fg_halves distances,
+                                                    fg_halves halves, int32_t count) {
+    for (int32_t lane = 0; lane < count; ++lane) {
+        to[(uint16_t)distances.at[lane]] = (int8_t)(halves.at[lane] & 0xFF);
+    }
+}
+
+static inline void fg_scatter_halves_as_bytes(int8_t *to, fg_halves distances, fg_halves halves) {
+    fg_scatter_first_halves_as_bytes(to, distances, halves, FG_HALF_LANES);
+}
+
+static inline fg_halves fg_add_half(fg_halves a, int32_t b) {
+    FG_EACH_HALF(lane) {
+        a.at[lane] = fg_saturate_half(a.at[lane] + b);
+    }
+    return a;
+}
+
+static inline fg_halves fg_min_halves(fg_halves a, fg_halves b) {
+    FG_EACH_HALF(lane) {
+        a.at[lane] = a.at[lane] < b.at[lane] ? a.at[lane] : b.at[lane];
+    }
+    return a;
+}
+
+static inline fg_halves fg_max_halves(fg_halves a, fg_halves b) {
+    FG_EACH_HALF(lane) {
+        a.at[lane] = a.at[lane] > b.at[lane] ? a.at[lane] : b.at[lane];
+    }
+    return a;
+}
+
+static inline void fg_store_first_halves_as_bytes(int8_t *to, fg_halves halves, int32_t count) {
+    for (int32_t lane = 0; lane < count; ++lane) {
+        to[lane] = (int8_t)(halves.at[lane] & 0xFF);
+    }
+}
+
+static inline void fg_store_halves_as_bytes(int8_t *to, fg_halves halves) {
+    fg_store_first_halves_as_bytes(to, halves, FG_HALF_LANES);
+}
+
 static inline int32_t fg_dot_bytes(const int8_t *a, const int8_t *b, int32_t count) {
     int32_t sum = 0;
     for (int32_t index = 0; index < count; ++index) {
@@ -197,53 +305,9 @@ static inline int32_t fg_dot_bytes(const int8_t *a, const int8_t *b, int32_t cou
     return sum;
 }
 
-static inline fg_words fg_dot_four(fg_bytes x0, fg_bytes x1, fg_bytes x2, fg_bytes x3, fg_bytes y) {
-    const fg_words sums = {
-        {fg_dot_bytes(x0.at, y.at, FG_BYTE_LANES), fg_dot_bytes(x1.at, y.at, FG_BYTE_LANES),
-         fg_dot_bytes(x2.at, y.at, FG_BYTE_LANES), fg_dot_bytes(x3.at, y.at, FG_BYTE_LANES)}};
-    return sums;
-}
-
-static inline fg_words fg_dot_four_pairs(const int8_t *const x[4], int32_t last, fg_bytes y0,
-                                         fg_bytes y1) {
-    const fg_words first = fg_dot_four(fg_load_bytes(x[0]), fg_load_bytes(x[1]),
-                                       fg_load_bytes(x[2]), fg_load_bytes(x[3]), y0);
-    const fg_words second = fg_dot_four(fg_load_bytes(x[0] + last), fg_load_bytes(x[1] + last),
-                                        fg_load_bytes(x[2] + last), fg_load_bytes(x[3] + last), y1);
-    return fg_add_words(first, second);
-}
-
 static inline fg_words fg_dot_four_long(const int8_t *const x[4], const int8_t *y, int32_t count) {
     const fg_words sums = {{fg_dot_bytes(x[0], y, count), fg_dot_bytes(x[1], y, count),
                             fg_dot_bytes(x[2], y, count), fg_dot_bytes(x[3], y, count)}};
-    return sums;
-}
-
-static inline fg_words fg_dot_each(fg_bytes x0, fg_bytes y0, fg_bytes x1, fg_bytes y1, fg_bytes x2,
-                                   fg_bytes y2, fg_bytes x3, fg_bytes y3) {
-    const fg_words sums = {
-        {fg_dot_bytes(x0.at, y0.at, FG_BYTE_LANES), fg_dot_bytes(x1.at, y1.at, FG_BYTE_LANES),
-         fg_dot_bytes(x2.at, y2.at, FG_BYTE_LANES), fg_dot_bytes(x3.at, y3.at, FG_BYTE_LANES)}};
-    return sums;
-}
-
-static inline fg_words fg_dot_each_long(const int8_t *x, int32_t pitch, const int8_t *y,
-                                        int32_t chunks) {
-    const int8_t *const x0 = x;
-    const int8_t *const x1 = x + pitch;
-    const int8_t *const x2 = x + 2 * pitch;
-    const int8_t *const x3 = x + 3 * pitch;
-    fg_words sums = {{0}};
-    for (int32_t chunk = 0; chunk < chunks; ++chunk) {
-        const int32_t at = chunk * FG_BYTE_LANES;
-        const int8_t *factors = y + FG_WORD_LANES * at;
-        const fg_words more =
-            fg_dot_each(fg_load_bytes(x0 + at), fg_load_bytes(factors), fg_load_bytes(x1 + at),
-                        fg_load_bytes(factors + FG_BYTE_LANES), fg_load_bytes(x2 + at),
-                        fg_load_bytes(factors + 2 * FG_BYTE_LANES), fg_load_bytes(x3 + at),
-                        fg_load_bytes(factors + 3 * FG_BYTE_LANES));
-        sums = fg_add_words(sums, more);
-    }
     return sums;
 }
 

@@ -5,16 +5,20 @@
 #include "../../kernels/fg_fixed_point.h"
 #include "../error_pass.h"
 #include "../scratch.h"
-#include "train_mve.h"
+#include "store_mve.h"
+#include "sums_mve.h"
 
 #if FG_MVE
 
-/* The input is computed in blocks of neighbouring pixels of a row, whose sums lie in scratch
- * memory. For each row of the window the errors that the block needs are scaled to int16, of the
- * output channels that have any; for each tap and a tile of input channels the weights are turned,
- * so that those of all these channels are neighbours. A sum is an inner product over them then. */
+/* The input is computed in blocks of neighbouring pixels of a row. For each row of the window the
+ * errors that the block needs are scaled to int16, of the output channels that have any; for each
+ * tap and a tile of input channels the weights are turned, so that those of all these channels are
+ * neighbours. A sum is an inner product over them then. Where a pixel depends on one pixel only,
+ * sums are whole after one tap; otherwise they lie in scratch memory. */
 
 #define TILE FG_HALF_LANES /* input channels */
+
+enum { MOST_PIXELS = FG_SUMS_PIXELS / FG_THREE_PIXELS * FG_THREE_PIXELS };
 
 typedef struct block {
     const fg_backward *layer;
@@ -228,6 +232,65 @@ static void find_columns(block *of) {
     of->columns = fg_min(last, window->out_w - 1) - first + 1;
 }
 
+/* Errors of no channel, so that a pixel has a whole vector of them. */
+static FG_NOINLINE void fill_up(const block *of) {
+    int16_t *to = of->spread;
+    for (int32_t column = of->columns; column > 0; --column) {
+        for (int32_t place = of->count; place < TILE; ++place) {
+            to[place] = 0;
+        }
+        to += of->line;
+    }
+}
+
+/* The sums of a tile's input channels at all pixels, three at a time. */
+static FG_NOINLINE void sum_tile(const block *of, int32_t *sums) {
+    const int32_t last = of->width - 1;
+    const int32_t count = fg_max(of->count, TILE);
+    for (int32_t pixel = 0; pixel <= last; pixel += FG_THREE_PIXELS) {
+        const int16_t *const first = of->spread + pixel * of->line;
+        const int16_t *const errors[FG_THREE_PIXELS] = {
+            first, of->spread + fg_min(pixel + 1, last) * of->line,
+            of->spread + fg_min(pixel + 2, last) * of->line};
+        fg_dot_halves(errors, of->turned, of->line, count, TILE, sums + pixel);
+    }
+}
+
+/* A window of one tap: everything from the errors to what is stored. */
+static void compute_block(block *of, const fg_storing *storing, int32_t *sums, fg_peaks *peaks) {
+    const int32_t inputs = of->layer->in_channels;
+    of->column = of->x;
+    of->columns = of->width;
+    spread_row(of, 0);
+    if (of->count < TILE) {
+        fill_up(of);
+    }
+    for (int32_t channel = 0; channel < inputs; channel += TILE) {
+        const int32_t lanes = fg_min(inputs - channel, TILE);
+        const uint32_t index = (uint32_t)(of->x * inputs + channel);
+        turn_weights(of, 0, channel, lanes);
+        sum_tile(of, sums);
+        if (lanes == TILE && storing->shift != 0 && storing->made != NULL) {
+            fg_store_block(storing, sums, of->width, index, (uint32_t)inputs, peaks);
+        } else {
+            fg_store_any_block(storing, sums, lanes, of->width, index, (uint32_t)inputs, peaks);
+        }
+    }
+}
+
+/* What the other way takes for sums is room for more pixels here. */
+static FG_NOINLINE void compute_pixels(block *of, const fg_error_layout *layout,
+                                       const fg_storing *storing, fg_peaks *peaks) {
+    int32_t sums[FG_SUMS_PIXELS * TILE];
+    fg_fill_bytes((int8_t *)sums, 0, (int32_t)sizeof sums);
+    const int32_t room = fg_min((layout->sums + layout->spread) / layout->pairs, MOST_PIXELS);
+    of->spread = (int16_t *)(void *)of->sums;
+    for (of->x = 0; of->x < of->window.in_w; of->x += room) {
+        of->width = fg_min(of->window.in_w - of->x, room);
+        compute_block(of, storing, sums, peaks);
+    }
+}
+
 fg_peaks fg_conv2d_error_pass(const fg_backward *layer, const fg_split_weights *weights,
                               fg_error_source from, const fg_mask *mask, int32_t shift,
                               int32_t *scratch, int8_t *made) {
@@ -246,6 +309,11 @@ fg_peaks fg_conv2d_error_pass(const fg_backward *layer, const fg_split_weights *
         .listed = (int16_t *)(void *)(scratch + layout.sums + layout.spread + 4 * layout.pairs),
     };
     fg_peaks peaks = {0U, 0U};
+    if (fg_error_is_pointwise(&of.window) && of.window.in_h == 1 && of.line >= TILE) {
+        const fg_storing storing = {mask, shift, made};
+        compute_pixels(&of, &layout, &storing, &peaks);
+        return peaks;
+    }
     uint32_t index = 0;
     for (int32_t y = 0; y < of.window.in_h; ++y) {
         for (of.x = 0; of.x < of.window.in_w; of.x += layout.block) {

@@ -6,15 +6,24 @@
 #include "../../kernels/fg_fixed_point.h"
 #include "../scratch.h"
 #include "store_mve.h"
+#include "sums_mve.h"
 
 #if FG_MVE
 
-/* The input is computed in strips of four channels, a lane for each. What a pixel of it gets is an
- * inner product of the filter, turned by half a turn, with the scaled errors around it; between
- * those lie zeros where the window strides. They are kept as in the forward pass: in a plane per
- * channel, column by column, each of kernel_h halves; going down by a row is going on by one. */
+/* The input is computed in strips of eight channels. What a pixel of it gets is an inner product of
+ * scaled errors around it with taps of the filter, turned by half a turn: every tap, or where the
+ * window strides those of the pixel's phase, the place that it has in a stride; each phase has a
+ * filter of its own then. Errors are kept as in the forward pass: in a plane per channel, column by
+ * column, each as many halves as a filter has rows; going down by a row is going on by one. */
 
-#define LANES FG_WORD_LANES
+#define LANES FG_PLANE_CHANNELS
+
+/* Of filters that stay in registers. */
+enum {
+    SHORT_HALVES = 2 * FG_HALF_LANES,
+    WIDE_HALVES = 4 * FG_HALF_LANES,
+    LONG_HALVES = 7 * FG_HALF_LANES,
+};
 
 typedef struct strip {
     const fg_backward *layer;
@@ -23,176 +32,262 @@ typedef struct strip {
     int32_t channel, count; /* the first one; LANES or, at the end, fewer */
     fg_plane_layout layout;
     int16_t *planes;
-    int16_t *filters; /* [chunks][LANES][8], zeros at the end */
-    fg_words factor;  /* of the errors */
+    int16_t *filters; /* [phase][LANES][halves] */
+    fg_halves factor; /* of the errors */
+    int32_t *sums;
 } strip;
 
-static int32_t weight_at(const strip *of, int32_t tap, int32_t lane) {
+/* The weights of all lanes at a tap, where some are not there or train unlike the others. */
+static FG_NOINLINE fg_halves weights_at(const strip *of, int32_t tap) {
     const int32_t trained = of->layer->trained;
     const int32_t frozen = of->layer->out_channels - trained;
-    const int32_t channel = of->channel + lane;
-    return channel < trained ? of->weights->trained[tap * trained + channel]
-                             : of->weights->frozen[tap * frozen + channel - trained];
-}
-
-/* The weights of all lanes at a tap, where some are not there or train unlike the others. */
-static FG_NOINLINE fg_words weights_at(const strip *of, int32_t tap) {
-    int32_t some[LANES] = {0, 0, 0, 0};
+    int8_t some[LANES] = {0};
     for (int32_t lane = 0; lane < of->count; ++lane) {
-        some[lane] = weight_at(of, tap, lane);
+        const int32_t channel = of->channel + lane;
+        some[lane] = channel < trained ? of->weights->trained[tap * trained + channel]
+                                       : of->weights->frozen[tap * frozen + channel - trained];
     }
-    return fg_load_words(some);
+    return fg_load_as_halves(some);
 }
 
-/* Turns the filters of the lanes by half a turn; sets what fill_row() needs. */
-static FG_NOINLINE void begin_strip(strip *of) {
+/* Turns the filters of the lanes by half a turn. */
+static FG_NOINLINE void begin_filters(const strip *of) {
     const fg_backward *const layer = of->layer;
     const fg_window *const window = &layer->window;
-    const int32_t bytes = of->layout.chunks * LANES * FG_HALF_LANES * (int32_t)sizeof(int16_t);
-    const fg_words distances = fg_word_steps(FG_HALF_LANES * (int32_t)sizeof(int16_t));
+    const fg_plane_layout *const layout = &of->layout;
+    const int32_t size = LANES * layout->halves;
+    const fg_halves distances = fg_half_steps(layout->halves);
     const int32_t trained = layer->trained;
     const bool learns = of->channel < trained;
     const bool mixed = learns && of->channel + of->count > trained;
     const bool whole = !mixed && of->count == LANES;
     const int32_t channels = learns ? trained : layer->out_channels - trained;
-    const int8_t *first =
+    const int8_t *const first =
         learns ? of->weights->trained + of->channel : of->weights->frozen + of->channel - trained;
-    const int32_t row = window->kernel_w * channels;
-    int16_t *to = of->filters;
-    int32_t room = FG_HALF_LANES; /* in the vectors of this chunk */
-    fg_fill_bytes((int8_t *)of->filters, 0, bytes);
-    for (int32_t kx = window->kernel_w - 1; kx >= 0; --kx) {
-        int32_t tap = (window->kernel_h - 1) * window->kernel_w + kx;
-        const int8_t *from = first + tap * channels;
-        for (int32_t ky = window->kernel_h; ky > 0; --ky) {
-            if (whole) {
-                fg_scatter_as_halves(to++, distances, fg_load_as_words(from));
-            } else {
-                fg_scatter_as_halves(to++, distances, weights_at(of, tap));
-            }
-            from -= row;
-            tap -= window->kernel_w;
-            if (--room == 0) {
-                to += (LANES - 1) * FG_HALF_LANES;
-                room = FG_HALF_LANES;
-            }
+    fg_fill_bytes((int8_t *)of->filters, 0,
+                  window->stride_h * window->stride_w * size * (int32_t)sizeof *of->filters);
+    for (int32_t ky = 0; ky < window->kernel_h; ++ky) {
+        const int32_t row = layout->rows - 1 - ky / window->stride_h;
+        const int32_t phases = ky % window->stride_h * window->stride_w;
+        int32_t tap = ky * window->kernel_w;
+        for (int32_t kx = 0; kx < window->kernel_w; ++kx) {
+            const int32_t column = layout->reach - kx / window->stride_w;
+            int16_t *const to =
+                of->filters + (phases + kx % window->stride_w) * size + column * layout->rows + row;
+            fg_scatter_halves(to, distances,
+                              whole ? fg_load_as_halves(first + tap * channels)
+                                    : weights_at(of, tap));
+            ++tap;
         }
     }
-    int32_t factors[LANES] = {0, 0, 0, 0};
-    for (int32_t lane = 0; lane < of->count; ++lane) {
-        factors[lane] = layer->ratio.value[(of->channel + lane) * layer->ratio.step];
-    }
-    of->factor = fg_load_words(factors);
 }
 
-static FG_INLINE void put_zeros(int16_t *to, int32_t step, fg_words distances, int32_t count) {
-    const fg_words zeros = fg_all_words(0);
+static FG_NOINLINE void begin_strip(strip *of) {
+    const fg_error_ratio *const ratio = &of->layer->ratio;
+    int16_t factors[LANES] = {0};
+    for (int32_t lane = 0; lane < of->count; ++lane) {
+        factors[lane] = ratio->value[(of->channel + lane) * ratio->step];
+    }
+    of->factor = fg_load_halves(factors);
+    begin_filters(of);
+}
+
+static FG_INLINE void put_zeros(int16_t *to, int32_t step, fg_halves distances, int32_t count) {
+    const fg_halves zeros = fg_all_halves(0);
     for (; count > 0; --count) {
-        fg_scatter_as_halves(to, distances, zeros);
+        fg_scatter_halves(to, distances, zeros);
         to += step;
     }
 }
 
-/* Fills a row of all planes: row `y` of the errors with zeros between them, or nothing but zeros.
- */
+/* Fills a row of all planes: row `y` of the errors or, where there is none, zeros. */
 static FG_NOINLINE void fill_row(const strip *of, int32_t y, int16_t *to) {
-    const fg_backward *const layer = of->layer;
-    const fg_window *const window = &layer->window;
-    const fg_error_ratio *const ratio = &layer->ratio;
-    const int32_t step = window->kernel_h;
-    const fg_words distances = fg_word_steps(of->layout.pitch * (int32_t)sizeof(int16_t));
-    const int32_t row = y < 0 || y % window->stride_h != 0 ? -1 : y / window->stride_h;
-    const bool any = row >= 0 && row < window->out_h;
-    const int32_t before = window->kernel_w - 1 - window->pad_left;
-    if (!any || window->stride_w != 1) {
-        put_zeros(to, step, distances, of->layout.columns);
-    } else {
-        put_zeros(to, step, distances, before);
-        const int32_t after = before + window->out_w;
-        put_zeros(to + after * step, step, distances, of->layout.columns - after);
-    }
-    if (!any) {
+    const fg_window *const window = &of->layer->window;
+    const int32_t step = of->layout.rows;
+    const fg_halves distances = fg_half_steps(of->layout.pitch);
+    const int32_t columns = of->layout.columns;
+    if (y < 0 || y >= window->out_h) {
+        put_zeros(to, step, distances, columns);
         return;
     }
-    const fg_words factor = of->factor;
-    const int32_t shift = -ratio->shift;
-    const int32_t channels = layer->out_channels;
-    const int8_t *error = of->errors + row * window->out_w * channels + of->channel;
+    const int32_t before = of->layout.reach;
+    const int32_t inside = fg_min(window->out_w, columns - before);
+    const fg_halves factor = of->factor;
+    const int32_t up = 15 - of->layer->ratio.shift;
+    const int32_t channels = of->layer->out_channels;
+    const int8_t *error = of->errors + y * window->out_w * channels + of->channel;
+    put_zeros(to, step, distances, before);
     to += before * step;
-    for (int32_t column = window->out_w; column > 0; --column) {
-        const fg_words seen =
-            of->count == LANES ? fg_load_as_words(error) : fg_load_first_as_words(error, of->count);
-        fg_scatter_as_halves(to, distances, fg_shift_word(fg_multiply_words(seen, factor), shift));
+    for (int32_t column = inside; column > 0; --column) {
+        const fg_halves seen = of->count == LANES ? fg_load_as_halves(error)
+                                                  : fg_load_first_as_halves(error, of->count);
+        fg_scatter_halves(to, distances, fg_high_mul_halves(fg_shift_half(seen, up), factor));
         error += channels;
-        to += step * window->stride_w;
+        to += step;
+    }
+    put_zeros(to, step, distances, columns - before - inside);
+}
+
+/* Sums of `pixels` neighbours of a phase. */
+static FG_NOINLINE void sum_any(const strip *of, const int16_t *begin, const int16_t *filters,
+                                int32_t pixels, int32_t *sums) {
+    for (int32_t channel = of->count; channel > 0; --channel) {
+        for (int32_t pixel = 0; pixel < pixels; ++pixel) {
+            sums[pixel] =
+                fg_dot_one_half(begin + pixel * of->layout.rows, filters, of->layout.taps);
+        }
+        begin += of->layout.pitch;
+        filters += of->layout.halves;
+        sums += FG_SUMS_PIXELS;
     }
 }
 
-static FG_INLINE void compute_pixels(const strip *of, const int16_t *begin, uint32_t index,
-                                     int32_t count, const fg_storing *storing, fg_peaks *peaks) {
-    const int32_t step = of->layer->window.kernel_h;
-    const uint32_t channels = (uint32_t)of->layer->in_channels;
+static FG_NOINLINE void sum_six(const strip *of, const int16_t *begin, const int16_t *filters,
+                                int32_t *sums) {
+    const int32_t step = of->layout.rows;
     const int32_t pitch = of->layout.pitch;
-    const int32_t chunks = of->layout.chunks;
-    const int16_t *const filters = of->filters;
-    const fg_storing shared = *storing;
-    fg_lane_peaks seen = fg_no_lane_peaks();
-    for (int32_t x = of->layer->window.in_w; x > 0; --x) {
-        const fg_words sums = fg_dot_each_halves(begin, pitch, filters, chunks);
-        fg_store_sums(&shared, sums, index, count, &seen);
-        begin += step;
-        index += channels;
+    if (of->layout.halves == LONG_HALVES) {
+        fg_dot_six_long_half_windows(begin, step, pitch, filters, of->count, sums);
+    } else if (of->layout.halves == WIDE_HALVES) {
+        fg_dot_six_wide_half_windows(begin, step, pitch, filters, of->count, sums);
+    } else {
+        fg_dot_six_half_windows(begin, step, pitch, filters, of->count, sums);
     }
-    fg_add_lane_peaks(peaks, &seen);
 }
 
-static FG_NOINLINE void compute_row(const strip *of, const int16_t *begin, uint32_t index,
-                                    const fg_storing *storing, fg_peaks *peaks) {
-    compute_pixels(of, begin, index, LANES, storing, peaks);
+static FG_NOINLINE void sum_three(const strip *of, const int16_t *begin, const int16_t *filters,
+                                  int32_t *sums) {
+    const int32_t step = of->layout.rows;
+    const int32_t pitch = of->layout.pitch;
+    if (of->layout.halves == LONG_HALVES) {
+        fg_dot_three_long_half_windows(begin, step, pitch, filters, of->count, sums);
+    } else if (of->layout.halves == WIDE_HALVES) {
+        fg_dot_three_wide_half_windows(begin, step, pitch, filters, of->count, sums);
+    } else {
+        fg_dot_three_half_windows(begin, step, pitch, filters, of->count, sums);
+    }
 }
 
-static FG_NOINLINE void compute_some(const strip *of, const int16_t *begin, uint32_t index,
-                                     const fg_storing *storing, fg_peaks *peaks) {
-    compute_pixels(of, begin, index, of->count, storing, peaks);
+/* The last ones that are taken together end where the run does: they may repeat some. */
+static FG_NOINLINE void sum_run(const strip *of, const int16_t *begin, const int16_t *filters,
+                                int32_t width, int32_t *sums) {
+    const int32_t most = width < FG_SIX_PIXELS ? FG_THREE_PIXELS : FG_SIX_PIXELS;
+    const int32_t pixels = fg_min(width, most);
+    const bool any = of->layout.halves > LONG_HALVES || pixels < most;
+    for (int32_t done = 0; done < width; done += pixels) {
+        const int32_t first = fg_min(done, width - pixels);
+        const int16_t *const seen = begin + first * of->layout.rows;
+        if (any) {
+            sum_any(of, seen, filters, pixels, sums + first);
+        } else if (pixels == FG_SIX_PIXELS) {
+            sum_six(of, seen, filters, sums + first);
+        } else {
+            sum_three(of, seen, filters, sums + first);
+        }
+    }
+}
+
+static FG_NOINLINE void store(const strip *of, const fg_storing *storing, int32_t pixels,
+                              int32_t index, int32_t step, fg_peaks *peaks) {
+    if (of->count == LANES && storing->shift != 0 && storing->made != NULL) {
+        fg_store_block(storing, of->sums, pixels, (uint32_t)index, (uint32_t)step, peaks);
+    } else {
+        fg_store_any_block(storing, of->sums, of->count, pixels, (uint32_t)index, (uint32_t)step,
+                           peaks);
+    }
+}
+
+/* The pixels of one phase of row `y`. */
+static FG_NOINLINE void compute_phase(const strip *of, const int16_t *begin, int32_t y,
+                                      int32_t phase, const fg_storing *storing, fg_peaks *peaks) {
+    const fg_window *const window = &of->layer->window;
+    const int32_t stride = window->stride_w;
+    const int32_t channels = of->layer->in_channels;
+    const int32_t size = LANES * of->layout.halves;
+    const int32_t phases = (y + window->pad_top) % window->stride_h * stride;
+    const int16_t *const filters = of->filters + (phases + phase) * size;
+    int32_t x = phase - window->pad_left % stride;
+    x += x < 0 ? stride : 0;
+    begin += (x + window->pad_left) / stride * of->layout.rows;
+    while (x < window->in_w) {
+        const int32_t left = (window->in_w - 1 - x) / stride + 1;
+        const int32_t width = fg_min(left, FG_SUMS_PIXELS);
+        sum_run(of, begin, filters, width, of->sums);
+        store(of, storing, width, (y * window->in_w + x) * channels + of->channel,
+              stride * channels, peaks);
+        x += width * stride;
+        begin += width * of->layout.rows;
+    }
+}
+
+/* Rows of which several make a block: all pixels are of one phase. */
+static FG_NOINLINE void compute_short_row(const strip *of, const int16_t *begin, int32_t y,
+                                          const fg_storing *storing, fg_peaks *peaks) {
+    const fg_window *const window = &of->layer->window;
+    const int32_t width = window->in_w;
+    const int32_t rows = FG_SUMS_PIXELS / width; /* of a block */
+    const int32_t channels = of->layer->in_channels;
+    const int32_t row = y % rows;
+    sum_run(of, begin + window->pad_left * of->layout.rows, of->filters, width,
+            of->sums + row * width);
+    if (row == rows - 1 || y == window->in_h - 1) {
+        store(of, storing, (row + 1) * width, (y - row) * width * channels + of->channel, channels,
+              peaks);
+    }
+}
+
+static void compute_strip(const strip *of, const fg_storing *storing, fg_peaks *peaks) {
+    const fg_window *const window = &of->layer->window;
+    const bool together =
+        window->stride_h == 1 && window->stride_w == 1 && window->in_w <= FG_SUMS_PIXELS;
+    const int32_t last = of->layout.rows - 1;
+    int16_t *begin = of->planes;
+    int32_t top = window->pad_top / window->stride_h; /* the last row of errors that is seen */
+    for (int32_t row = 0; row < last; ++row) {
+        fill_row(of, top - last + row, begin + row);
+    }
+    fill_row(of, top, begin + last);
+    for (int32_t y = 0; y < window->in_h; ++y) {
+        if (top != (y + window->pad_top) / window->stride_h) {
+            ++top;
+            ++begin;
+            fill_row(of, top, begin + last);
+        }
+        if (together) {
+            compute_short_row(of, begin, y, storing, peaks);
+            continue;
+        }
+        for (int32_t phase = 0; phase < window->stride_w; ++phase) {
+            compute_phase(of, begin, y, phase, storing, peaks);
+        }
+    }
 }
 
 bool fg_depthwise_error_has_planes(const fg_backward *layer) {
     const fg_window *const window = &layer->window;
     return layer->in_channels == layer->out_channels && window->dilation_h == 1 &&
-           window->dilation_w == 1;
+           window->dilation_w == 1 && layer->ratio.shift >= 7 && layer->ratio.shift <= 15 &&
+           (LANES - 1) * fg_plane_layout_of(layer).pitch <= UINT16_MAX;
 }
 
 fg_peaks fg_depthwise_error_planes(const fg_backward *layer, const fg_split_weights *weights,
                                    const int8_t *errors, const fg_mask *mask, int32_t shift,
                                    int32_t *scratch, int8_t *made) {
-    const fg_window *const window = &layer->window;
     const fg_storing storing = {mask, shift, made};
+    int32_t sums[FG_BLOCK_SUMS];
+    fg_fill_bytes((int8_t *)sums, 0, (int32_t)sizeof sums);
     strip of = {.layer = layer,
                 .weights = weights,
                 .errors = errors,
                 .layout = fg_plane_layout_of(layer),
-                .planes = (int16_t *)(void *)scratch};
+                .planes = (int16_t *)(void *)scratch,
+                .sums = sums};
     of.filters = of.planes + LANES * of.layout.pitch;
     fg_peaks peaks = {0U, 0U};
     for (of.channel = 0; of.channel < layer->in_channels; of.channel += LANES) {
         of.count = fg_min(layer->in_channels - of.channel, LANES);
         begin_strip(&of);
-        const int32_t last = window->kernel_h - 1;
-        int16_t *begin = of.planes;
-        for (int32_t ky = 0; ky < last; ++ky) {
-            fill_row(&of, window->pad_top - last + ky, begin + ky);
-        }
-        uint32_t index = (uint32_t)of.channel;
-        for (int32_t y = 0; y < window->in_h; ++y) {
-            fill_row(&of, y + window->pad_top, begin + last);
-            if (of.count == LANES) {
-                compute_row(&of, begin, index, &storing, &peaks);
-            } else {
-                compute_some(&of, begin, index, &storing, &peaks);
-            }
-            ++begin;
-            index += (uint32_t)(window->in_w * layer->in_channels);
-        }
+        compute_strip(&of, &storing, &peaks);
     }
     return peaks;
 }

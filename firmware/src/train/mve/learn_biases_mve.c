@@ -16,7 +16,7 @@ static FG_INLINE fg_word_pair scales_of(const fg_rates *rates, int32_t channel) 
                                    fg_all_words(rates->bias->exponent)};
         return same;
     }
-    return fg_load_word_pairs((const int32_t *)(const void *)(rates->bias + channel));
+    return fg_load_word_pair((const int32_t *)(const void *)(rates->bias + channel));
 }
 
 /* fg_learn_bias() of four neighbours, unless some sum is too large for this: multiplications keep

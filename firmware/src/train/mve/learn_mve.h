@@ -35,7 +35,7 @@ static inline fg_vector_pace fg_vector_pace_of(const fg_learning *learning, int3
  * large for this. */
 static FG_INLINE bool fg_learn_eight(const fg_vector_pace *pace, int32_t first, const int32_t *sums,
                                      int16_t *masters, int8_t *shadow) {
-    const fg_word_pair pairs = fg_load_word_pairs(sums);
+    const fg_word_pair pairs = fg_load_word_pair(sums);
     if (fg_largest_size(pairs.even, pairs.odd) >= pace->limit) {
         return false;
     }

@@ -49,6 +49,31 @@ static FG_INLINE void fg_add_lane_peaks(fg_peaks *peaks, const fg_lane_peaks *mo
     peaks->kept |= fg_or_across(more->kept);
 }
 
+/* The same by the largest magnitudes. */
+typedef struct fg_half_peaks {
+    fg_words sums;
+    fg_halves kept;
+} fg_half_peaks;
+
+static FG_INLINE void fg_add_half_peaks(fg_peaks *peaks, const fg_half_peaks *more) {
+    peaks->sums |= fg_most_size_words(more->sums);
+    peaks->kept |= fg_most_size_halves(more->kept);
+}
+
+/* One bit for each of the elements index .. index + 7: whether errors pass. */
+static FG_INLINE uint32_t fg_open_eight(const fg_mask *mask, uint32_t index) {
+    if (mask->values != NULL) {
+        const fg_bytes values = fg_load_first(mask->values + index, FG_HALF_LANES);
+        return fg_bits_between(values, mask->low, mask->high);
+    }
+    if (mask->bits == NULL) {
+        return 0xFFU;
+    }
+    const uint8_t *const bits = mask->bits + (index >> 3);
+    const uint32_t at = index & 7U;
+    return at == 0U ? bits[0] : ((uint32_t)bits[0] | (uint32_t)bits[1] << 8) >> at;
+}
+
 /* Elements index .. index + count - 1, 4 or fewer. */
 static FG_INLINE void fg_store_sums(const fg_storing *of, fg_words sums, uint32_t index,
                                     int32_t count, fg_lane_peaks *peaks) {
@@ -67,5 +92,14 @@ static FG_INLINE void fg_store_sums(const fg_storing *of, fg_words sums, uint32_
         }
     }
 }
+
+/* `pixels` of a block of eight channels, [channel][FG_SUMS_PIXELS]; `index` is the first one's,
+ * and `step` leads to the next one's. For shifts of 1 or more, where errors are made. */
+void fg_store_block(const fg_storing *of, const int32_t *sums, int32_t pixels, uint32_t index,
+                    uint32_t step, fg_peaks *peaks);
+
+/* The same for `count` channels, 8 or fewer, and any shift, or to measure only. */
+void fg_store_any_block(const fg_storing *of, const int32_t *sums, int32_t count, int32_t pixels,
+                        uint32_t index, uint32_t step, fg_peaks *peaks);
 
 #endif

@@ -8,15 +8,6 @@
 
 #if defined(__ARM_FEATURE_MVE)
 
-/* `count` bytes, 0 .. 8, sign-extended, then zeros. */
-static FG_INLINE fg_halves fg_load_first_as_halves(const int8_t *from, int32_t count) {
-    return vldrbq_z_s16(from, vctp16q((uint32_t)count));
-}
-
-static FG_INLINE fg_halves fg_load_as_halves(const int8_t *from) {
-    return vldrbq_s16(from);
-}
-
 /* The first `count` halves, 0 .. 8, then zeros. */
 static FG_INLINE fg_halves fg_load_first_halves(const int16_t *from, int32_t count) {
     return vldrhq_z_s16(from, vctp16q((uint32_t)count));
@@ -51,15 +42,6 @@ static FG_INLINE void fg_store_first_halves(int16_t *to, fg_halves halves, int32
     vstrhq_p_s16(to, halves, vctp16q((uint32_t)count));
 }
 
-static FG_INLINE fg_halves fg_all_halves(int16_t value) {
-    return vdupq_n_s16(value);
-}
-
-/* 0, step .. 7 * step. */
-static FG_INLINE fg_halves fg_half_steps(int32_t step) {
-    return vmulq_n_s16(vreinterpretq_s16_u16(vidupq_n_u16(0, 1)), (int16_t)step);
-}
-
 /* a * 2^shift, modulo 2^16; 0 <= shift < 16. */
 static FG_INLINE fg_halves fg_shift_half(fg_halves a, int32_t shift) {
     return vshlq_r_s16(a, shift);
@@ -68,12 +50,6 @@ static FG_INLINE fg_halves fg_shift_half(fg_halves a, int32_t shift) {
 /* a * b / 2^15 to nearest, ties up; one of the two must not be INT16_MIN. */
 static FG_INLINE fg_halves fg_high_mul_halves(fg_halves a, fg_halves b) {
     return vqrdmulhq_s16(a, b);
-}
-
-/* The low bytes of all halves, each at its own distance from `to`, below 2^16. */
-static FG_INLINE void fg_scatter_halves_as_bytes(int8_t *to, fg_halves distances,
-                                                 fg_halves halves) {
-    vstrbq_scatter_offset_s16(to, vreinterpretq_u16_s16(distances), halves);
 }
 
 static FG_INLINE fg_words fg_or_words(fg_words a, fg_words b) {
@@ -126,6 +102,64 @@ static FG_INLINE fg_words fg_keep_bits(fg_words a, uint32_t bits) {
     return vpselq_s32(a, vdupq_n_s32(0), open);
 }
 
+/* Copies the first `count` bytes, 0 .. 16; zeros where no bit is set. */
+static FG_INLINE void fg_copy_some_bytes(int8_t *to, const int8_t *from, uint32_t bits,
+                                         int32_t count) {
+    const mve_pred16_t there = vctp8q((uint32_t)count);
+    vstrbq_p_s8(to, vldrbq_z_s8(from, (mve_pred16_t)(bits & there)), there);
+}
+
+/* a + b, within what words can hold. */
+static FG_INLINE fg_words fg_add_saturating(fg_words a, fg_words b) {
+    return vqaddq_s32(a, b);
+}
+
+/* The larger one of a, an unsigned number, and |b|. */
+static FG_INLINE fg_words fg_larger_size_words(fg_words a, fg_words b) {
+    return vreinterpretq_s32_u32(vmaxaq_s32(vreinterpretq_u32_s32(a), b));
+}
+
+static FG_INLINE fg_halves fg_larger_size_halves(fg_halves a, fg_halves b) {
+    return vreinterpretq_s16_u16(vmaxaq_s16(vreinterpretq_u16_s16(a), b));
+}
+
+/* The largest of all lanes, as unsigned numbers. */
+static FG_INLINE uint32_t fg_most_size_words(fg_words a) {
+    return vmaxvq_u32(0U, vreinterpretq_u32_s32(a));
+}
+
+static FG_INLINE uint32_t fg_most_size_halves(fg_halves a) {
+    return vmaxvq_u16(0U, vreinterpretq_u16_s16(a));
+}
+
+/* Bits 0, 2, 4 and 6 of words that are all the same, a lane for each; bits 1, 3, 5 and 7. */
+static FG_INLINE fg_words fg_even_bits(fg_words a) {
+    const uint32x4_t bits = {0x01U, 0x04U, 0x10U, 0x40U};
+    return vandq_s32(a, vreinterpretq_s32_u32(bits));
+}
+
+static FG_INLINE fg_words fg_odd_bits(fg_words a) {
+    const uint32x4_t bits = {0x02U, 0x08U, 0x20U, 0x80U};
+    return vandq_s32(a, vreinterpretq_s32_u32(bits));
+}
+
+/* Four words, each at its own distance from `from`, in bytes; 0 where `open` is. */
+static FG_INLINE fg_words fg_gather_open_words(const int32_t *from, fg_words distances,
+                                               fg_words open) {
+    fg_words loaded;
+    __asm__("vpt.i32 ne, %q[open], zr\n\t"
+            "vldrwt.u32 %q[loaded], [%[from], %q[distances]]"
+            : [loaded] "=&w"(loaded)
+            : [open] "w"(open), [from] "r"(from), [distances] "w"(distances)
+            : "p0", "memory");
+    return loaded;
+}
+
+/* The low bits of all halves, each at its own index from `to`. */
+static FG_INLINE void fg_scatter_halves(int16_t *to, fg_halves indices, fg_halves halves) {
+    vstrhq_scatter_shifted_offset_s16(to, vreinterpretq_u16_s16(indices), halves);
+}
+
 /* One bit per lane: set where it is neither of the two values. */
 static FG_INLINE uint32_t fg_bits_between(fg_bytes a, int8_t low, int8_t high) {
     return vcmpneq_m_n_s8(a, high, vcmpneq_n_s8(a, low));
@@ -171,65 +205,6 @@ static FG_INLINE fg_words fg_dot_four_halves(const int8_t *const x[4], const int
 
 static FG_INLINE fg_words fg_multiply_words(fg_words a, fg_words b) {
     return vmulq_s32(a, b);
-}
-
-/* The low halves of all words, each at its own distance from `to`, in bytes. */
-static FG_INLINE void fg_scatter_as_halves(int16_t *to, fg_words distances, fg_words words) {
-    vstrhq_scatter_offset_s32(to, vreinterpretq_u32_s32(distances), words);
-}
-
-/* Likewise of 8 * chunks halves each; `pitch` is in halves. */
-static FG_INLINE fg_words fg_dot_each_halves(const int16_t *x, int32_t pitch, const int16_t *y,
-                                             int32_t chunks) {
-    const int16_t *x0 = x;
-    const int16_t *x1;
-    const int16_t *x2;
-    const int16_t *x3;
-    fg_words sums;
-    fg_halves value;
-    fg_halves factor;
-    int32_t sum0 = 0;
-    int32_t sum1 = 0;
-    int32_t sum2 = 0;
-    int32_t sum3 = 0;
-    __asm__("add %[x1], %[x0], %[pitch], lsl #1\n\t"
-            "add %[x2], %[x1], %[pitch], lsl #1\n\t"
-            "add %[x3], %[x2], %[pitch], lsl #1\n\t"
-            "dls lr, %[chunks]\n"
-            "1:\n\t"
-            "vldrh.16 %q[value], [%[x0]], #16\n\t"
-            "vldrh.16 %q[factor], [%[y]]\n\t"
-            "vmladava.s16 %[sum0], %q[value], %q[factor]\n\t"
-            "vldrh.16 %q[value], [%[x1]], #16\n\t"
-            "vldrh.16 %q[factor], [%[y], #16]\n\t"
-            "vmladava.s16 %[sum1], %q[value], %q[factor]\n\t"
-            "vldrh.16 %q[value], [%[x2]], #16\n\t"
-            "vldrh.16 %q[factor], [%[y], #32]\n\t"
-            "vmladava.s16 %[sum2], %q[value], %q[factor]\n\t"
-            "vldrh.16 %q[value], [%[x3]], #16\n\t"
-            "vldrh.16 %q[factor], [%[y], #48]\n\t"
-            "vmladava.s16 %[sum3], %q[value], %q[factor]\n\t"
-            "add %[y], #64\n\t"
-            "le lr, 1b\n\t"
-            "vmov %q[sums][2], %q[sums][0], %[sum0], %[sum2]\n\t"
-            "vmov %q[sums][3], %q[sums][1], %[sum1], %[sum3]"
-            : [sums] "=w"(sums), [factor] "=&w"(factor), [value] "=&w"(value), [sum0] "+Te"(sum0),
-              [sum1] "+Te"(sum1), [sum2] "+Te"(sum2), [sum3] "+Te"(sum3), [x0] "+r"(x0),
-              [x1] "=&r"(x1), [x2] "=&r"(x2), [x3] "=&r"(x3), [y] "+r"(y)
-            : [chunks] "r"(chunks), [pitch] "r"(pitch)
-            : "lr", "cc", "memory");
-    return sums;
-}
-
-/* Neighbours: the words 0, 2, 4, 6 and the words 1, 3, 5, 7. */
-typedef struct fg_word_pair {
-    fg_words even, odd;
-} fg_word_pair;
-
-static FG_INLINE fg_word_pair fg_load_word_pairs(const int32_t *from) {
-    const int32x4x2_t both = vld2q_s32(from);
-    const fg_word_pair pair = {both.val[0], both.val[1]};
-    return pair;
 }
 
 /* The largest magnitude in both. */

@@ -4,18 +4,6 @@
 
 /* The vectors of train_mve.h in plain C, lane by lane. Included by it. */
 
-static inline fg_halves fg_load_first_as_halves(const int8_t *from, int32_t count) {
-    fg_halves loaded = {{0}};
-    for (int32_t lane = 0; lane < count; ++lane) {
-        loaded.at[lane] = from[lane];
-    }
-    return loaded;
-}
-
-static inline fg_halves fg_load_as_halves(const int8_t *from) {
-    return fg_load_first_as_halves(from, FG_HALF_LANES);
-}
-
 static inline fg_halves fg_load_first_halves(const int16_t *from, int32_t count) {
     fg_halves loaded = {{0}};
     memcpy(loaded.at, from, (size_t)count * sizeof *from);
@@ -54,22 +42,6 @@ static inline void fg_store_first_halves(int16_t *to, fg_halves halves, int32_t 
     memcpy(to, halves.at, (size_t)count * sizeof *to);
 }
 
-static inline fg_halves fg_all_halves(int16_t value) {
-    fg_halves all;
-    FG_EACH_HALF(lane) {
-        all.at[lane] = value;
-    }
-    return all;
-}
-
-static inline fg_halves fg_half_steps(int32_t step) {
-    fg_halves steps;
-    FG_EACH_HALF(lane) {
-        steps.at[lane] = (int16_t)(lane * step);
-    }
-    return steps;
-}
-
 static inline fg_halves fg_shift_half(fg_halves a, int32_t shift) {
     FG_EACH_HALF(lane) {
         a.at[lane] = (int16_t)((uint32_t)a.at[lane] << shift);
@@ -82,12 +54,6 @@ static inline fg_halves fg_high_mul_halves(fg_halves a, fg_halves b) {
         a.at[lane] = (int16_t)((a.at[lane] * b.at[lane] + (1 << 14)) >> 15);
     }
     return a;
-}
-
-static inline void fg_scatter_halves_as_bytes(int8_t *to, fg_halves distances, fg_halves halves) {
-    FG_EACH_HALF(lane) {
-        to[(uint16_t)distances.at[lane]] = (int8_t)(halves.at[lane] & 0xFF);
-    }
 }
 
 static inline fg_words fg_or_words(fg_words a, fg_words b) {
@@ -182,34 +148,82 @@ static inline fg_words fg_multiply_words(fg_words a, fg_words b) {
     return a;
 }
 
-static inline void fg_scatter_as_halves(int16_t *to, fg_words distances, fg_words words) {
-    FG_EACH_WORD(lane) {
-        to[distances.at[lane] / 2] = (int16_t)words.at[lane];
+static inline void fg_copy_some_bytes(int8_t *to, const int8_t *from, uint32_t bits,
+                                      int32_t count) {
+    for (int32_t lane = 0; lane < count; ++lane) {
+        to[lane] = (bits >> lane & 1U) != 0U ? from[lane] : (int8_t)0;
     }
 }
 
-static inline fg_words fg_dot_each_halves(const int16_t *x, int32_t pitch, const int16_t *y,
-                                          int32_t chunks) {
-    fg_words sums = {{0}};
-    for (int32_t index = 0; index < chunks * FG_HALF_LANES; ++index) {
-        const int16_t *factors =
-            y + index / FG_HALF_LANES * FG_WORD_LANES * FG_HALF_LANES + index % FG_HALF_LANES;
-        FG_EACH_WORD(lane) {
-            const int32_t product = x[lane * pitch + index] * factors[lane * FG_HALF_LANES];
-            sums.at[lane] = (int32_t)((uint32_t)sums.at[lane] + (uint32_t)product);
+static inline fg_words fg_add_saturating(fg_words a, fg_words b) {
+    FG_EACH_WORD(lane) {
+        const int64_t sum = (int64_t)a.at[lane] + b.at[lane];
+        a.at[lane] = (int32_t)(sum > INT32_MAX ? INT32_MAX : sum < INT32_MIN ? INT32_MIN : sum);
+    }
+    return a;
+}
+
+static inline fg_words fg_larger_size_words(fg_words a, fg_words b) {
+    const fg_words size = fg_size_words(b);
+    FG_EACH_WORD(lane) {
+        a.at[lane] = (uint32_t)a.at[lane] > (uint32_t)size.at[lane] ? a.at[lane] : size.at[lane];
+    }
+    return a;
+}
+
+static inline fg_halves fg_larger_size_halves(fg_halves a, fg_halves b) {
+    FG_EACH_HALF(lane) {
+        const int32_t size = b.at[lane] < 0 ? -b.at[lane] : b.at[lane];
+        a.at[lane] = (int16_t)((uint16_t)a.at[lane] > size ? a.at[lane] : size);
+    }
+    return a;
+}
+
+static inline uint32_t fg_most_size_words(fg_words a) {
+    uint32_t most = 0;
+    FG_EACH_WORD(lane) {
+        most = (uint32_t)a.at[lane] > most ? (uint32_t)a.at[lane] : most;
+    }
+    return most;
+}
+
+static inline uint32_t fg_most_size_halves(fg_halves a) {
+    uint32_t most = 0;
+    FG_EACH_HALF(lane) {
+        most = (uint16_t)a.at[lane] > most ? (uint16_t)a.at[lane] : most;
+    }
+    return most;
+}
+
+static inline fg_words fg_even_bits(fg_words a) {
+    FG_EACH_WORD(lane) {
+        a.at[lane] &= 1 << (2 * lane);
+    }
+    return a;
+}
+
+static inline fg_words fg_odd_bits(fg_words a) {
+    FG_EACH_WORD(lane) {
+        a.at[lane] &= 2 << (2 * lane);
+    }
+    return a;
+}
+
+static inline fg_words fg_gather_open_words(const int32_t *from, fg_words distances,
+                                            fg_words open) {
+    fg_words loaded = {{0}};
+    FG_EACH_WORD(lane) {
+        if (open.at[lane] != 0) {
+            loaded.at[lane] = from[distances.at[lane] / 4];
         }
     }
-    return sums;
+    return loaded;
 }
 
-typedef struct fg_word_pair {
-    fg_words even, odd;
-} fg_word_pair;
-
-static inline fg_word_pair fg_load_word_pairs(const int32_t *from) {
-    const fg_word_pair pair = {{{from[0], from[2], from[4], from[6]}},
-                               {{from[1], from[3], from[5], from[7]}}};
-    return pair;
+static inline void fg_scatter_halves(int16_t *to, fg_halves indices, fg_halves halves) {
+    FG_EACH_HALF(lane) {
+        to[(uint16_t)indices.at[lane]] = halves.at[lane];
+    }
 }
 
 static inline uint32_t fg_largest_size(fg_words a, fg_words b) {

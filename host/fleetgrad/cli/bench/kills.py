@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -19,40 +19,14 @@ from rich.table import Table
 from fleetgrad.errors import ToolError
 
 from ..ui import Advance, Ui, verb
+from .board_kills import BOARD_KILLS, kill_boards
 from .doomed import MOMENTS
 from .site import Site
+from .tally import Tally
 
 BROKER_KILLS: Final = 50
 _ROUNDS: Final = {"broker": 12, "host": 3}
 _PATIENCE_S: Final = 300.0
-
-
-@dataclass
-class Tally:
-    """What came of one campaign.
-
-    Attributes:
-        kind: Who was killed.
-        kills: How often.
-        runs: How many runs came to their end.
-        lost: Updates that a ledger held before a kill, or should hold at the end, and does not.
-        double: Updates that it holds more than once.
-        other: Runs that ended with another model than the undisturbed one.
-        by_moment: Kills of the host by moment.
-    """
-
-    kind: str
-    kills: int = 0
-    runs: int = 0
-    lost: int = 0
-    double: int = 0
-    other: int = 0
-    by_moment: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def clean(self) -> bool:
-        """Nothing was lost or doubled, and every model is the undisturbed one."""
-        return not (self.lost or self.double or self.other)
 
 
 @dataclass(frozen=True)
@@ -76,18 +50,28 @@ class Ended:
 @click.option(
     "--kind",
     "kinds",
-    type=click.Choice(["broker", "host"]),
+    type=click.Choice(["board", "broker", "host"]),
     multiple=True,
     help="Who is killed; all of them by default.",
 )
+@click.option("--board-kills", type=click.IntRange(1), default=BOARD_KILLS, show_default=True)
 @click.option("--broker-kills", type=click.IntRange(1), default=BROKER_KILLS, show_default=True)
 @click.option("--every", type=click.IntRange(1), default=1, help="Of the host: every n-th commit.")
 @click.option("--seed", type=int, default=1, show_default=True)
 @verb
-def kills(ui: Ui, *, kinds: tuple[str, ...], broker_kills: int, every: int, seed: int) -> None:
-    """Kills with SIGKILL: the broker at drawn moments, the host around each of its commits.
+def kills(
+    ui: Ui,
+    *,
+    kinds: tuple[str, ...],
+    board_kills: int,
+    broker_kills: int,
+    every: int,
+    seed: int,
+) -> None:
+    """Kills with SIGKILL: boards at every stage of a round, brokers, hosts around each commit.
 
-    Three native devices behind Mosquitto, which outlive both, train the digits model.
+    Native devices train the digits model: four on cables, which are killed; or three behind
+    Mosquitto, which outlive broker and host.
     """
     campaigns: dict[str, Callable[[Site, str, Advance], Tally]] = {
         "broker": lambda site, digest, advance: kill_broker(
@@ -96,7 +80,14 @@ def kills(ui: Ui, *, kinds: tuple[str, ...], broker_kills: int, every: int, seed
         "host": lambda site, digest, advance: kill_host(site, digest, every, advance),
     }
     tallies = []
-    for kind in kinds or tuple(campaigns):
+    for kind in kinds or ("board", *campaigns):
+        if kind == "board":
+            with (
+                tempfile.TemporaryDirectory(prefix="fleetgrad-") as name,
+                ui.progress("kills of boards", board_kills) as advance,
+            ):
+                tallies.append(kill_boards(Path(name), board_kills, seed, advance))
+            continue
         with tempfile.TemporaryDirectory(prefix="fleetgrad-") as name:
             folder = Path(name)
             with Site(folder, _ROUNDS[kind]) as site:
