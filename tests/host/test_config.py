@@ -63,7 +63,7 @@ def test_every_default_is_visible(tmp_path: Path) -> None:
     }
     assert sorted(tree) == [
         "data", "fleet", "model", "ranges", "rounds", "run", "scheme", "search", "selection",
-        "strategy", "train",
+        "simulate", "strategy", "train",
     ]  # fmt: skip
 
 
