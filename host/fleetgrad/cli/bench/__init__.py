@@ -13,6 +13,7 @@ from .kills import kills
 from .links import links
 from .memory import memory
 from .mqtt import mqtt
+from .robust import robust
 
 
 @click.group()
@@ -27,4 +28,5 @@ command.add_command(accuracy)
 command.add_command(finetune)
 command.add_command(memory)
 command.add_command(fleet)
+command.add_command(robust)
 command.add_command(mqtt)
