@@ -111,6 +111,7 @@ def test_standard_input_and_output_are_a_line_too(node: Image, image_file: Path)
         (["--frobnicate"], "usage:"),
         (["--image"], "usage:"),
         (["--boots", "/nonexistent/boots"], "cannot write the boot counter"),
+        (["--flash", "/nonexistent/flash"], "cannot open the flash"),
     ],
 )
 def test_wrong_arguments_are_explained(node: Image, arguments: list[str], said: str) -> None:
@@ -130,6 +131,35 @@ def test_a_damaged_boot_counter_is_not_silently_reset(node: Image, tmp_path: Pat
     assert done.returncode == 2
     assert "not a boot counter" in done.stderr.decode()
     assert boots.read_text() == "garbage"
+
+
+def test_a_killed_process_finds_its_update_in_the_flash_file(
+    node: Image, image_file: Path, tmp_path: Path
+) -> None:
+    flash = tmp_path / "flash"
+    expected = expected_update(Terms(), DEVICE, BASE, TRAIN, HELD_OUT)
+    for life in range(3):
+        process, line = start(node, "--image", image_file, "--flash", flash)
+        hello = line.next()
+        assert isinstance(hello, Hello)
+        assert hello.round == (life > 0)
+        assert hello.store_erases == 2 * (life > 0)
+        assert run_round(line, Terms(), BASE) == expected
+        process.kill()
+        process.wait()
+        line.connection.close()
+    assert flash.stat().st_blocks * 512 < 100_000, "what was never written takes no room"
+
+
+def test_a_file_of_another_size_is_no_flash(node: Image, tmp_path: Path) -> None:
+    flash = tmp_path / "flash"
+    flash.write_bytes(b"something else")
+    done = subprocess.run(
+        [node.path, "--flash", flash], input=b"", capture_output=True, timeout=10, check=False
+    )
+    assert done.returncode == 2
+    assert "not a flash" in done.stderr.decode()
+    assert flash.read_bytes() == b"something else"
 
 
 def test_nobody_listening_is_a_failure_with_a_name(node: Image) -> None:

@@ -74,6 +74,10 @@ class GatewaySession:
         """To the gateway."""
         return self._session.bytes_out
 
+    def passed_over(self) -> str:
+        """See `DeviceSession.passed_over`."""
+        return self._session.passed_over()
+
     def board(self, device: int) -> "BoardSession":
         """A board's part of the conversation."""
         return BoardSession(self, device)

@@ -291,13 +291,24 @@ def _assign(state: State, current: Round, devices: list[int]) -> Step:
     work = Work.EVALUATE if current.number > state.plan.rounds else Work.EVALUATE | Work.TRAIN
     if state.stage is Stage.MEASURING:
         work = Work.MEASURE
-    terms = _terms(state.plan, state.model, current.number, vector, work)
+    terms = round_terms(state.plan, state.model, current.number, vector, work)
     actions: list[Action] = [Assign(device, terms, vector) for device in devices]
     current = replace(current, assigned=current.assigned | frozenset(devices))
     return replace(state, round=current), actions
 
 
-def _terms(plan: Plan, model: GlobalModel, number: int, vector: bytes, work: Work) -> RoundOpen:
+def round_terms(
+    plan: Plan, model: GlobalModel, number: int, vector: bytes, work: Work
+) -> RoundOpen:
+    """What devices are told of a round.
+
+    Args:
+        plan: The run.
+        model: The version that the round starts from.
+        number: Of the round.
+        vector: That version's parameters.
+        work: What to do.
+    """
     mantissa, exponent = plan.rate(number)
     return RoundOpen(
         round=number,

@@ -278,7 +278,8 @@ class MqttClient:
             raise LinkError(
                 f"TLS with the broker fails: {error.reason or error}",
                 where=str(address),
-                hint="check fleet.cert and fleet.key, and that the port is the one with TLS",
+                hint="check fleet.cert and fleet.key, and that the port is the one with TLS; one"
+                " that asks for a pre-shared key is for devices: Python's TLS has none before 3.13",
             ) from error
         except OSError as error:
             raise LinkError(

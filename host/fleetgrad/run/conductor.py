@@ -30,6 +30,7 @@ from fleetgrad.federation.actions import (
     CloseRound,
     Dismiss,
     Fail,
+    Finish,
     Note,
     OpenRound,
     Record,
@@ -98,6 +99,9 @@ class Conductor:
         recorder: Writes to the ledger.
         aggregator: Folds what is recorded.
         observer: Is told.
+        remarks: What the fleet has seen since the last call.
+        announce: Is told of every round that opens, and of the end (None), each with the number
+            and digest of the current version.
         clock: Seconds, only ever forward.
         selector: Waits for links; closed in the end.
     """
@@ -110,6 +114,8 @@ class Conductor:
         aggregator: Aggregator,
         observer: Observer,
         *,
+        remarks: Callable[[], list[tuple[int | None, str]]] = list,
+        announce: Callable[[int | None, int, bytes], None] = lambda *_: None,
         clock: Callable[[], float],
         selector: selectors.BaseSelector,
     ) -> None:
@@ -126,6 +132,8 @@ class Conductor:
         self._recorder = recorder
         self._aggregator = aggregator
         self._observer = observer
+        self._announce = announce
+        self._remarks = remarks
         self._clock = clock
         self._opened = clock()
         self._ready: set[int] = set()
@@ -232,6 +240,11 @@ class Conductor:
 
     def _carry_out(self, actions: Sequence[Action]) -> list[Event]:
         """The ledger first: no device hears of anything that could still be lost."""
+        ends = [action for action in actions if isinstance(action, CloseRound | Fail)]
+        if ends:
+            end = ends[0]
+            number = end.round if isinstance(end, CloseRound) else self._state.next_round
+            actions = [*self._notes(number), *actions]
         self._recorder.commit(actions, self._clock() - self._opened, self._traffic)
         events: list[Event] = []
         for action in actions:
@@ -247,6 +260,7 @@ class Conductor:
                     self._observer.round_opened(
                         action.round, action.selected, action.evaluation_only
                     )
+                    self._announce(action.round, self._recorder.version, self._state.model.digest)
                 case Record():
                     self._observer.update_accepted(action.round, action.device)
                 case RecordSum():
@@ -255,6 +269,8 @@ class Conductor:
                 case CloseRound():
                     if action.model is not None:
                         self._observer.round_closed(self._recorder.report(action.round))
+                case Finish():
+                    self._announce(None, self._recorder.version, self._state.model.digest)
                 case Note():
                     self._observer.notice(str(action))
                 case Fail():
@@ -262,6 +278,14 @@ class Conductor:
                 case _:
                     pass
         return events
+
+    def _notes(self, number: int) -> list[Note]:
+        """What was heard and seen in the round that ends, and led to nothing."""
+        notes = [Note("fleet", text, device) for device, text in self._remarks()]
+        for device, station in self._stations.items():
+            if words := station.session.passed_over():
+                notes.append(Note("ignored", words, device, number))
+        return notes
 
     def _traffic(self) -> dict[int, tuple[int, int]]:
         """Bytes up and down by device since the round was opened."""
