@@ -116,6 +116,14 @@ class StrategyConfig:
 
 
 @dataclass(frozen=True)
+class SelectionConfig:
+    """Who is asked in a round; every other key is an option of that selection."""
+
+    name: str = "uniform"
+    options: Mapping[str, Any] = field(default_factory=dict, metadata={"rest": True})
+
+
+@dataclass(frozen=True)
 class FleetConfig:
     """Where the devices come from."""
 
@@ -181,6 +189,7 @@ class Config:
     ranges: RangesConfig = RangesConfig()
     rounds: RoundsConfig = RoundsConfig()
     strategy: StrategyConfig = field(default_factory=StrategyConfig)
+    selection: SelectionConfig = field(default_factory=SelectionConfig)
     fleet: FleetConfig = FleetConfig()
     simulate: SimulateConfig = SimulateConfig()
     run: RunConfig = RunConfig()

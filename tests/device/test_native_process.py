@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,11 +44,12 @@ def image_file(tmp_path: Path, image: bytes) -> Path:
     return path
 
 
-def start(node: Image, *arguments: str | Path) -> tuple[subprocess.Popen[bytes], Line]:
+def start(node: Image, *arguments: str | Path, **how: Any) -> tuple[subprocess.Popen[bytes], Line]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(10)
         port = server.getsockname()[1]
-        process = subprocess.Popen([node.path, "--connect", f"127.0.0.1:{port}", *arguments])
+        command = [node.path, "--connect", f"127.0.0.1:{port}", *arguments]
+        process = subprocess.Popen(command, **how)
         connection, _ = server.accept()
     connection.settimeout(10)
     return process, Line(connection)
@@ -149,6 +152,32 @@ def test_a_killed_process_finds_its_update_in_the_flash_file(
         process.wait()
         line.connection.close()
     assert flash.stat().st_blocks * 512 < 100_000, "what was never written takes no room"
+
+
+def test_a_flash_that_takes_nothing_any_more_is_done_without(
+    node: Image, image_file: Path, tmp_path: Path
+) -> None:
+    flash = tmp_path / "flash"
+    with flash.open("wb") as file:
+        file.truncate(32 << 20)
+    process, line = start(
+        node, "--image", image_file, "--flash", flash,
+        restore_signals=False,  # SIGXFSZ stays ignored: writes fail instead
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
+    )  # fmt: skip
+    hello = line.next()
+    assert isinstance(hello, Hello)
+    assert hello.store_bytes > 0
+    for number in (1, 2):
+        terms = Terms(number=number)
+        assert run_round(line, terms, BASE) == expected_update(terms, DEVICE, BASE, TRAIN, HELD_OUT)
+    line.send(HelloRequest(1, 1, 256, SCHEMA_HASH))
+    while not isinstance(hello := line.next(), Hello):
+        pass
+    assert hello.store_bytes == 0, "it says so"
+    assert hello.update_crc != 0, "and keeps the update in RAM"
+    line.connection.close()
+    assert process.wait(10) == 0
 
 
 def test_a_file_of_another_size_is_no_flash(node: Image, tmp_path: Path) -> None:

@@ -274,7 +274,7 @@ def _open(state: State, now: float) -> Step:
     plan = state.plan
     evaluation = number > plan.rounds
     able = [d for d in (plan.evaluators if evaluation else plan.roster) if d not in state.barred]
-    selected = tuple(sorted(able)) if evaluation else measuring.cohort(plan, able, number)
+    selected = tuple(sorted(able)) if evaluation else measuring.cohort(state, able, number)
     current = Round(
         number,
         selected,
@@ -344,6 +344,9 @@ def _close(state: State, current: Round, now: float, made: Aggregated | None) ->
     )
     actions += [Dismiss(d.device, current.number) for d in dropped]
     state = replace(state, model=model or state.model, next_round=current.number + 1, round=None)
+    if state.plan.selection.reads_losses:
+        heard = {device: facts.train_loss for device, facts in current.accepted.items()}
+        state = replace(state, losses={**state.losses, **heard})
     if made is None:
         return replace(state, stage=Stage.FINISHED), [*actions, Finish()]
     state, more = _open(state, now)

@@ -12,6 +12,7 @@ from .kills import kills
 from .links import links
 from .memory import memory
 from .mqtt import mqtt
+from .robust import robust
 
 
 @click.group()
@@ -25,4 +26,5 @@ command.add_command(kills)
 command.add_command(accuracy)
 command.add_command(finetune)
 command.add_command(memory)
+command.add_command(robust)
 command.add_command(mqtt)
