@@ -102,6 +102,7 @@ def test_split_data_set_is_dealt_where_users_do_not_suffice(fleetgrad: Run, tmp_
         ("simulate.awake=0.9", "simulate.awake"),
         ("simulate.data=user", "data.path"),
         ("simulate.selection=best", "one of uniform, thrifty"),
+        ("selection.name=by-data", "selection.name"),
     ],
 )
 def test_invalid_settings_are_named(

@@ -15,6 +15,7 @@ from fleetgrad.boards import Board, load_board
 from fleetgrad.config import Config
 from fleetgrad.data import DeviceData, read
 from fleetgrad.errors import BoardError, ConfigError
+from fleetgrad.federation.selections import Uniform
 from fleetgrad.federation.state import Plan
 from fleetgrad.run.prepare import Inputs, gather
 from fleetgrad.simulate.clock import Clock, DeviceClass, Terms
@@ -68,8 +69,16 @@ def samples_of(config: Config, folder: Path, library: FleetLibrary, devices: int
         devices: How many devices; 0: as many as the data set has users.
 
     Raises:
+        ConfigError: The configured selection is one that is not simulated.
         FleetgradError: They do not fit the model, or there are too few.
     """
+    if config.selection.name != Uniform.name or config.selection.options.get("every"):
+        raise ConfigError(
+            f"a simulated fleet is not asked by {config.selection.name!r} or in turns",
+            where="selection.name",
+            expected=f"{Uniform.name}, without selection.every",
+            hint="simulate.selection chooses by charge and deadline",
+        )
     settings = config.simulate
     if settings.data == "drawn":
         return _drawn(gather(config, folder, field=True), library, devices or 1000)

@@ -56,6 +56,17 @@ class Exchange:
         """The device has the whole parameter vector."""
         return self._sender.done
 
+    @property
+    def uploading(self) -> int:
+        """Bytes of an answer that has begun to come and is not here yet; 0 when none has."""
+        begun = not self._finished and self._receiver.next_offset > 0
+        return self._update_bytes if begun else 0
+
+    @property
+    def may_upload(self) -> bool:
+        """Whether the next bytes may be the first of the answer."""
+        return not self._finished and self._sender.done and self._receiver.next_offset == 0
+
     def poll(self, now_ms: int) -> Outgoing | None:
         """The next message to send, or None; ask again until None while the line takes more."""
         if self._finished:

@@ -119,6 +119,21 @@ class DeviceSession:
         """The device has joined and is not lost."""
         return self._hello is not None and not self._refused and not self._lost
 
+    @property
+    def uploading(self) -> int:
+        """Bytes of an update that has begun to come and is not here yet; 0 when none has."""
+        return self._exchange.uploading if self._exchange and self.ready else 0
+
+    @property
+    def may_upload(self) -> bool:
+        """Whether the next bytes may be the first of an update."""
+        return self._exchange is not None and self.ready and self._exchange.may_upload
+
+    def hold(self, now: float) -> None:
+        """The device has spoken, and nobody has listened yet: that is no silence of its."""
+        self._heard = now
+        self._probed = None
+
     def receive(self, data: bytes, now: float) -> list[DeviceEvent]:
         """Takes bytes from the link, in any pieces."""
         self.bytes_in += len(data)

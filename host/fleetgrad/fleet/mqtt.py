@@ -69,7 +69,7 @@ class MqttFleet:
         self._remarks: list[tuple[int | None, str]] = []
         self._appeared: dict[int, deque[float]] = {}
         self._present: dict[int, Identity] = {}
-        self._gateways: dict[int, list[Identity]] = {}  # each with the boards behind it
+        self._gateways: dict[int, list[Identity]] = {}  # each, then the boards behind it
         self._client: MqttClient | None = None
         self._board: Switchboard | None = None
         self._rests: dict[int, bytes] = {}  # of what is not a whole frame yet
@@ -159,7 +159,12 @@ class MqttFleet:
         self._connected()
         with self._changed:
             present = [self._present[device] for device in sorted(self._present)]
-        return [Sighting(f"{i.device:016x}", i, "") for i in present]
+            gateways = [tuple(self._gateways[device]) for device in sorted(self._gateways)]
+        found = [Sighting(f"{i.device:016x}", i, "") for i in present]
+        return found + [
+            Sighting(f"{gateway.device:016x}", gateway, "", boards=tuple(boards))
+            for gateway, *boards in gateways
+        ]
 
     def link(self, device: int) -> SwitchedLink:
         """The way to a device."""
@@ -176,7 +181,7 @@ class MqttFleet:
         """Everybody who is present, those behind gateways included."""
         up = {d: topics.topic(self._name, d, "up") for d in (*self._present, *self._gateways)}
         found = {d: Member.of(identity, up[d]) for d, identity in self._present.items()}
-        for gateway, boards in self._gateways.items():
+        for gateway, (_, *boards) in self._gateways.items():
             for board in boards:
                 found[board.device] = Member.of(board, f"{up[gateway]}:{board.device:x}", gateway)
         return found
@@ -247,7 +252,7 @@ class MqttFleet:
             if leaf == "gateway":
                 self._gateways.pop(device, None)
                 if identities and identities[0].device == device:
-                    self._gateways[device] = identities[1:]
+                    self._gateways[device] = identities
             elif identities and identities[0].device == device:
                 self._doubt(identities[0])
                 self._present[device] = identities[0]

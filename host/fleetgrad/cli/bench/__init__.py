@@ -6,6 +6,7 @@ from __future__ import annotations
 import click
 
 from .accuracy import accuracy
+from .aggregation import aggregation
 from .finetune import finetune
 from .kernels import kernels
 from .kills import kills
@@ -20,6 +21,7 @@ def command() -> None:
     """Measures what docs/benchmarks.md tells; each bench prints its targets beside its figures."""
 
 
+command.add_command(aggregation)
 command.add_command(kernels)
 command.add_command(links)
 command.add_command(kills)
