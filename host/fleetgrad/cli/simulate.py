@@ -156,5 +156,6 @@ def _document(
         "model_digest": done.model.digest.hex(),
         "device_rounds": done.device_rounds,
         "device_rounds_per_second": round(done.device_rounds_per_second, 1),
+        "processor_seconds": round(done.processor_seconds, 3),
         "peak_rss_bytes": done.peak_rss_bytes,
     }

@@ -11,7 +11,7 @@ The engine keeps no updates: it says `Record`, and when a round has all that it 
 
 import hashlib
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -356,7 +356,7 @@ def _close(state: State, current: Round, now: float, made: Aggregated | None) ->
 def _too_few(state: State, current: Round, now: float) -> Step:
     have, need = len(current.accepted), state.plan.needed
     reasons = {**current.out, **{d: _late_reason(state, d) for d in current.pending}}
-    told = "; ".join(f"device {d}: {reason}" for d, reason in sorted(reasons.items()))
+    told = _some([f"device {d}: {reason}" for d, reason in sorted(reasons.items())])
     what = f"round {current.number} has {have} of the {need} updates it needs"
     if current.attempt >= state.plan.retries:
         error = RoundError(
@@ -389,10 +389,15 @@ def _fail(state: State, error: FleetError | RoundError, number: int | None = Non
     return replace(state, stage=Stage.FAILED), [note, Fail(error)]
 
 
+def _some(told: Sequence[str]) -> str:
+    """As many as a reader takes in; the ledger has a line for each of the others."""
+    return "; ".join(told[:8]) + ("; ..." if len(told) > 8 else "")
+
+
 def _no_fleet(state: State, able: int) -> FleetError:
     reasons = {**state.lost, **state.barred}
     told = [f"device {d}: {reasons.get(d, 'it never answered')}" for d in state.plan.roster]
-    shown = "; ".join(sorted(set(told))[:8]) + ("; ..." if len(told) > 8 else "")
+    shown = _some(sorted(set(told)))
     count = len(state.plan.roster)
     what = "no device answers"
     if able < state.plan.needed:

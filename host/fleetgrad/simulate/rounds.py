@@ -80,6 +80,7 @@ class Simulation:
         accuracy_before: Of the version it began with; None without held-out samples or labels.
         device_rounds: How often a device has trained, in all.
         seconds: Of computing the rounds, by the wall.
+        processor_seconds: Of this process, for the same.
         peak_rss_bytes: Of this process, so far.
     """
 
@@ -88,6 +89,7 @@ class Simulation:
     accuracy_before: float | None
     device_rounds: int
     seconds: float
+    processor_seconds: float
     peak_rss_bytes: int
 
     @property
@@ -158,7 +160,16 @@ class Simulator:
             rounds.append(made)
             self.tell(made)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        return Simulation(tuple(rounds), model, before, self._trained, self._watch.seconds, peak)
+        watch = self._watch
+        return Simulation(
+            tuple(rounds),
+            model,
+            before,
+            self._trained,
+            watch.seconds,
+            watch.processor_seconds,
+            peak,
+        )
 
     def _able(self) -> NDArray[np.uint32]:
         return np.flatnonzero(self.samples.train_counts()).astype(np.uint32)

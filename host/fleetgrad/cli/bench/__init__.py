@@ -8,6 +8,7 @@ import click
 from .accuracy import accuracy
 from .aggregation import aggregation
 from .finetune import finetune
+from .fleet import fleet
 from .kernels import kernels
 from .kills import kills
 from .links import links
@@ -28,5 +29,6 @@ command.add_command(kills)
 command.add_command(accuracy)
 command.add_command(finetune)
 command.add_command(memory)
+command.add_command(fleet)
 command.add_command(robust)
 command.add_command(mqtt)
