@@ -14,9 +14,14 @@
  * two filters. A block of pixels is computed before outputs are made of its sums.
  * Its last patch is repeated where it is not whole sixes or threes. */
 
-/* Of a block, whole sixes; as many of them as scratch memory holds, of how many bytes.
- */
-enum { WHOLE_PATCHES = 30, SHORT_PATCHES = 18, SHORT_PATCH = 144 };
+/* Of a block, whole sixes. */
+enum { MOST_PATCHES = FG_SUMS_PIXELS / FG_SIX_PIXELS * FG_SIX_PIXELS };
+
+/* How many patches scratch memory has room for, in whole sixes, or three. */
+static int32_t patches_of(const fg_conv2d_params *params) {
+    const int32_t room = (2 * params->block + 8) / FG_SIX_PIXELS * FG_SIX_PIXELS;
+    return params->block == 0 ? FG_THREE_PIXELS : fg_min(room, MOST_PATCHES);
+}
 
 /* What the pixels of a layer share. */
 typedef struct layer {
@@ -129,7 +134,6 @@ void fg_conv2d(const fg_conv2d_params *params, const int8_t *weights, const int3
     const int32_t channels = params->in_channels;
     const int32_t taps = window->kernel_h * window->kernel_w * channels;
     const bool direct = fg_window_contiguous(window);
-    const int32_t fit = taps <= SHORT_PATCH ? SHORT_PATCHES : FG_THREE_PIXELS;
     int32_t sums[FG_BLOCK_SUMS];
     fg_fill_bytes((int8_t *)sums, 0, (int32_t)sizeof sums);
     const layer of = {
@@ -138,7 +142,7 @@ void fg_conv2d(const fg_conv2d_params *params, const int8_t *weights, const int3
         .weights = weights,
         .taps = taps,
         .together = taps <= FG_BYTE_LANES ? FG_SIX_PIXELS : FG_THREE_PIXELS,
-        .most = direct ? WHOLE_PATCHES : fit,
+        .most = direct ? MOST_PATCHES : patches_of(params),
         .sums = sums};
     block seen = {.output = output, .pixels = 0};
     for (int32_t row = 0; row < window->out_h; ++row) {
