@@ -300,7 +300,7 @@ def tile_pixels(graph: Graph, op: Op, rows: Axis, columns: Axis, depth: int) -> 
     """How many pixels ``fg_conv2d`` computes together where filters are short.
 
     The more, the fewer times it spreads filters; but no more than fit beside this layer's input and
-    output into the memory that the graph's largest layer needs, or a quarter of that.
+    output into what the graph's largest layer takes and an eighth more, or into a quarter of that.
 
     Args:
         graph: The graph the operator belongs to.
@@ -317,8 +317,8 @@ def tile_pixels(graph: Graph, op: Op, rows: Axis, columns: Axis, depth: int) -> 
         return 0
     taps = -(-rows.window * columns.window * depth // 4) * 4
     largest = largest_layer_bytes(graph)
-    room = max(largest - layer_bytes(graph, op), largest // 4)
-    fit = max((room // taps - 8) // 2, 2)
+    room = max(largest * 9 // 8 - layer_bytes(graph, op), largest // 4)
+    fit = max((room // taps - 8) // 2, _LEAST_TILE_PIXELS)
     return min(_MOST_SPREAD // taps, pixels + 1, fit) // 2 * 2
 
 

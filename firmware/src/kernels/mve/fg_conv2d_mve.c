@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stddef.h>
-
 #include "../fg_dot.h"
 #include "../fg_patch.h"
 #include "../fg_requantize.h"
@@ -121,10 +119,21 @@ static FG_NOINLINE void flush(const layer *of, block *seen) {
     seen->pixels = 0;
 }
 
-static FG_INLINE void see(const layer *of, block *seen, const int8_t *patch) {
-    seen->patch[seen->pixels] = patch;
-    if (++seen->pixels == of->most) {
-        flush(of, seen);
+/* `count` patches that lie in the input, `step` bytes from one to the next. */
+static FG_NOINLINE void see_row(const layer *of, block *seen, const int8_t *patch, int32_t step,
+                                int32_t count) {
+    while (count > 0) {
+        const int32_t some = fg_min(count, of->most - seen->pixels);
+        const int8_t **to = seen->patch + seen->pixels;
+        for (int32_t left = some; left > 0; --left) {
+            *to++ = patch;
+            patch += step;
+        }
+        seen->pixels += some;
+        count -= some;
+        if (seen->pixels == of->most) {
+            flush(of, seen);
+        }
     }
 }
 
@@ -148,17 +157,19 @@ void fg_conv2d(const fg_conv2d_params *params, const int8_t *weights, const int3
     for (int32_t row = 0; row < window->out_h; ++row) {
         const int32_t top = fg_window_top(window, row);
         int32_t left = -window->pad_left;
-        const int8_t *from = direct ? input + (top * window->in_w + left) * channels : NULL;
+        if (direct) {
+            see_row(&of, &seen, input + (top * window->in_w + left) * channels,
+                    window->stride_w * channels, window->out_w);
+            continue;
+        }
         for (int32_t column = window->out_w; column > 0; --column) {
-            if (direct) {
-                see(&of, &seen, from);
-                from += window->stride_w * channels;
-            } else {
-                int8_t *const patch = scratch + seen.pixels * taps;
-                fg_gather_patch(window, channels, top, left, params->input_zero, input, patch);
-                see(&of, &seen, patch);
-                left += window->stride_w;
+            int8_t *const patch = scratch + seen.pixels * taps;
+            fg_gather_patch(window, channels, top, left, params->input_zero, input, patch);
+            seen.patch[seen.pixels++] = patch;
+            if (seen.pixels == of.most) {
+                flush(&of, &seen);
             }
+            left += window->stride_w;
         }
     }
     if (seen.pixels != 0) {
