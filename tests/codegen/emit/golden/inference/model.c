@@ -6,7 +6,7 @@
 
 #include "fleetgrad/fg_kernels.h"
 
-_Static_assert(412U + FG_MODEL_INPUT_BYTES <= FG_MODEL_ARENA_BYTES,
+_Static_assert(460U + FG_MODEL_INPUT_BYTES <= FG_MODEL_ARENA_BYTES,
                "the input lies in the arena");
 _Static_assert(64U + FG_MODEL_OUTPUT_BYTES <= FG_MODEL_ARENA_BYTES,
                "the output lies in the arena");
@@ -28,7 +28,7 @@ static const fg_conv2d_params op0_params = {
             .pad_left = 1},
     .in_channels = 1,
     .out_channels = 4,
-    .block = 2,
+    .block = 4,
     .input_zero = -3,
     .scale = {.value = op0_scale, .shift = op0_shift, .quick = true},
     .output = {.low = 0, .high = 255, .zero_point = -128},
@@ -113,7 +113,7 @@ static fg_status reset(const fg_model_state *state) {
 
 static fg_status forward(const fg_model_state *state) {
     /* 0 CONV_2D: t3 8x8x4 */
-    fg_conv2d(&op0_params, op0_weights, op0_bias, ARENA(const int8_t, 412U), ARENA(int8_t, 256U),
+    fg_conv2d(&op0_params, op0_weights, op0_bias, ARENA(const int8_t, 460U), ARENA(int8_t, 256U),
             ARENA(int8_t, 0U));
     /* 1 MAX_POOL_2D: t4 4x4x4 */
     fg_max_pool2d(&op1_params, ARENA(const int8_t, 0U), ARENA(int8_t, 0U));
@@ -157,12 +157,12 @@ static fg_status refresh(const fg_model_state *state) {
 
 const fg_model fg_generated_model = {
     .abi = FG_MODEL_ABI,
-    .digest = {0x6b, 0xac, 0xd4, 0x4f, 0x42, 0x59, 0x7c, 0x2f},
+    .digest = {0xde, 0x43, 0x3a, 0x7a, 0x26, 0x94, 0x5d, 0xc1},
     .arena_bytes = FG_MODEL_ARENA_BYTES,
     .param_bytes = FG_MODEL_PARAM_BYTES,
     .shadow_bytes = FG_MODEL_SHADOW_BYTES,
     .persistent_bytes = FG_MODEL_PERSISTENT_BYTES,
-    .input_offset = 412U,
+    .input_offset = 460U,
     .input_bytes = FG_MODEL_INPUT_BYTES,
     .output_offset = 64U,
     .output_bytes = FG_MODEL_OUTPUT_BYTES,

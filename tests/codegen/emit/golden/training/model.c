@@ -7,7 +7,7 @@
 #include "fleetgrad/fg_kernels.h"
 #include "fleetgrad/fg_train.h"
 
-_Static_assert(668U + FG_MODEL_INPUT_BYTES <= FG_MODEL_ARENA_BYTES,
+_Static_assert(716U + FG_MODEL_INPUT_BYTES <= FG_MODEL_ARENA_BYTES,
                "the input lies in the arena");
 _Static_assert(464U + FG_MODEL_OUTPUT_BYTES <= FG_MODEL_ARENA_BYTES,
                "the output lies in the arena");
@@ -31,7 +31,7 @@ static const fg_conv2d_params op0_params = {
             .pad_left = 1},
     .in_channels = 1,
     .out_channels = 4,
-    .block = 2,
+    .block = 4,
     .input_zero = -3,
     .scale = {.value = op0_scale, .shift = op0_shift, .quick = true},
     .output = {.low = 0, .high = 255, .zero_point = -128},
@@ -114,7 +114,7 @@ static fg_status reset(const fg_model_state *state) {
 
 static fg_status forward(const fg_model_state *state) {
     /* 0 CONV_2D: t3 8x8x4 */
-    fg_conv2d(&op0_params, op0_weights, op0_bias, ARENA(const int8_t, 668U), ARENA(int8_t, 512U),
+    fg_conv2d(&op0_params, op0_weights, op0_bias, ARENA(const int8_t, 716U), ARENA(int8_t, 512U),
             ARENA(int8_t, 256U));
     /* 1 MAX_POOL_2D: t4 4x4x4 */
     fg_max_pool2d(&op1_params, ARENA(const int8_t, 256U), ARENA(int8_t, 256U));
@@ -165,7 +165,7 @@ static fg_status accumulate(const fg_model_state *state, const fg_target *target
     metrics->correct = metrics->predicted == target->label;
     /* keep */
     fg_head_keep(&head, row, ARENA(const int16_t, 320U), ARENA(const int16_t, 256U),
-            ARENA(int16_t, 0U), ARENA(int16_t, 732U));
+            ARENA(int16_t, 0U), ARENA(int16_t, 780U));
     return FG_OK;
 }
 
@@ -175,7 +175,7 @@ static fg_status apply(const fg_model_state *state, uint32_t rows, const fg_step
     }
     /* update */
     const fg_status status = fg_head_update(&head, rows, step, ARENA(const int16_t, 0U),
-            ARENA(const int16_t, 732U), ARENA(int32_t, 256U), PARAMS(int32_t, 0U),
+            ARENA(const int16_t, 780U), ARENA(int32_t, 256U), PARAMS(int32_t, 0U),
             PARAMS(int16_t, 16U), SHADOW(int8_t, 0U));
     if (status != FG_OK) {
         return status;
@@ -222,12 +222,12 @@ _Static_assert(sizeof initial_params == FG_MODEL_PARAM_BYTES,
 
 const fg_model fg_generated_model = {
     .abi = FG_MODEL_ABI,
-    .digest = {0x0f, 0xe7, 0x21, 0xa9, 0xe0, 0x60, 0x2d, 0x89},
+    .digest = {0xe8, 0x0b, 0x97, 0x0a, 0x32, 0x29, 0xea, 0x13},
     .arena_bytes = FG_MODEL_ARENA_BYTES,
     .param_bytes = FG_MODEL_PARAM_BYTES,
     .shadow_bytes = FG_MODEL_SHADOW_BYTES,
     .persistent_bytes = FG_MODEL_PERSISTENT_BYTES,
-    .input_offset = 668U,
+    .input_offset = 716U,
     .input_bytes = FG_MODEL_INPUT_BYTES,
     .output_offset = 464U,
     .output_bytes = FG_MODEL_OUTPUT_BYTES,
