@@ -9,7 +9,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ FILE_NAME = "fleetgrad.toml"
 
 LOSSES = ("auto", "softmax_cross_entropy", "binary_cross_entropy", "squared_error")
 GROWTH = ("before", "drift", "off")
+SIMULATED = ("auto", "user", "dirichlet", "drawn")
 FLEETS = ("qemu", "native", "virtual", "serial", "mqtt")
 
 
@@ -115,6 +116,14 @@ class StrategyConfig:
 
 
 @dataclass(frozen=True)
+class SelectionConfig:
+    """Who is asked in a round; every other key is an option of that selection."""
+
+    name: str = "uniform"
+    options: Mapping[str, Any] = field(default_factory=dict, metadata={"rest": True})
+
+
+@dataclass(frozen=True)
 class FleetConfig:
     """Where the devices come from."""
 
@@ -131,6 +140,33 @@ class FleetConfig:
     cert: Path = Path()
     key: Path = Path()
     record: int = field(default=256, metadata={"check": Range(256, 65536)})  # bytes of a publish
+
+
+@dataclass(frozen=True)
+class SimulateConfig:
+    """The virtual fleet of `fleetgrad simulate`, and how it behaves; a run reads none of it."""
+
+    # Whose samples: as data.users has them; dealt to any number of devices; or made up. "auto":
+    # "user" where there are users enough, else "dirichlet".
+    data: str = field(default="auto", metadata={"check": Choice(SIMULATED)})
+    alpha: float = field(default=0.5, metadata={"check": Range(1e-3, 1e6)})  # of "dirichlet"
+    samples: int = field(default=32, metadata={"check": Range(1, 65535)})  # of each device
+    own: float = field(default=0.5, metadata={"check": Range(0.0, 1.0)})  # of "drawn": of one class
+    noise: int = field(default=96, metadata={"check": Range(0, 127)})  # of "drawn"
+    clock: bool = False  # devices sleep, drop out and take their time
+    # Kinds of boards as ID:SHARE[:MHz[:nJ per instruction]]; empty: fleet.board alone.
+    boards: tuple[str, ...] = ()
+    awake: float = field(default=0.25, metadata={"check": Range(1e-3, 0.5)})  # mean share
+    swing: float = field(default=4.0, metadata={"check": Range(1.0, 100.0)})  # best hour to worst
+    dropout: float = field(default=0.08, metadata={"check": Range(0.0, 0.9)})
+    kbit_s: float = field(default=160.0, metadata={"check": Range(0.1, 1e6)})  # median of links
+    uj_per_byte: float = field(default=0.5, metadata={"check": Range(0.0, 1e6)})
+    battery_j: float = field(default=0.0, metadata={"check": Range(0.0, 1e6)})  # 0: mains
+    charge_mw: float = field(default=0.0, metadata={"check": Range(0.0, 1e6)})
+    reserve: float = field(default=0.2, metadata={"check": Range(0.0, 1.0)})  # of the battery
+    over: float = field(default=1.3, metadata={"check": Range(1.0, 10.0)})  # asked per one needed
+    deadline_s: float = field(default=0.0, metadata={"check": Range(0.0, 604800.0)})  # 0: none
+    selection: str = field(default="uniform", metadata={"check": Choice(("uniform", "thrifty"))})
 
 
 @dataclass(frozen=True)
@@ -153,7 +189,9 @@ class Config:
     ranges: RangesConfig = RangesConfig()
     rounds: RoundsConfig = RoundsConfig()
     strategy: StrategyConfig = field(default_factory=StrategyConfig)
+    selection: SelectionConfig = field(default_factory=SelectionConfig)
     fleet: FleetConfig = FleetConfig()
+    simulate: SimulateConfig = SimulateConfig()
     run: RunConfig = RunConfig()
 
     @property
@@ -229,6 +267,7 @@ _INCIDENTAL = frozenset(
         ("fleet", "key"),
         ("fleet", "record"),
         ("run", "dir"),
+        *(("simulate", entry.name) for entry in fields(SimulateConfig)),
     }
 )
 

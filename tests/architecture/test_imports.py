@@ -32,6 +32,17 @@ ALLOWED = {
     # devices that run: it knows no rounds
     "fleet": ("boards", "data", "device", "link", "toolchain", "wire"),
     "flash": ("boards", "fleet", "toolchain"),
+    # whole rounds of virtual devices: it knows neither links nor sessions
+    "simulate": (
+        "boards",
+        "bundle",
+        "data",
+        "device",
+        "federation",
+        "paths",
+        "toolchain",
+        "wire",
+    ),
     "quantize": ("data",),
     "report": ("results",),
 }

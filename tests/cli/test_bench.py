@@ -75,3 +75,20 @@ def test_inference_takes_less_memory_than_tflite_micro(
     for row in document["inference"]:
         assert 0 < row["arena_bytes"] <= 0.95 * row["peer_arena_bytes"]
         assert 0 < row["text_bytes"] <= 0.5 * row["peer_text_bytes"]
+
+
+def test_robust_rules_hold_where_averaging_does_not(fleetgrad: Run) -> None:
+    options = ["--only", "digits", "--seeds", "1", "--rounds", "3"]
+    names = ["--rule", "fedavg", "--rule", "sign-guard", "--attack", "none", "--attack", "ipm-10"]
+    document = fleetgrad("bench", "robust", "--json", *options, *names).json
+    found = {(cell["rule"], cell["attack"]): cell["accuracy"] for cell in document["cells"]}
+    assert len(found) == 4
+    assert found["fedavg", "ipm-10"] < 0.3
+    assert found["sign-guard", "ipm-10"] > found["fedavg", "none"] - 0.05 > 0.75
+    assert document["best"] == {}  # not all attacks that the target is about were measured
+
+
+def test_robust_without_its_data_set_is_invalid(fleetgrad: Run, tmp_path: Path) -> None:
+    outcome = fleetgrad("bench", "robust", "--only", "hapt", "--data", tmp_path)
+    assert outcome.code == 2
+    assert "uci_hapt_windows.npz" in outcome.err

@@ -11,19 +11,21 @@ import numpy as np
 import pytest
 
 from fleetgrad.cli.bench import tasks
-from fleetgrad.cli.bench.search import CHOOSING_SEEDS, START, Cells, search
+from fleetgrad.cli.bench.search import CHOOSING_SEEDS, Cells, search
 from fleetgrad.cli.bench.sides import Run as Training
 from fleetgrad.cli.bench.sides import Score, Side
 from fleetgrad.cli.bench.tasks import TASKS, Task
 from support.outcome import Run
 
 SEEDS = range(1, 6)
+START = 0.008
 
 
 class Hill(Side):
     """Best at a known rate; test accuracy would have chosen another one."""
 
     name = "hill"
+    start = START
 
     def __init__(self, summit: float) -> None:
         self.summit = summit
@@ -62,6 +64,18 @@ def test_one_bad_draw_does_not_end_the_climb(tmp_path: Path) -> None:
             return Score(made.validation - dent, made.test)
 
     assert search(cells(tmp_path, Dented(START * 4)), SEEDS).rate == START * 4
+
+
+def test_of_rates_that_seeds_cannot_tell_apart_the_lowest_is_taken(tmp_path: Path) -> None:
+    class Flat(Hill):
+        def _score(self, run: Training) -> Score:
+            made = super()._score(run)
+            level = run.rate in {START / 2, START, START * 2}
+            return Score(0.9 + run.rate * 1e-6 + run.seed / 1000 if level else 0.5, made.test)
+
+    found = search(cells(tmp_path, Flat(START)), SEEDS)
+    assert max(found.tried, key=found.tried.__getitem__) == START * 2
+    assert found.rate == START / 2
 
 
 def test_what_was_measured_is_not_measured_again(tmp_path: Path) -> None:
@@ -116,10 +130,10 @@ def test_both_sides_learn_and_a_second_call_says_the_same(
     for name in ("MOST_TRAIN", "MOST_VALIDATION", "MOST_TEST"):
         monkeypatch.setattr(tasks, name, 120)
     command = ["bench", "finetune", "--data", shared_data, "--only", "hapt", "--scheme", "sparse"]
-    command += ["--seeds", 2, "--cells", tmp_path / "cells", "--json"]
+    command += ["--seeds", 2, "--cells", tmp_path / "cells", "--fixed", "--json"]
     document = fleetgrad(*command).json
     (cell,) = document["cells"]
-    for side in ("growing", "integers", "reals"):
+    for side in ("fixed", "integers", "reals"):
         assert (
             np.mean([one["test"] for one in cell[side]["scores"].values()]) > cell["before"] + 0.2
         )

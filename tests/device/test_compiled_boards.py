@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import struct
 from pathlib import Path
 
@@ -34,6 +36,13 @@ def content(image: Image, name: str) -> tuple[int, bytes]:
     return section.address, image.path.read_bytes()[section.offset :][: section.size]
 
 
+def origin(script: str, memory: str) -> int:
+    """Where a memory of a linker script begins."""
+    found = re.search(rf"^\s*{memory}\s.*ORIGIN = (0x[0-9a-fA-F]+)", script, re.MULTILINE)
+    assert found is not None
+    return int(found[1], 16)
+
+
 @pytest.mark.parametrize("board", COMPILED, ids=lambda board: board.id)
 def test_the_firmware_compiles_and_lies_where_the_chip_looks(board: Board, tmp_path: Path) -> None:
     image = build(board, tmp_path)
@@ -42,14 +51,19 @@ def test_the_firmware_compiles_and_lies_where_the_chip_looks(board: Board, tmp_p
     assert 0 < image.stack_bytes <= image.stack_reserved_bytes <= board.stack_bytes
     script = (board.folder / "link.ld").read_text()
     address, vectors = content(image, ".vectors")
-    flash = int(script.split("FLASH (rx)  : ORIGIN = ")[1].split(",")[0], 16)
-    assert address == flash
+    flash = origin(script, "FLASH")
+    assert address == (origin(script, "VECTORS") if "VECTORS (rx)" in script else flash)
     stack_top, reset = struct.unpack_from("<II", vectors)
-    ram = int(script.split("RAM   (rwx) : ORIGIN = ")[1].split(",")[0], 16)
-    assert stack_top == ram + image.stack_reserved_bytes
+    assert stack_top == origin(script, "RAM") + image.stack_reserved_bytes
     assert reset & 1, "Thumb code"
     assert flash < reset < flash + image.flash_bytes
-    assert board.image_address >= flash + image.flash_bytes
+    places = [
+        range(flash, flash + image.flash_bytes),
+        range(board.image_address, board.image_address + board.image_bytes),
+        range(board.store_address, board.store_address + board.store_bytes),
+    ]
+    for one, other in itertools.combinations(places, 2):
+        assert one.stop <= other.start or other.stop <= one.start or not other
 
 
 @pytest.mark.parametrize("board", COMPILED, ids=lambda board: board.id)

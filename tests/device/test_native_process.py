@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,11 +44,12 @@ def image_file(tmp_path: Path, image: bytes) -> Path:
     return path
 
 
-def start(node: Image, *arguments: str | Path) -> tuple[subprocess.Popen[bytes], Line]:
+def start(node: Image, *arguments: str | Path, **how: Any) -> tuple[subprocess.Popen[bytes], Line]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(10)
         port = server.getsockname()[1]
-        process = subprocess.Popen([node.path, "--connect", f"127.0.0.1:{port}", *arguments])
+        command = [node.path, "--connect", f"127.0.0.1:{port}", *arguments]
+        process = subprocess.Popen(command, **how)
         connection, _ = server.accept()
     connection.settimeout(10)
     return process, Line(connection)
@@ -111,6 +114,7 @@ def test_standard_input_and_output_are_a_line_too(node: Image, image_file: Path)
         (["--frobnicate"], "usage:"),
         (["--image"], "usage:"),
         (["--boots", "/nonexistent/boots"], "cannot write the boot counter"),
+        (["--flash", "/nonexistent/flash"], "cannot open the flash"),
     ],
 )
 def test_wrong_arguments_are_explained(node: Image, arguments: list[str], said: str) -> None:
@@ -130,6 +134,61 @@ def test_a_damaged_boot_counter_is_not_silently_reset(node: Image, tmp_path: Pat
     assert done.returncode == 2
     assert "not a boot counter" in done.stderr.decode()
     assert boots.read_text() == "garbage"
+
+
+def test_a_killed_process_finds_its_update_in_the_flash_file(
+    node: Image, image_file: Path, tmp_path: Path
+) -> None:
+    flash = tmp_path / "flash"
+    expected = expected_update(Terms(), DEVICE, BASE, TRAIN, HELD_OUT)
+    for life in range(3):
+        process, line = start(node, "--image", image_file, "--flash", flash)
+        hello = line.next()
+        assert isinstance(hello, Hello)
+        assert hello.round == (life > 0)
+        assert hello.store_erases == 2 * (life > 0)
+        assert run_round(line, Terms(), BASE) == expected
+        process.kill()
+        process.wait()
+        line.connection.close()
+    assert flash.stat().st_blocks * 512 < 100_000, "what was never written takes no room"
+
+
+def test_a_flash_that_takes_nothing_any_more_is_done_without(
+    node: Image, image_file: Path, tmp_path: Path
+) -> None:
+    flash = tmp_path / "flash"
+    with flash.open("wb") as file:
+        file.truncate(32 << 20)
+    process, line = start(
+        node, "--image", image_file, "--flash", flash,
+        restore_signals=False,  # SIGXFSZ stays ignored: writes fail instead
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
+    )  # fmt: skip
+    hello = line.next()
+    assert isinstance(hello, Hello)
+    assert hello.store_bytes > 0
+    for number in (1, 2):
+        terms = Terms(number=number)
+        assert run_round(line, terms, BASE) == expected_update(terms, DEVICE, BASE, TRAIN, HELD_OUT)
+    line.send(HelloRequest(1, 1, 256, SCHEMA_HASH))
+    while not isinstance(hello := line.next(), Hello):
+        pass
+    assert hello.store_bytes == 0, "it says so"
+    assert hello.update_crc != 0, "and keeps the update in RAM"
+    line.connection.close()
+    assert process.wait(10) == 0
+
+
+def test_a_file_of_another_size_is_no_flash(node: Image, tmp_path: Path) -> None:
+    flash = tmp_path / "flash"
+    flash.write_bytes(b"something else")
+    done = subprocess.run(
+        [node.path, "--flash", flash], input=b"", capture_output=True, timeout=10, check=False
+    )
+    assert done.returncode == 2
+    assert "not a flash" in done.stderr.decode()
+    assert flash.read_bytes() == b"something else"
 
 
 def test_nobody_listening_is_a_failure_with_a_name(node: Image) -> None:

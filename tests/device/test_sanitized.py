@@ -50,6 +50,7 @@ def test_sessions_and_rounds_are_clean_under_the_sanitizers(native_board: Board)
             str(folder / "test_session.py"),
             str(folder / "test_rounds.py"),
             str(folder / "test_rounds_interrupted.py"),
+            str(folder / "test_node_resets.py"),
         ],
         env=environment,
         cwd=folder.parents[1],

@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* A device and whatever a line may bring it: raw bytes, frames of any content, whole conversations in
- * any order, time in leaps, a data image of any content. Aborts when the device breaks a promise of
- * fg_node.h or sends anything but whole frames. Every piece of its memory is a block of its own, so
- * that reaching from one into the next is seen. Built like fuzz_wire.c. */
+/* A device and whatever a line may bring it: raw bytes, frames of any content, whole conversations
+ * in any order, time in leaps, a data image of any content. Aborts when the device breaks a promise
+ * of fg_node.h or sends anything but whole frames. Every piece of its memory is a block of its own,
+ * so that reaching from one into the next is seen. Built like fuzz_wire.c. */
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "fleetgrad/fg_memory_flash.h"
 #include "fleetgrad/fg_node.h"
 #include "model.h"
 
-#define SAMPLES_MAX 6U
+#define SAMPLES_MAX  6U
 #define SAMPLE_BYTES (FAKE_INPUTS + 1U)
-#define MOST_PIECES 64U
+#define FLASH_BYTES  (8U * 1024U)
+#define MOST_PIECES  64U
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -25,6 +27,7 @@ typedef struct input {
 typedef struct world {
     fg_node *node;
     fg_node_config config;
+    fg_memory_flash flash;
     fg_frame_decoder ear;
     uint8_t heard[FG_FRAME_RAW_BYTES(FG_WIRE_PAYLOAD_MAX)];
     uint8_t params[FG_MODEL_PARAM_BYTES];
@@ -34,13 +37,17 @@ typedef struct world {
     uint32_t now_ms;
     uint32_t round;
     uint32_t offset; /* of the next chunk that is in place */
+    bool wild;       /* nobody knows which session it is in */
+    bool bent;       /* the image may say anything */
 } world;
 
-static void require(bool holds) {
-    if (!holds) {
-        abort();
-    }
-}
+/* A macro, so that a debugger shows the line. */
+#define require(holds)                                                                             \
+    do {                                                                                           \
+        if (!(holds)) {                                                                            \
+            abort();                                                                               \
+        }                                                                                          \
+    } while (0)
 
 static uint8_t next(input *in) {
     if (in->left == 0U) {
@@ -106,7 +113,8 @@ static void listen(world *w, const uint8_t *bytes, size_t count) {
                 frame.type == FG_MSG_CHUNK);
         require(frame.length <= w->payload_max);
         if (frame.type == FG_MSG_CHUNK) {
-            require(frame.session == w->session && frame.length > FG_MSG_CHUNK_FIXED_BYTES);
+            require(frame.session == w->session || w->wild);
+            require(frame.length > FG_MSG_CHUNK_FIXED_BYTES);
         }
         if (frame.type == FG_MSG_ACK) {
             fg_msg_ack ack;
@@ -152,6 +160,7 @@ static void send_frame(world *w, uint32_t session, uint8_t type, const uint8_t *
 static void greet(world *w, input *in, uint8_t op) {
     static const uint16_t sizes[4] = {FG_WIRE_PAYLOAD_MIN, 100U, FG_WIRE_PAYLOAD_DEFAULT,
                                       FG_WIRE_PAYLOAD_MAX};
+    static const uint8_t delimiter = FG_FRAME_DELIMITER;
     uint8_t payload[FG_MSG_HELLO_REQUEST_BYTES];
     const fg_msg_hello_request request = {.version_min = FG_WIRE_VERSION,
                                           .version_max = FG_WIRE_VERSION,
@@ -160,7 +169,9 @@ static void greet(world *w, input *in, uint8_t op) {
     /* The device finishes the frame that it has begun, with the size that held until now. */
     run(w, MOST_PIECES, SIZE_MAX);
     w->session = 1U + (op >> 3 & 3U);
+    w->wild = false;
     w->payload_max = FG_WIRE_PAYLOAD_MAX;
+    fg_node_receive(w->node, &delimiter, 1U); /* whatever was begun ends here */
     send_frame(w, w->session, FG_MSG_HELLO_REQUEST, payload,
                fg_msg_hello_request_pack(payload, &request));
 }
@@ -192,7 +203,8 @@ static void open_round(world *w, input *in, uint8_t op) {
     send_frame(w, w->session, FG_MSG_ROUND_OPEN, payload, length);
 }
 
-/* In place, or somewhere near; sometimes as much as a frame takes, sometimes all that is missing. */
+/* In place, or somewhere near; sometimes as much as a frame takes, sometimes all that is missing.
+ */
 static void send_chunk(world *w, input *in, uint8_t op) {
     const uint32_t most = FG_WIRE_PAYLOAD_MAX - FG_MSG_CHUNK_FIXED_BYTES;
     const uint32_t wanted = next(in) * 4U;
@@ -225,8 +237,7 @@ static void send_short(world *w, input *in, uint8_t op) {
         send_frame(w, w->session, FG_MSG_ACK, payload, fg_msg_ack_pack(payload, &ack));
     } else if ((op & 32U) != 0U) {
         const fg_msg_receipt receipt = {.round = w->round - (op >> 6), .verdict = (uint8_t)value};
-        send_frame(w, w->session, FG_MSG_RECEIPT, payload,
-                   fg_msg_receipt_pack(payload, &receipt));
+        send_frame(w, w->session, FG_MSG_RECEIPT, payload, fg_msg_receipt_pack(payload, &receipt));
     } else if ((op & 64U) != 0U) {
         const fg_msg_abort abandoned = {.round = w->round};
         send_frame(w, w->session, FG_MSG_ABORT, payload, fg_msg_abort_pack(payload, &abandoned));
@@ -244,6 +255,7 @@ static void send_raw(world *w, input *in, uint8_t op) {
     }
     in->bytes += count;
     in->left -= count;
+    w->wild = true;
     if ((op & 8U) != 0U && count > 0U) {
         send_frame(w, w->session + (op >> 7), copy[0], copy + 1, count - 1U);
     } else {
@@ -254,7 +266,8 @@ static void send_raw(world *w, input *in, uint8_t op) {
 
 static void power_up(world *w) {
     memset(w->node, 0x5A, sizeof *w->node); /* nothing may depend on what was there */
-    (void)fg_node_init(w->node, &w->config);
+    const fg_status status = fg_node_init(w->node, &w->config);
+    require(status == FG_OK || w->config.image == NULL || w->bent);
     fg_frame_decoder_init(&w->ear, w->heard, (uint16_t)sizeof w->heard);
     w->session = 0U;
     w->payload_max = FG_WIRE_PAYLOAD_DEFAULT;
@@ -311,17 +324,26 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     w->params_crc = fg_crc32(0U, w->params, sizeof w->params);
     w->node = block(sizeof *w->node);
     w->now_ms = 0xFFFFF000U;
+    w->bent = (flags & 2U) != 0U;
     w->round = 1U;
     w->config = (fg_node_config){.model = &fg_generated_model,
                                  .state = {.arena = arena, .params = params, .shadow = shadow},
                                  .base = base,
                                  .image = image,
                                  .image_bytes = image_bytes};
+    uint8_t *kept = NULL;
+    if ((flags & 4U) != 0U) {
+        kept = block(FLASH_BYTES);
+        memset(kept, 0xFF, FLASH_BYTES);
+        fg_memory_flash_init(&w->flash, kept, FLASH_BYTES);
+        w->config.flash = &w->flash.flash;
+    }
     power_up(w);
     while (in.left > 0U) {
         obey(w, &in);
     }
     run(w, MOST_PIECES, SIZE_MAX);
+    free(kept);
     free(w->node);
     free(shadow);
     free(params);

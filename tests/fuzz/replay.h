@@ -2,7 +2,8 @@
 #ifndef REPLAY_H
 #define REPLAY_H
 
-/* A fuzzer's harness as a program that runs the files it is given, for compilers without libFuzzer. */
+/* A fuzzer's harness as a program that runs the files it is given, for compilers without libFuzzer.
+ */
 
 #include <stdint.h>
 #include <stdio.h>

@@ -62,8 +62,8 @@ def test_every_default_is_visible(tmp_path: Path) -> None:
         "retries": 1,
     }
     assert sorted(tree) == [
-        "data", "fleet", "model", "ranges", "rounds", "run", "scheme", "search", "strategy",
-        "train",
+        "data", "fleet", "model", "ranges", "rounds", "run", "scheme", "search", "selection",
+        "simulate", "strategy", "train",
     ]  # fmt: skip
 
 

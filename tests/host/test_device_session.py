@@ -303,7 +303,10 @@ def test_frames_of_other_sessions_and_unknown_messages_are_passed_over() -> None
     short = encode_frame(Frame(Ack.ID, 42, 0, b"?"))
     foreign = encode_message(Ack(9, 10**6), session=42, seq=0)
     assert bench.session.receive(stray + unknown + short + foreign, 1.0) == []
-    assert bench.session.frames_ignored == 3
+    assert bench.session.passed_over() == (
+        "3 frames passed over: a message that is none (2), a session that is not this one (1)"
+    )
+    assert bench.session.passed_over() == ""
     assert len(bench.run().of(Arrived)) == 1
 
 

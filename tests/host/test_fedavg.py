@@ -16,7 +16,6 @@ from fleetgrad.errors import RoundError
 from fleetgrad.federation.aggregation import Aggregator
 from fleetgrad.federation.facts import Facts
 from fleetgrad.federation.model import GlobalModel, Layout, from_bytes, from_vector
-from fleetgrad.federation.selection import select
 from fleetgrad.federation.strategies import FedAvg
 from support import fedavg_oracle
 from support.federation import DIGEST
@@ -105,33 +104,3 @@ def test_sum_that_would_leave_64_bits_is_refused_not_wrapped() -> None:
     huge = update(65535, (MAX_EXPONENT["bias"], 0), [127] * 5)
     with pytest.raises(RoundError, match="64 bits"):
         fedavg(model([0] * 5), dict.fromkeys(range(40000), huge))
-
-
-# --- Drawing -------------------------------------------------------------------------------------
-
-
-@settings(deadline=None)
-@given(
-    st.sets(st.integers(1, 10**6), min_size=1, max_size=40),
-    st.integers(1, 100),
-    st.floats(0.01, 1.0),
-    st.integers(1, 5),
-)
-def test_draw_is_repeatable_and_large_enough(
-    devices: set[int], number: int, fraction: float, least: int
-) -> None:
-    drawn = select(devices, number, seed=3, fraction=fraction, least=least)
-    again = select(sorted(devices, reverse=True), number, seed=3, fraction=fraction, least=least)
-    assert drawn == again
-    assert set(drawn) <= devices
-    assert len(drawn) >= min(len(devices), max(least, fraction * len(devices)))
-
-
-def test_draws_of_many_rounds_reach_everybody_about_equally() -> None:
-    counts = dict.fromkeys(range(20), 0)
-    for number in range(1, 401):
-        for device in select(counts, number, seed=0, fraction=0.25, least=1):
-            counts[device] += 1
-    assert sum(counts.values()) == 400 * 5
-    assert min(counts.values()) > 70
-    assert max(counts.values()) < 130

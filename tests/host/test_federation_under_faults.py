@@ -19,13 +19,12 @@ from fleetgrad.data import partition, read, write_image
 from fleetgrad.device import Printed, Rebooted
 from fleetgrad.federation.actions import Assign, SendReceipt
 from fleetgrad.federation.model import Layout, from_vector
-from fleetgrad.federation.selection import select
 from fleetgrad.federation.state import Plan, Stage, State
 from fleetgrad.store import layout_of
 from fleetgrad.toolchain.library import Library
 from fleetgrad.wire.messages import Verdict
 from support.device_model import DeviceModel, Traits
-from support.fedavg_oracle import final_digest
+from support.fedavg_oracle import final_digest, select
 from support.federation import DIGEST, SEGMENTS
 from support.native_node import NativeNode
 from support.simulator import Faults, Simulation

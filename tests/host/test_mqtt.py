@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import json
 import subprocess
 import threading
 import time
@@ -18,7 +19,8 @@ from fleetgrad.cli import main
 from fleetgrad.config import Config
 from fleetgrad.errors import ConfigError, FleetError, LinkError
 from fleetgrad.fleet import MqttFleet, Placement
-from fleetgrad.link import Certificates, MqttClient, parse_broker
+from fleetgrad.link import BrokerAddress, Certificates, MqttClient, parse_broker
+from fleetgrad.link.broker import free_port
 from fleetgrad.results import SilentObserver
 from fleetgrad.run import execute
 from fleetgrad.run.prepare import gather
@@ -246,3 +248,71 @@ def test_nodes_wait_for_a_broker_that_comes_later(plan: Plan, broker: Mosquitto)
         later.start()
         later.join()
         assert execute(plan.config, plan.bundle, fleet_at(broker)).model_digest == plan.undisturbed
+
+
+def test_current_version_is_announced_and_stays_announced(plan: Plan, broker: Mosquitto) -> None:
+    with nodes(plan, broker):
+        result = execute(plan.config, plan.bundle, fleet_at(broker))
+    heard: list[bytes] = []
+    address = parse_broker(f"mqtt://{broker.address}")
+    listener = MqttClient(address, Certificates(), "ear", lambda _, data: heard.append(data))
+    listener.subscribe(f"fg/1/{FLEET}/model")  # after the run: what comes now was retained
+    try:
+        wait_until(lambda: heard)
+    finally:
+        listener.close()
+    assert len(heard[0]) <= 256
+    assert json.loads(heard[0]) == {
+        "run": result.run_id,
+        "round": None,
+        "version": result.version,
+        "digest": result.model_digest,
+    }
+
+
+def test_devices_come_in_with_keys_that_both_sides_know(
+    plan: Plan, papers: dict[str, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ids = [f"{placement.device:016x}" for placement in plan.placements]
+    out = tmp_path / "acl"
+    assert main(["mqtt", "acl", *ids, "--fleet", FLEET, "--psk", "-o", str(out)]) == 0
+    assert "use_identity_as_username" in capfd.readouterr().err
+    known = passwords(tmp_path)
+    assert (out / "psk").stat().st_mode & 0o077 == 0
+    tls = free_port()
+    broker = Mosquitto(
+        tmp_path / "keys",
+        "per_listener_settings true",
+        "use_identity_as_username true",
+        f"psk_file {out}/psk",
+        f"psk_hint {FLEET}",
+        f"acl_file {out}/acl",
+        f"listener {tls} 127.0.0.1",
+        f"cafile {papers['ca.crt']}",
+        f"certfile {papers['broker.crt']}",
+        f"keyfile {papers['broker.key']}",
+        f"acl_file {out}/acl",
+        f"password_file {out}/passwords",
+    )
+    key = tmp_path / "{user}.key"
+    for user in ids:
+        Path(str(key).format(user=user)).write_text(known[user] + "\n")
+    host = BrokerAddress("127.0.0.1", tls, True, "fleetgrad", known["fleetgrad"])
+    trust = Certificates(papers["ca.crt"])
+    try:
+        with nodes(plan, broker, "--psk", str(key)):
+            result = execute(plan.config, plan.bundle, MqttFleet(host, trust, FLEET, 3))
+        assert result.model_digest == plan.undisturbed
+        Path(str(key).format(user=ids[0])).write_text("00" * 32)
+        stranger = MqttFleet(host, trust, FLEET, 1)
+        alone = replace(plan, placements=plan.placements[:1])
+        with (
+            nodes(alone, broker, "--psk", str(key)),
+            pytest.raises(FleetError, match="no device of the fleet"),
+        ):
+            stranger.discover(1.5)
+        stranger.stop()
+        with pytest.raises(LinkError, match=r"TLS with the broker fails(?s:.)*pre-shared key"):
+            MqttFleet(replace(host, port=broker.port), trust, FLEET, 1).discover(1)
+    finally:
+        broker.stop()

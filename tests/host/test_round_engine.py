@@ -267,6 +267,17 @@ def test_too_few_updates_in_the_last_attempt_fail_the_run_by_name() -> None:
     assert "device 3: no update before the deadline" in error.error.where
 
 
+def test_failure_of_a_large_fleet_names_some_of_its_devices() -> None:
+    roster = tuple(range(1, 501))
+    run = Run(roster=roster, evaluators=roster, min_updates=500, retries=0)
+    run.take(*(joined(device) for device in roster))
+    error = run.take(now=10.0)[-1]
+    assert isinstance(error, Fail)
+    assert error.error.where.startswith("device 1: no update before the deadline; device 2: ")
+    assert error.error.where.endswith("; ...")
+    assert len(error.error.where) < 500
+
+
 def test_repeated_update_is_a_duplicate_and_recorded_once() -> None:
     run = Run().gathered()
     run.take(Arrived(1, 1, update()))

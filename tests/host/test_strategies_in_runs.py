@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+import zlib
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,21 @@ import numpy as np
 import pytest
 
 from fleetgrad.bundle import load
+from fleetgrad.config import Config
 from fleetgrad.device import Update
+from fleetgrad.device.update import MAX_EXPONENT
 from fleetgrad.errors import BundleError, ConfigError, FleetgradError, RoundError
 from fleetgrad.federation.aggregation import Aggregator
 from fleetgrad.federation.facts import Facts
 from fleetgrad.federation.model import GlobalModel, Layout, Scale
 from fleetgrad.federation.strategies import STRATEGIES, FedAvg, Strategy, make_strategy
 from fleetgrad.federation.strategies.server import FedAdam, FedAvgM, FedBuff, FedNova
+from fleetgrad.results import RunResult
 from fleetgrad.run.replay import replay
 from fleetgrad.store import Store, layout_of
-from support.federation import DIGEST, project, write_bundle, write_data
+from fleetgrad.wire.messages import UpdateHeader
+from support.device_model import Traits
+from support.federation import DIGEST, ModelFleet, project, write_bundle, write_data
 from support.runs import run
 
 TRAIN = {"epochs": 2, "batch": 4, "max_steps": 0}
@@ -166,3 +172,45 @@ def test_bundle_that_does_not_say_its_units_is_refused_by_name() -> None:
     plain = GlobalModel(Layout(DIGEST, SEGMENTS), np.zeros(8, np.int64))
     with pytest.raises(BundleError, match="units"):
         plain.real_units()
+
+
+# --- A device that lies --------------------------------------------------------------------------
+
+
+def shouting(traits: Traits) -> Traits:
+    """Device 4 sends its deltas with the largest exponents that there are, and a valid CRC."""
+    largest = bytes(MAX_EXPONENT[kind] for kind, _ in traits.segments)
+
+    def spoil(blob: bytes) -> bytes:
+        if len(blob) == UpdateHeader.BYTES:
+            return blob
+        rest = blob[4 : UpdateHeader.BYTES] + largest + blob[UpdateHeader.BYTES + len(largest) :]
+        return zlib.crc32(rest).to_bytes(4, "little") + rest
+
+    return replace(traits, spoil=spoil) if traits.device == 4 else traits
+
+
+def moved(config: Config, result: RunResult) -> int:
+    """How far a parameter has come at the most, in its unit."""
+    with Store(config.run.dir, writing=False) as store:
+        base = store.model(store.ledger.run(result.run_id).base)
+        return int(np.abs(store.model(result.version).values - base.values).max()) >> 16
+
+
+@pytest.mark.parametrize("name", ["median", "trimmed-mean", "geometric-median", "norm-bound"])
+def test_one_who_shouts_moves_a_mean_and_no_robust_rule(tmp_path: Path, name: str) -> None:
+    plain = project(tmp_path, "run.dir=plain")
+    assert moved(plain, run(plain, ModelFleet(bend=shouting))) > 1 << 20
+    config = project(tmp_path, strategy={"name": name})
+    assert moved(config, run(config, ModelFleet(bend=shouting))) < 1 << 12
+
+
+def test_bound_refuses_a_shout_at_the_door_and_the_log_says_so(tmp_path: Path) -> None:
+    config = project(tmp_path, strategy={"name": "median", "weight_exponent": 3})
+    result = run(config, ModelFleet(bend=shouting))
+    assert [row.accepted for row in result.rounds] == [(1, 2, 3)] * 3
+    with Store(config.run.dir, writing=False) as store:
+        unfit = [line for line in store.ledger.events() if line.kind == "unfit"]
+        assert [(line.round, line.device) for line in unfit] == [(1, 4), (2, 4), (3, 4)]
+        assert "an exponent of 9 for weight deltas, beyond 3" in unfit[0].text
+        assert len(replay(store, result.run_id).rounds) == 3

@@ -130,6 +130,35 @@ def test_gateways_that_sum_make_the_model_of_a_flat_fleet(
     check(plan.config, result.run_id, len(ports))
 
 
+def test_gateway_of_gateways_makes_the_model_of_a_flat_fleet(plan: Plan) -> None:
+    """Two gateways with boards are behind a third, and one of them is killed on the way."""
+    made = [
+        GatewayProcess(
+            plan.broker, plan.directory, "middle", ports=ports, more=("--aggregate",), name=name
+        )
+        for name, ports in (("leaf0", "ttyUSB0"), ("leaf1", "ttyUSB[12]"))
+    ]
+    words = ("--aggregate", "--below", "middle")
+    made.append(GatewayProcess(plan.broker, plan.directory, ABOVE, more=words, name="root"))
+    leaf = made[0]
+
+    class Killer(SilentObserver):
+        def round_opened(self, number: int, selected: Sequence[int], evaluation_only: bool) -> None:
+            if number == 1:
+                leaf.stop()
+                leaf.start()
+
+    for gateway in made:
+        gateway.start()
+    try:
+        result = plan.run(Killer())
+    finally:
+        for gateway in made:
+            gateway.stop()
+    assert result.model_digest == plan.digest
+    check(plan.config, result.run_id, 1)
+
+
 def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -197,7 +226,28 @@ def sharded(digits: Config, digits_bundle: Path, broker: Mosquitto, undisturbed:
     return Plan(digits, digits_bundle, broker, digits.run.dir.parent, undisturbed)
 
 
-@pytest.mark.parametrize("workers", [1, 2, 8])
+def test_two_workers_as_the_command_starts_them_make_the_same_model(
+    sharded: Plan, mqtt_node: Path
+) -> None:
+    placements = gather(sharded.config, sharded.bundle).placements(starts=1)
+    made = []
+    for part in range(2):
+        words = ("--aggregate", "--below", FLEET, "--shard", f"{part}/2")
+        name = f"worker{part}"
+        made.append(GatewayProcess(sharded.broker, sharded.directory, ABOVE, more=words, name=name))
+    with start_nodes(mqtt_node, placements, sharded.directory, sharded.broker.address):
+        for worker in made:
+            worker.start()
+        try:
+            result = sharded.run()
+        finally:
+            stopped = [worker.stop(signal.SIGINT) for worker in made]
+    assert stopped == [0, 0]
+    assert result.model_digest == sharded.digest
+    check(sharded.config, result.run_id, 2)
+
+
+@pytest.mark.parametrize("workers", [1, 8])
 def test_any_number_of_shards_makes_the_model_of_a_flat_fleet(
     sharded: Plan, mqtt_node: Path, workers: int
 ) -> None:

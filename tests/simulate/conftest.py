@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from fleetgrad_codegen.scheme import Full, LastLayer
+from host.conftest import digits, digits_bundle, library  # noqa: F401 - fixtures
 from support.fleets import HEAD, LAYERS, Built, built
 
 

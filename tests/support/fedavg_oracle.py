@@ -7,7 +7,7 @@ import hashlib
 import math
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
 from fleetgrad.wire.messages import RoundOpen, UpdateHeader, Work
@@ -99,3 +99,27 @@ def final_digest(
             updates.append((traits[device].train_samples, tuple(body[:count]), deltas))
         values = average(values, segments, updates)
     return digest(bundle, values)
+
+
+def select(
+    devices: Iterable[int], number: int, *, seed: int, fraction: float, least: int
+) -> tuple[int, ...]:
+    """Draws a share of the devices without replacement.
+
+    Args:
+        devices: Candidates; their order does not matter.
+        number: The round.
+        seed: Of the run.
+        fraction: Share to draw, rounded up.
+        least: Draw at least so many, as far as there are.
+
+    Returns:
+        Device ids, ascending.
+    """
+    candidates = sorted(set(devices))
+    wanted = min(len(candidates), max(least, math.ceil(fraction * len(candidates))))
+
+    def ticket(device: int) -> bytes:
+        return hashlib.sha256(f"select/{seed}/{number}/{device}".encode()).digest()
+
+    return tuple(sorted(sorted(candidates, key=ticket)[:wanted]))

@@ -37,6 +37,7 @@ typedef struct fg_image {
     uint32_t sample_bytes;
     uint32_t target_bytes;
     fg_target_kind target_kind;
+    uint32_t payload_crc; /* tells these samples from others */
     uint8_t input_tag[8]; /* what the samples were quantised for; zeros: not said */
     fg_samples train;
     fg_samples eval;

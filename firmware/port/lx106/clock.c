@@ -4,12 +4,9 @@
 
 #include "board.h"
 #include "chip.h"
+#include "turns.h"
 
-/* The 64-bit clock: what the 32-bit one showed last, and how often it has turned over. */
-static struct {
-    uint32_t last;
-    uint32_t turns;
-} clock;
+static clock_turns turns;
 
 static void compare_with(uint32_t ticks) {
     __asm volatile("wsr.ccompare0 %0\n esync" : : "a"(ticks)); /* and clears the interrupt */
@@ -27,17 +24,8 @@ uint32_t chip_clock_now(void) {
 
 #define HALF 0x80000000U
 
-/* Looked at in both halves of every turn: the interrupt does when nobody else does. */
 uint64_t chip_clock_ticks(void) {
-    const uint32_t before = chip_core_mask();
-    const uint32_t now = chip_clock_now();
-    if (now < clock.last) {
-        clock.turns++;
-    }
-    clock.last = now;
-    const uint64_t ticks = ((uint64_t)clock.turns << 32) | now;
-    chip_core_unmask(before);
-    return ticks;
+    return clock_widen(&turns);
 }
 
 void chip_clock_alarm(uint32_t ticks) {

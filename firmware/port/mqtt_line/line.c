@@ -26,13 +26,15 @@ const char line_usage[] =
     "  --user NAME         for the broker; the password is in FG_MQTT_PASSWORD\n"
     "  --ca FILE           the broker speaks TLS; its certificate's issuer\n"
     "  --cert FILE         this device's own certificate\n"
-    "  --key FILE          its key\n";
+    "  --key FILE          its key\n"
+    "  --psk FILE          TLS by a key that both know: hexadecimal digits; --user is its name\n";
 
 _Static_assert(FG_FRAME_BUFFER_BYTES(FG_NODE_PAYLOAD_MAX) <= FG_MQTT_RECORD_BYTES,
                "a frame of this device fits a record");
 
 #define INBOX_BYTES 65536U
 #define KEEPALIVE_S 30
+#define PSK_DIGITS  128U
 #define WINDOW      8 /* records that the broker has not acknowledged; more wait in the node */
 
 /* One process has one line. */
@@ -43,6 +45,7 @@ static struct {
     const char *ca;
     const char *cert;
     const char *key;
+    const char *psk;
     struct mosquitto *client;
     fg_mqtt mqtt;
     fg_mqtt_client callbacks;
@@ -59,7 +62,8 @@ int line_option(int argc, char **argv, int at) {
         const char *name;
         const char **value;
     } options[] = {{"--broker", &line.broker}, {"--fleet", &line.fleet}, {"--user", &line.user},
-                   {"--ca", &line.ca},         {"--cert", &line.cert},   {"--key", &line.key}};
+                   {"--ca", &line.ca},         {"--cert", &line.cert},   {"--key", &line.key},
+                   {"--psk", &line.psk}};
     for (size_t i = 0U; i < sizeof options / sizeof options[0]; i++) {
         if (strcmp(argv[at], options[i].name) == 0 && at + 1 < argc) {
             *options[i].value = argv[at + 1];
@@ -164,6 +168,21 @@ static void reach(void) {
     line.retry_at = fg_port_millis() + 500U;
 }
 
+/* The key's name is the device's id, unless --user says otherwise. */
+static void share_key(void) {
+    char key[PSK_DIGITS + 2U];
+    char name[24];
+    FILE *file = fopen(line.psk, "r");
+    if (file == NULL || fgets(key, (int)sizeof key, file) == NULL) {
+        die(EXIT_USAGE, "there is no key to read", line.psk);
+    }
+    (void)fclose(file);
+    key[strcspn(key, "\r\n")] = '\0';
+    (void)snprintf(name, sizeof name, "%016llx", (unsigned long long)device_id());
+    check(mosquitto_tls_psk_set(line.client, key, line.user != NULL ? line.user : name, NULL),
+          line.psk);
+}
+
 void line_open(void) {
     if (line.broker == NULL) {
         errno = 0;
@@ -183,7 +202,9 @@ void line_open(void) {
         die(EXIT_USAGE, "not a name that topics can have", line.fleet);
     }
     check(mosquitto_will_set(line.client, line.mqtt.presence, 0, NULL, 1, true), "will");
-    if (line.user != NULL) {
+    if (line.psk != NULL) {
+        share_key();
+    } else if (line.user != NULL) {
         check(mosquitto_username_pw_set(line.client, line.user, getenv("FG_MQTT_PASSWORD")),
               "user");
     }

@@ -6,6 +6,7 @@
 
 #include "board.h"
 #include "chip.h"
+#include "turns.h"
 
 typedef struct nrf51_timer {
     volatile uint32_t task_start;
@@ -45,11 +46,7 @@ enum { ALARM = 0, NOW = 1, HALF_TURN = 2 };
 
 #define TIMER ((nrf51_timer *)BOARD_TIMER0)
 
-/* The 64-bit clock: what the 32-bit one showed last, and how often it has turned over. */
-static struct {
-    uint32_t last;
-    uint32_t turns;
-} clock;
+static clock_turns turns;
 
 void chip_clock_start(void) {
     TIMER->task_stop = 1U;
@@ -67,17 +64,8 @@ uint32_t chip_clock_now(void) {
     return TIMER->capture[NOW];
 }
 
-/* Looked at in both halves of every turn: the interrupt does when nobody else does. */
 uint64_t chip_clock_ticks(void) {
-    const uint32_t before = chip_core_mask();
-    const uint32_t now = chip_clock_now();
-    if (now < clock.last) {
-        clock.turns++;
-    }
-    clock.last = now;
-    const uint64_t ticks = ((uint64_t)clock.turns << 32) | now;
-    chip_core_unmask(before);
-    return ticks;
+    return clock_widen(&turns);
 }
 
 void chip_clock_alarm(uint32_t ticks) {

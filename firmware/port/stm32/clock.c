@@ -7,6 +7,7 @@
 
 #include "board.h"
 #include "chip.h"
+#include "turns.h"
 
 typedef struct stm32_timer {
     volatile uint32_t control;
@@ -32,11 +33,7 @@ _Static_assert(offsetof(stm32_timer, reload) == 0x2CU, "as in the reference manu
 #define NOW   ((stm32_timer *)BOARD_TIM2)
 #define ALARM ((stm32_timer *)BOARD_TIM5)
 
-/* The 64-bit clock: what the 32-bit one showed last, and how often it has turned over. */
-static struct {
-    uint32_t last;
-    uint32_t turns;
-} clock;
+static clock_turns turns;
 
 void chip_clock_start(void) {
     NOW->control = CONTROL_OVERFLOW;
@@ -54,17 +51,8 @@ uint32_t chip_clock_now(void) {
     return NOW->count;
 }
 
-/* Looked at in every turn: the interrupt does when nobody else does. */
 uint64_t chip_clock_ticks(void) {
-    const uint32_t before = chip_core_mask();
-    const uint32_t now = chip_clock_now();
-    if (now < clock.last) {
-        clock.turns++;
-    }
-    clock.last = now;
-    const uint64_t ticks = ((uint64_t)clock.turns << 32) | now;
-    chip_core_unmask(before);
-    return ticks;
+    return clock_widen(&turns);
 }
 
 void chip_clock_alarm(uint32_t ticks) {

@@ -90,7 +90,8 @@ fg_status fg_image_open(fg_image *image, const uint8_t *bytes, size_t count) {
         return FG_ERR_SIZE;
     }
     const uint8_t *payload = bytes + FG_IMAGE_HEADER_BYTES;
-    if (fg_crc32(0U, payload, available - left) != fg_load_u32(bytes + AT_PAYLOAD_CRC)) {
+    image->payload_crc = fg_load_u32(bytes + AT_PAYLOAD_CRC);
+    if (fg_crc32(0U, payload, available - left) != image->payload_crc) {
         return FG_ERR_CRC;
     }
 

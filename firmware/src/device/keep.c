@@ -7,12 +7,13 @@
 
 #if FG_NODE_FLASH
 
-/* The record: whose update it is, the terms of its round, the update. */
+/* The record: whose update it is, from which samples, the terms of its round, the update. */
 #define TAG_UPDATE   0x44505546U /* "FUPD" */
-#define AT_TERMS     8U
+#define AT_SAMPLES   8U
+#define AT_TERMS     12U
 #define UPDATE_START (AT_TERMS + FG_MSG_ROUND_OPEN_BYTES)
 
-/* The first piece of the journal: whose parameters they are, the terms, how worn the store is. */
+/* The first piece of the journal: the same head, and how worn the store is. */
 #define AT_ERASES (AT_TERMS + FG_MSG_ROUND_OPEN_BYTES)
 
 _Static_assert(AT_ERASES + 4U <= FG_JOURNAL_DATA_BYTES, "the head of a journal is one piece");
@@ -22,14 +23,16 @@ _Static_assert(AT_ERASES + 4U <= FG_JOURNAL_DATA_BYTES, "the head of a journal i
 
 static void pack_head(const fg_node *node, uint8_t *head) {
     fg_store_u64(head, node->image.device_id);
+    fg_store_u32(head + AT_SAMPLES, node->image.payload_crc);
     fg_session_pack_terms(head + AT_TERMS, &node->terms);
 }
 
-/* Whether a head is of this device and model; its terms are the node's then. */
+/* Whether a head is of this device, its samples and this model; its terms are the node's then. */
 static bool take_head(fg_node *node, const uint8_t *head) {
     const fg_model *model = node->config.model;
     fg_msg_round_open terms;
     if (fg_load_u64(head) != node->image.device_id ||
+        fg_load_u32(head + AT_SAMPLES) != node->image.payload_crc ||
         fg_session_unpack_terms(&terms, head + AT_TERMS, FG_MSG_ROUND_OPEN_BYTES) != FG_OK ||
         !fg_same_bytes(terms.model_digest, model->digest, sizeof model->digest) ||
         terms.blob_bytes != model->param_bytes) {

@@ -26,8 +26,8 @@ from .ui import print_error
 # In the order in which a newcomer meets them. Each is a module of this package with a `command`.
 VERBS: Final = (
     "doctor", "new", "boards", "quantize", "inspect", "infer", "plan", "build", "flash", "emulate",
-    "devices", "mqtt", "gateway", "train", "run", "models", "log", "replay", "demo", "config",
-    "bench",
+    "devices", "mqtt", "gateway", "train", "run", "simulate", "models", "log", "replay", "demo",
+    "config", "bench",
 )  # fmt: skip
 
 OK: Final = 0

@@ -72,7 +72,10 @@ def command(
     make_bundle(config, load_board(paths.boards(), fleet.board)).write(folder / "bundle")
     bundle = bundles.load(folder / "bundle")
     layout = layout_of(bundle)
-    boards = Boards(lambda device: Expected(device, bundle.digest[:8], layout.shape), ui.note)
+    numbers = strategy.numbers if isinstance(strategy, Averaging) else 1
+    boards = Boards(
+        lambda device: Expected(device, bundle.digest[:8], layout.shape), ui.note, numbers
+    )
     papers = Certificates(fleet.ca, fleet.cert, fleet.key)
     starts = custody.count_start()
     front: Front = Proxies(boards, custody, starts, ui.note)

@@ -4,16 +4,21 @@
 from __future__ import annotations
 
 import datetime
+import json
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.table import Table
 
-from fleetgrad.errors import StoreError
+from fleetgrad.errors import StoreError, UsageError
+from fleetgrad.report.simulation import comparison
+from fleetgrad.run.summary import summarise
 from fleetgrad.store import EventRow, RunRow, Store
 
+from .files import read_bytes
 from .project import in_a_run_directory
+from .simulate import FOLDER
 from .ui import Ui, verb
 
 
@@ -64,19 +69,70 @@ def document_of(event: EventRow) -> dict[str, Any]:
     }
 
 
+def result_of(directory: Path, named: str) -> dict[str, Any]:
+    """A run's result: from a result.json, of a simulation below the run directory, or the ledger.
+
+    Raises:
+        FleetgradError: There is none of that name.
+    """
+    for path in (
+        Path(named),
+        Path(named, "result.json"),
+        directory / FOLDER / named / "result.json",
+    ):
+        if path.is_file():
+            return _read_result(path)
+    with Store(directory, writing=False) as store:
+        return summarise(store, named, resumed=False).to_json()
+
+
+def _read_result(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(read_bytes(path, "result"))
+    except ValueError as error:
+        raise UsageError("the result is no JSON", str(path)) from error
+    needed = {"run_id", "fleet", "rounds", "model_digest", "accuracy_before", "accuracy_after"}
+    if not isinstance(document, dict) or not needed <= document.keys():
+        raise UsageError(
+            "the file holds no run's result", str(path), hint="result.json of simulate, run or demo"
+        )
+    return document
+
+
 @click.command()
 @click.argument("run", required=False)
+@click.option(
+    "--compare",
+    nargs=2,
+    metavar="A B",
+    help="Two runs side by side: ids, simulations, or result.json files.",
+)
 @click.option("--all", "whole", is_flag=True, help="Every accepted update too.")
 @verb
 @in_a_run_directory
-def command(ui: Ui, directory: Path, run: str | None, *, whole: bool) -> None:
+def command(
+    ui: Ui, directory: Path, run: str | None, *, whole: bool, compare: tuple[str, str] | None
+) -> None:
     """Tells a run's story: rounds, devices, refusals with reasons; the last run's by default."""
+    if compare is not None:
+        ui.result(*comparison(*(result_of(directory, named) for named in compare)))
+        return
     with Store(directory, writing=False) as store:
         runs = store.ledger.runs()
+        before = [event for event in store.ledger.events() if event.run_id is None]
+        failures = [event for event in before if event.kind == "failed"]
+        if not runs and failures:
+            told = [document_of(event) for event in failures]
+            ui.result({"run_id": None, "events": told}, story_table(failures, {}))
+            return
         if not runs:
             raise StoreError("there is no run yet", str(directory), hint="fleetgrad run")
         chosen = runs[-1] if run is None else store.ledger.run(run)
-        events = store.ledger.events(chosen.run_id)
+        events = [
+            event
+            for event in store.ledger.events()
+            if event.run_id == chosen.run_id or (event in failures and event.at >= chosen.at)
+        ]
         names = {row.device: row.name for row in store.ledger.devices(chosen.run_id)}
         rounds = store.ledger.rounds(chosen.run_id)
     document = {

@@ -56,6 +56,17 @@ class Exchange:
         """The device has the whole parameter vector."""
         return self._sender.done
 
+    @property
+    def uploading(self) -> int:
+        """Bytes of an answer that has begun to come and is not here yet; 0 when none has."""
+        begun = not self._finished and self._receiver.next_offset > 0
+        return self._update_bytes if begun else 0
+
+    @property
+    def may_upload(self) -> bool:
+        """Whether the next bytes may be the first of the answer."""
+        return not self._finished and self._sender.done and self._receiver.next_offset == 0
+
     def poll(self, now_ms: int) -> Outgoing | None:
         """The next message to send, or None; ask again until None while the line takes more."""
         if self._finished:
@@ -156,20 +167,19 @@ class Exchange:
 
         Returns:
             The acknowledgement to send, if one is due, and the whole blob once it is complete.
+
+        Raises:
+            TransferError: It is of another round, or beyond the update's end.
         """
-        if self._finished:
+        if self._finished and chunk.transfer == self._transfer:
             # Our last acknowledgement was lost; the device repeats until it hears it.
-            ack = Ack(self._transfer, self._update_bytes)
-            return (ack if chunk.transfer == self._transfer else None), None
+            return Ack(self._transfer, self._update_bytes), None
         if chunk.transfer == self._transfer:
             self._asked_ms = None
         if not self._sender.done and chunk.transfer == self._transfer:
             # It has everything: only an acknowledgement of ours got lost on its way here.
             self._sender.resume(2**32)
-        try:
-            received = self._receiver.accept(chunk)
-        except TransferError:
-            return None, None
+        received = self._receiver.accept(chunk)
         return received.ack, self._receiver.data if received.complete else None
 
     def read(self, blob: bytes) -> Update | SumBlob:

@@ -74,6 +74,41 @@ class GatewaySession:
         """To the gateway."""
         return self._session.bytes_out
 
+    @property
+    def uploading(self) -> int:
+        """See `DeviceSession.uploading`."""
+        return self._session.uploading
+
+    @property
+    def may_upload(self) -> bool:
+        """See `DeviceSession.may_upload`."""
+        return self._session.may_upload
+
+    def hold(self, now: float) -> None:
+        """See `DeviceSession.hold`."""
+        self._session.hold(now)
+
+    def know(self, boards: Sequence[Board]) -> list[DeviceEvent]:
+        """Takes boards that the gateway has told of since; they join if it has joined."""
+        fresh = [board for board in boards if board.device not in self._boards]
+        self._boards.update((board.device, board) for board in fresh)
+        if not self._session.ready:
+            return []
+        return [Joined(b.device, b.train_samples, b.eval_samples, 0, 0) for b in fresh]
+
+    @property
+    def wait_s(self) -> float:
+        """How long the gateway may wait for its boards in a round."""
+        return self._wait_ms / 1000
+
+    @wait_s.setter
+    def wait_s(self, seconds: float) -> None:
+        self._wait_ms = round(1000 * seconds)
+
+    def passed_over(self) -> str:
+        """See `DeviceSession.passed_over`."""
+        return self._session.passed_over()
+
     def board(self, device: int) -> "BoardSession":
         """A board's part of the conversation."""
         return BoardSession(self, device)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The host's end of one device: greets it, checks it, feeds it rounds, notices when it is gone."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 from fleetgrad.device.checks import UNABLE, Expected, boast, check
@@ -18,7 +19,7 @@ from fleetgrad.device.events import (
 from fleetgrad.device.exchange import Exchange
 from fleetgrad.device.sums import SumBlob, SumShape
 from fleetgrad.errors import FleetgradError
-from fleetgrad.wire.errors import MessageError
+from fleetgrad.wire.errors import MessageError, TransferError
 from fleetgrad.wire.framing import DELIMITER, FrameDecoder, Noise, encode_message
 from fleetgrad.wire.messages import (
     PAYLOAD_DEFAULT,
@@ -40,6 +41,7 @@ from fleetgrad.wire.messages import (
     StatusRequest,
     Verdict,
 )
+from fleetgrad.wire.transfer import transfer_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +100,39 @@ class DeviceSession:
         self._exchange: Exchange | None = None
         self.bytes_in = 0
         self.bytes_out = len(self._out)
-        self.frames_ignored = 0
+        self._ignored: Counter[str] = Counter()
 
     @property
     def device(self) -> int:
         """Id of the device that is expected here."""
         return self._expected.device
 
+    def passed_over(self) -> str:
+        """What came since the last call and means nothing here, in words; empty for nothing."""
+        told = ", ".join(f"{what} ({count})" for what, count in sorted(self._ignored.items()))
+        count = self._ignored.total()
+        self._ignored.clear()
+        return f"{count} frames passed over: {told}" if count else ""
+
     @property
     def ready(self) -> bool:
         """The device has joined and is not lost."""
         return self._hello is not None and not self._refused and not self._lost
+
+    @property
+    def uploading(self) -> int:
+        """Bytes of an update that has begun to come and is not here yet; 0 when none has."""
+        return self._exchange.uploading if self._exchange and self.ready else 0
+
+    @property
+    def may_upload(self) -> bool:
+        """Whether the next bytes may be the first of an update."""
+        return self._exchange is not None and self.ready and self._exchange.may_upload
+
+    def hold(self, now: float) -> None:
+        """The device has spoken, and nobody has listened yet: that is no silence of its."""
+        self._heard = now
+        self._probed = None
 
     def receive(self, data: bytes, now: float) -> list[DeviceEvent]:
         """Takes bytes from the link, in any pieces."""
@@ -118,11 +142,13 @@ class DeviceSession:
             if isinstance(item, Noise):
                 if text := _printable(item.data):
                     events.append(Printed(self.device, text))
+                else:
+                    self._ignored[str(item.reason)] += 1
                 continue
             try:
                 message = item.message()
             except MessageError:
-                self.frames_ignored += 1
+                self._ignored["a message that is none"] += 1
                 continue
             events += self._handle(message, item.session, now)
         return events
@@ -247,7 +273,7 @@ class DeviceSession:
                 self._greet_anew(now)
             return []
         if session != self._session or not self._hello:
-            self.frames_ignored += 1
+            self._ignored["a session that is not this one"] += 1
             return []
         events = self._alive(now)
         match message:
@@ -261,7 +287,7 @@ class DeviceSession:
             case Error():
                 events += self._error(message)
             case _:
-                self.frames_ignored += 1
+                self._ignored["a message that is not for a host"] += 1
         return events
 
     def _alive(self, now: float) -> list[DeviceEvent]:
@@ -277,7 +303,7 @@ class DeviceSession:
     def _announced(self, hello: Hello, session: int, now: float) -> list[DeviceEvent]:
         """The HELLO that a device sends by itself when it starts."""
         if session != 0:
-            self.frames_ignored += 1  # of a session before ours
+            self._ignored["a session that is not this one"] += 1
             return []
         events: list[DeviceEvent] = []
         self._heard = now
@@ -322,9 +348,15 @@ class DeviceSession:
     def _chunk(self, chunk: Chunk) -> list[DeviceEvent]:
         exchange = self._exchange
         if exchange is None:
-            self.frames_ignored += 1
+            self._ignored["an update of a round that is closed"] += 1
             return []
-        ack, blob = exchange.accept(chunk)
+        try:
+            ack, blob = exchange.accept(chunk)
+        except TransferError:
+            same = chunk.transfer == transfer_id(exchange.terms.round)
+            what = "a chunk beyond its update's end" if same else "an update of another round"
+            self._ignored[what] += 1
+            return []
         if ack is not None:
             self._send(ack)
         if blob is None or self._hello is None:

@@ -59,8 +59,7 @@ class Aggregator:
         """
         match action:
             case OpenRound(attempt=0):
-                self._kept.clear()
-                self._total = self._nothing()
+                self.begin()
             case Record() if action.update.exponents:  # else it has been evaluated, nothing more
                 self.add(action.device, action.update, action.facts)
             case RecordSum() if action.part.weights[0]:
@@ -71,6 +70,11 @@ class Aggregator:
             case _:
                 pass
         return None
+
+    def begin(self) -> None:
+        """Forgets the updates of the round before."""
+        self._kept.clear()
+        self._total = self._nothing()
 
     def add(self, device: int, update: Update, facts: Facts) -> None:
         """Folds an update in: one that is recorded, or was before an interruption.

@@ -11,7 +11,7 @@ The engine keeps no updates: it says `Record`, and when a round has all that it 
 
 import hashlib
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -274,7 +274,7 @@ def _open(state: State, now: float) -> Step:
     plan = state.plan
     evaluation = number > plan.rounds
     able = [d for d in (plan.evaluators if evaluation else plan.roster) if d not in state.barred]
-    selected = tuple(sorted(able)) if evaluation else measuring.cohort(plan, able, number)
+    selected = tuple(sorted(able)) if evaluation else measuring.cohort(state, able, number)
     current = Round(
         number,
         selected,
@@ -291,13 +291,24 @@ def _assign(state: State, current: Round, devices: list[int]) -> Step:
     work = Work.EVALUATE if current.number > state.plan.rounds else Work.EVALUATE | Work.TRAIN
     if state.stage is Stage.MEASURING:
         work = Work.MEASURE
-    terms = _terms(state.plan, state.model, current.number, vector, work)
+    terms = round_terms(state.plan, state.model, current.number, vector, work)
     actions: list[Action] = [Assign(device, terms, vector) for device in devices]
     current = replace(current, assigned=current.assigned | frozenset(devices))
     return replace(state, round=current), actions
 
 
-def _terms(plan: Plan, model: GlobalModel, number: int, vector: bytes, work: Work) -> RoundOpen:
+def round_terms(
+    plan: Plan, model: GlobalModel, number: int, vector: bytes, work: Work
+) -> RoundOpen:
+    """What devices are told of a round.
+
+    Args:
+        plan: The run.
+        model: The version that the round starts from.
+        number: Of the round.
+        vector: That version's parameters.
+        work: What to do.
+    """
     mantissa, exponent = plan.rate(number)
     return RoundOpen(
         round=number,
@@ -333,6 +344,9 @@ def _close(state: State, current: Round, now: float, made: Aggregated | None) ->
     )
     actions += [Dismiss(d.device, current.number) for d in dropped]
     state = replace(state, model=model or state.model, next_round=current.number + 1, round=None)
+    if state.plan.selection.reads_losses:
+        heard = {device: facts.train_loss for device, facts in current.accepted.items()}
+        state = replace(state, losses={**state.losses, **heard})
     if made is None:
         return replace(state, stage=Stage.FINISHED), [*actions, Finish()]
     state, more = _open(state, now)
@@ -342,7 +356,7 @@ def _close(state: State, current: Round, now: float, made: Aggregated | None) ->
 def _too_few(state: State, current: Round, now: float) -> Step:
     have, need = len(current.accepted), state.plan.needed
     reasons = {**current.out, **{d: _late_reason(state, d) for d in current.pending}}
-    told = "; ".join(f"device {d}: {reason}" for d, reason in sorted(reasons.items()))
+    told = _some([f"device {d}: {reason}" for d, reason in sorted(reasons.items())])
     what = f"round {current.number} has {have} of the {need} updates it needs"
     if current.attempt >= state.plan.retries:
         error = RoundError(
@@ -375,10 +389,15 @@ def _fail(state: State, error: FleetError | RoundError, number: int | None = Non
     return replace(state, stage=Stage.FAILED), [note, Fail(error)]
 
 
+def _some(told: Sequence[str]) -> str:
+    """As many as a reader takes in; the ledger has a line for each of the others."""
+    return "; ".join(told[:8]) + ("; ..." if len(told) > 8 else "")
+
+
 def _no_fleet(state: State, able: int) -> FleetError:
     reasons = {**state.lost, **state.barred}
     told = [f"device {d}: {reasons.get(d, 'it never answered')}" for d in state.plan.roster]
-    shown = "; ".join(sorted(set(told))[:8]) + ("; ..." if len(told) > 8 else "")
+    shown = _some(sorted(set(told)))
     count = len(state.plan.roster)
     what = "no device answers"
     if able < state.plan.needed:

@@ -6,6 +6,7 @@ answer; the host doubles scales that clip too much, and asks again. Passes are n
 what they lead to, a version, is. An interrupted run measures anew, and finds the same.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -18,8 +19,8 @@ from fleetgrad.federation.ranges import (
     RangeReport,
     grow,
 )
-from fleetgrad.federation.selection import select
-from fleetgrad.federation.state import Plan, Round, Stage, State
+from fleetgrad.federation.selections import Candidate, Draw
+from fleetgrad.federation.state import Round, Stage, State
 
 _FEW = 100
 """One value in so many may come to its limit in a round without a word."""
@@ -30,15 +31,20 @@ def is_due(state: State) -> bool:
     return state.plan.ranges.before and state.next_round == 1 and bool(state.model.exponents)
 
 
-def cohort(plan: Plan, able: Sequence[int], number: int) -> tuple[int, ...]:
+def cohort(state: State, able: Sequence[int], number: int) -> tuple[int, ...]:
     """The devices of a training round."""
-    return select(able, number, seed=plan.seed, fraction=plan.fraction, least=plan.needed)
+    plan = state.plan
+    count = max(plan.needed, math.ceil(plan.fraction * len(able)))
+    candidates = [
+        Candidate(device, plan.samples.get(device, 1), state.losses.get(device)) for device in able
+    ]
+    return plan.selection.choose(candidates, count, Draw(plan.seed, number))
 
 
 def begin(state: State, now: float, number: int = 1) -> State:
     """Opens a pass, counted from 1."""
     able = [d for d in state.plan.roster if d not in state.barred]
-    selected = cohort(state.plan, able, 1)
+    selected = cohort(state, able, 1)
     out = {d: reason for d, reason in state.lost.items() if d in selected}
     opened = Round(
         MEASUREMENT + number,

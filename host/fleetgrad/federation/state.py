@@ -9,6 +9,7 @@ from functools import cached_property
 from fleetgrad.federation.facts import Facts
 from fleetgrad.federation.model import GlobalModel
 from fleetgrad.federation.ranges import RangePolicy, RangeReport
+from fleetgrad.federation.selections import Selection, Uniform
 from fleetgrad.federation.strategies import FedAvg, Strategy
 
 
@@ -35,6 +36,8 @@ class Plan:
         rates: Mantissa and exponent of each round's rate where it changes; empty: it does not.
         ranges: What to do about clipped activations.
         strategy: How updates become a version.
+        selection: Who is asked.
+        samples: To train on, by device; a device that is not named counts as having one.
     """
 
     roster: tuple[int, ...]
@@ -54,6 +57,8 @@ class Plan:
     rates: tuple[tuple[int, int], ...] = ()
     ranges: RangePolicy = field(default_factory=RangePolicy)
     strategy: Strategy = field(default_factory=FedAvg)
+    selection: Selection = field(default_factory=Uniform)
+    samples: Mapping[int, int] = field(default_factory=dict)
 
     @cached_property
     def members(self) -> frozenset[int]:
@@ -139,6 +144,8 @@ class State:
         lost: Devices that do not answer, with reasons.
         barred: Devices that can never take part, with reasons.
         gather_until: When to stop waiting for the fleet to appear.
+        losses: Training loss of each device's last update in a closed round, where the selection
+            reads them.
     """
 
     plan: Plan
@@ -150,6 +157,7 @@ class State:
     lost: Mapping[int, str] = field(default_factory=dict)
     barred: Mapping[int, str] = field(default_factory=dict)
     gather_until: float = 0.0
+    losses: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def deadline(self) -> float | None:

@@ -1,7 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where devices come from: emulators, native processes, this very process."""
 
-from fleetgrad.fleet.base import Endpoint, FieldFleet, Fleet, Member, Placement
+from fleetgrad.fleet.base import (
+    Announcement,
+    Endpoint,
+    FieldFleet,
+    Fleet,
+    Herald,
+    Member,
+    Placement,
+    Witness,
+)
 from fleetgrad.fleet.mqtt import MqttFleet
 from fleetgrad.fleet.native import NativeFleet
 from fleetgrad.fleet.panel import Panel, Sighting
@@ -10,9 +19,11 @@ from fleetgrad.fleet.serial import SerialFleet
 from fleetgrad.fleet.virtual import VirtualFleet
 
 __all__ = [
+    "Announcement",
     "Endpoint",
     "FieldFleet",
     "Fleet",
+    "Herald",
     "Member",
     "MqttFleet",
     "NativeFleet",
@@ -22,4 +33,5 @@ __all__ = [
     "SerialFleet",
     "Sighting",
     "VirtualFleet",
+    "Witness",
 ]

@@ -72,6 +72,23 @@ class Endpoint:
     boards: tuple[Board, ...] = ()
 
 
+@dataclass(frozen=True)
+class Announcement:
+    """What a fleet's devices and gateways may know of the model without being asked.
+
+    Attributes:
+        run_id: The run.
+        round: The open one, which starts from this version; None when the run is over.
+        version: Of the model, in the host's store.
+        digest: Of the version, 32 bytes.
+    """
+
+    run_id: str
+    round: int | None
+    version: int
+    digest: bytes
+
+
 class Fleet(Protocol):
     """A source of devices."""
 
@@ -90,6 +107,22 @@ class Fleet(Protocol):
 
     def stop(self) -> None:
         """Ends every device and link; harmless when there are none."""
+
+
+@runtime_checkable
+class Witness(Protocol):
+    """A fleet that sees what no session does, and that the run's story should tell."""
+
+    def remarks(self) -> list[tuple[int | None, str]]:
+        """What happened since the last call: the device that it is about, if one, and words."""
+
+
+@runtime_checkable
+class Herald(Protocol):
+    """A fleet that can be told things all at once."""
+
+    def announce(self, announcement: Announcement) -> None:
+        """Says which version is the current one; it stays said until the next one."""
 
 
 @runtime_checkable

@@ -3,20 +3,25 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from fleetgrad.device import Board, Identity, identify_all
 from fleetgrad.errors import FleetError
-from fleetgrad.fleet.base import Endpoint, Member, Placement
+from fleetgrad.fleet.base import Announcement, Endpoint, Member, Placement
 from fleetgrad.fleet.panel import Sighting
 from fleetgrad.link import BrokerAddress, Certificates, MqttClient, Switchboard, SwitchedLink
 from fleetgrad.link.embedded import EmbeddedBroker
 from fleetgrad.wire import topics
+from fleetgrad.wire.framing import DELIMITER
 
+_TAKEOVERS = 6  # so many appearances ...
+_TAKEOVERS_S = 20.0  # ... within so long are no accident
 _QUIET_S = 1.0  # without anyone new: all who are there have said so
 _APPEARANCE_S = 5.0  # what is retained comes with the subscription; who is away now may come back
 _ROOM = 1 << 16  # bytes of a device that nobody has read yet
@@ -59,10 +64,12 @@ class MqttFleet:
         self._certificates = certificates
         self._name = name
         self._devices = devices
-        self._tell = tell
+        self._tell = self._remarking(tell)
         self._changed = threading.Condition()
+        self._remarks: list[tuple[int | None, str]] = []
+        self._appeared: dict[int, deque[float]] = {}
         self._present: dict[int, Identity] = {}
-        self._gateways: dict[int, list[Identity]] = {}  # each with the boards behind it
+        self._gateways: dict[int, list[Identity]] = {}  # each, then the boards behind it
         self._client: MqttClient | None = None
         self._board: Switchboard | None = None
         self._rests: dict[int, bytes] = {}  # of what is not a whole frame yet
@@ -118,12 +125,46 @@ class MqttFleet:
             for gateway, boards in behind.items()
         ]
 
+    def announce(self, announcement: Announcement) -> None:
+        """See :class:`fleetgrad.fleet.Herald`: retained, as JSON in one record."""
+        text = json.dumps(
+            {
+                "run": announcement.run_id,
+                "round": announcement.round,
+                "version": announcement.version,
+                "digest": announcement.digest.hex(),
+            },
+            separators=(",", ":"),
+        )
+        self._connected().publish(topics.model(self._name), text.encode(), retain=True)
+
+    def remarks(self) -> list[tuple[int | None, str]]:
+        """See :class:`fleetgrad.fleet.Witness`."""
+        with self._changed:
+            found, self._remarks = self._remarks, []
+        return found
+
+    def _remarking(self, tell: Callable[[str], None]) -> Callable[[str], None]:
+        """What the client tells is for the run's story as well."""
+
+        def both(text: str) -> None:
+            with self._changed:
+                self._remarks.append((None, text))
+            tell(text)
+
+        return both
+
     def sightings(self) -> list[Sighting]:
         """Devices that are present now, for whoever takes them as they come and go."""
         self._connected()
         with self._changed:
             present = [self._present[device] for device in sorted(self._present)]
-        return [Sighting(f"{i.device:016x}", i, "") for i in present]
+            gateways = [tuple(self._gateways[device]) for device in sorted(self._gateways)]
+        found = [Sighting(f"{i.device:016x}", i, "") for i in present]
+        return found + [
+            Sighting(f"{gateway.device:016x}", gateway, "", boards=tuple(boards))
+            for gateway, *boards in gateways
+        ]
 
     def link(self, device: int) -> SwitchedLink:
         """The way to a device."""
@@ -140,7 +181,7 @@ class MqttFleet:
         """Everybody who is present, those behind gateways included."""
         up = {d: topics.topic(self._name, d, "up") for d in (*self._present, *self._gateways)}
         found = {d: Member.of(identity, up[d]) for d, identity in self._present.items()}
-        for gateway, boards in self._gateways.items():
+        for gateway, (_, *boards) in self._gateways.items():
             for board in boards:
                 found[board.device] = Member.of(board, f"{up[gateway]}:{board.device:x}", gateway)
         return found
@@ -202,19 +243,37 @@ class MqttFleet:
         device, leaf = found
         if leaf == "up":
             if self._board is not None:
-                self._board.deliver(device, data)
+                # A record ends its frame: what does not is no reason to lose the next one.
+                whole = data if data.endswith(DELIMITER) else data + DELIMITER
+                self._board.deliver(device, whole)
             return
         identities = identify_all(data)
         with self._changed:
             if leaf == "gateway":
                 self._gateways.pop(device, None)
                 if identities and identities[0].device == device:
-                    self._gateways[device] = identities[1:]
+                    self._gateways[device] = identities
             elif identities and identities[0].device == device:
+                self._doubt(identities[0])
                 self._present[device] = identities[0]
             else:
                 self._present.pop(device, None)
             self._changed.notify_all()
+
+    def _doubt(self, identity: Identity) -> None:
+        """Two clients with one id throw each other out, and each comes back at once."""
+        device, now = identity.device, time.monotonic()
+        moments = self._appeared.setdefault(device, deque(maxlen=_TAKEOVERS))
+        moments.append(now)
+        before = self._present.get(device)
+        if before is not None and before.boots > identity.boots:
+            text = f"it says that it has started {identity.boots} times, after {before.boots}"
+        elif len(moments) == _TAKEOVERS and now - moments[0] < _TAKEOVERS_S:
+            text = f"it came {_TAKEOVERS} times in {now - moments[0]:.0f} s"
+            moments.clear()
+        else:
+            return
+        self._remarks.append((device, f"{text}: do two devices have its id?"))
 
     def _settled(self) -> None:
         """The broker has taken what was said: there is room for more."""

@@ -32,12 +32,14 @@ class Sighting:
         identity: What the device on it says of itself; None while none has answered.
         problem: Why there is none, in words; empty when there is one.
         hint: What to do about it, if anything can be told.
+        boards: Where it is a gateway that sums: who is behind it.
     """
 
     url: str
     identity: Identity | None = None
     problem: str = "it was not asked yet"
     hint: str = ""
+    boards: tuple[Identity, ...] = ()
 
 
 @dataclass

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -33,7 +34,8 @@ class SerialFleet:
         self._patterns = patterns
         self._baud = baud
         self._devices = devices
-        self._tell = tell
+        self._remarks: deque[str] = deque()
+        self._tell = self._remarking(tell)
         self._panel: Panel | None = None
 
     def discover(self, wait_s: float) -> list[Member]:
@@ -68,6 +70,19 @@ class SerialFleet:
         if self._panel is not None:
             self._panel.stop()
             self._panel = None
+
+    def remarks(self) -> list[tuple[int | None, str]]:
+        """See :class:`fleetgrad.fleet.Witness`."""
+        return [(None, self._remarks.popleft()) for _ in range(len(self._remarks))]
+
+    def _remarking(self, tell: Callable[[str], None]) -> Callable[[str], None]:
+        """What the panel tells is for the run's story as well."""
+
+        def both(text: str) -> None:
+            self._remarks.append(text)
+            tell(text)
+
+        return both
 
     def _ports(self) -> Panel:
         if self._panel is None:

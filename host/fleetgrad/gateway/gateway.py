@@ -28,6 +28,10 @@ _WAIT_S = 0.2  # of waiting for bytes, at most
 class Front(Protocol):
     """What the host sees of a gateway, as messages to and from ids at the broker."""
 
+    @property
+    def sums(self) -> bool:
+        """Whether it can do with sums of gateways below."""
+
     def meet(self, identity: Identity) -> list[tuple[int, str, bytes]]:
         """A board is here; gives what must be known from now on: id, topic and bytes to retain."""
 
@@ -40,7 +44,7 @@ class Front(Protocol):
     def receive(self, address: int, data: bytes) -> None:
         """Bytes from the host."""
 
-    def hear(self, device: int, event: DeviceEvent) -> None:
+    def hear(self, event: DeviceEvent) -> None:
         """News of a board."""
 
     def take(self, now: float) -> list[tuple[int, bytes]]:
@@ -69,6 +73,7 @@ class Gateway:
         self._tell = tell
         self._inbox: queue.SimpleQueue[tuple[int, bytes]] = queue.SimpleQueue()
         self._known: set[int] = set()
+        self._refused: set[str] = set()
         self._client: MqttClient | None = None
 
     def receive(self, topic: str, data: bytes) -> None:
@@ -102,15 +107,22 @@ class Gateway:
                     looked = now
                     for sighting in look():
                         if sighting.identity is not None:
-                            self._meet(sighting.identity, link)
+                            self._meet(sighting, link)
                 self._turn()
         finally:
             self._retain(self._front.leave())
 
-    def _meet(self, identity: Identity, link: Callable[[int], SocketLink | SwitchedLink]) -> None:
+    def _meet(self, sighting: Sighting, link: Callable[[int], SocketLink | SwitchedLink]) -> None:
         """A board that was not there before gets a desk."""
-        if not self._boards.meet(identity, link):
+        if sighting.boards and not self._front.sums:
+            if sighting.url not in self._refused:
+                self._refused.add(sighting.url)
+                self._tell(f"gateway {sighting.url} sends sums, which takes --aggregate here too")
             return
+        for identity in self._boards.meet(sighting, link):
+            self._introduce(identity)
+
+    def _introduce(self, identity: Identity) -> None:
         told = self._front.meet(identity)
         assert self._client is not None
         for address in self._front.addresses():
@@ -130,8 +142,8 @@ class Gateway:
         assert self._client is not None
         pause = self._front.wait(time.monotonic()) if self._client.connected else None
         wait = _WAIT_S if pause is None else min(_WAIT_S, pause)
-        for device, event in self._boards.listen(wait):
-            self._front.hear(device, event)
+        for event in self._boards.listen(wait):
+            self._front.hear(event)
         while not self._inbox.empty():
             address, data = self._inbox.get()
             if address in self._known:

@@ -34,6 +34,11 @@ class Proxies:
         self._tell = tell
         self._proxies: dict[int, Proxy] = {}
 
+    @property
+    def sums(self) -> bool:
+        """See `Front`: its boards are shown one by one."""
+        return False
+
     def meet(self, identity: Identity) -> list[tuple[int, str, bytes]]:
         """See `Front`."""
         device = identity.device
@@ -78,8 +83,9 @@ class Proxies:
                 session.abandon_round()
                 self._custody.drop(device)
 
-    def hear(self, device: int, event: DeviceEvent) -> None:
+    def hear(self, event: DeviceEvent) -> None:
         """See `Front`."""
+        device = event.device
         proxy = self._proxies[device]
         terms = proxy.terms
         match event:

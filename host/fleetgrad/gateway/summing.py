@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from fleetgrad.device import (
     Arrived,
+    BoardSession,
     DeviceEvent,
     Entry,
     Fate,
@@ -24,22 +25,27 @@ from fleetgrad.device import (
     Order,
     Refused,
     Spoiled,
+    Summed,
     Unable,
     Update,
     hello_of,
     read_update,
     write_sum,
 )
-from fleetgrad.errors import FleetgradError, RoundError, StoreError
+from fleetgrad.errors import FleetgradError, RoundError, StoreError, WireError
 from fleetgrad.federation.facts import Facts
 from fleetgrad.federation.model import Layout
 from fleetgrad.federation.partial import Fold, PartialSum
 from fleetgrad.federation.strategies import Averaging
+from fleetgrad.federation.sums import part_of
 from fleetgrad.gateway.boards import Boards
 from fleetgrad.gateway.custody import Custody
 from fleetgrad.gateway.proxy import Called, Proxy, ProxyEvent, Settled, Wanted
 from fleetgrad.wire.framing import encode_message
 from fleetgrad.wire.messages import ErrorCode, RoundOpen, Verdict, Work
+
+# Of the time that this gateway has: so long may one below wait, and then its sum has to come here.
+_SHARE = 0.75
 
 
 @dataclass
@@ -53,6 +59,7 @@ class Task:
         total: The sum so far.
         entries: What became of boards, as far as it is known.
         lost: Boards that do not answer now.
+        below: Gateways whose sums are in it.
         offered: The sum is on its way.
     """
 
@@ -62,6 +69,7 @@ class Task:
     total: PartialSum
     entries: dict[int, Entry] = field(default_factory=dict)
     lost: set[int] = field(default_factory=set)
+    below: set[int] = field(default_factory=set)
     offered: bool = False
 
     def awaits(self, device: int) -> bool:
@@ -109,6 +117,11 @@ class Sums:
         self._met: dict[int, Identity] = {}
         self._asked: dict[int, RoundOpen] = {}
         self._task: Task | None = None
+
+    @property
+    def sums(self) -> bool:
+        """See `Front`: parts of a sum add up to it."""
+        return True
 
     def meet(self, identity: Identity) -> list[tuple[int, str, bytes]]:
         """See `Front`."""
@@ -158,9 +171,12 @@ class Sums:
             pauses.append(max(0.0, self._task.until - now))
         return min(pauses, default=None)
 
-    def hear(self, device: int, event: DeviceEvent) -> None:
+    def hear(self, event: DeviceEvent) -> None:
         """See `Front`."""
-        task = self._task
+        device, task = event.device, self._task
+        if isinstance(event, Summed):
+            self._hear_sum(event)
+            return
         if isinstance(event, Refused | Lost):
             self._tell(f"device {device:016x}: {event.reason}")
         if task is None or not task.awaits(device):
@@ -187,6 +203,28 @@ class Sums:
             case _:
                 pass
 
+    def _hear_sum(self, event: Summed) -> None:
+        """A gateway below has answered for its boards."""
+        task, below = self._task, self._boards.session(event.device)
+        if task is None or task.offered or event.round != task.terms.round:
+            return
+        entries = event.found.entries
+        try:
+            strange = [entry.device for entry in entries if not task.awaits(entry.device)]
+            if strange:
+                raise WireError(f"a sum with device {strange[0]:016x}, which was not asked")
+            part = part_of(self._layout, self._strategy, event.found, trained=task.trains)
+            task.total.merge(part)
+        except FleetgradError as error:
+            self._tell(f"gateway {event.device:016x}: {error.what}")
+            for device in filter(task.awaits, event.boards):
+                task.entries[device] = Entry(device, Fate.SPOILED)
+            below.receipt(event.round, Verdict.REFUSED)
+            return
+        task.entries.update((entry.device, entry) for entry in entries)
+        task.below.add(event.device)
+        self._tell(f"gateway {event.device:016x}: the sum of round {event.round} is here")
+
     def _from_host(self, event: ProxyEvent) -> None:
         match event:
             case Wanted():
@@ -208,6 +246,7 @@ class Sums:
         terms = replace(terms, blob_bytes=len(vector), blob_crc=zlib.crc32(vector))
         total = PartialSum.empty(self._layout, self._strategy.numbers, self._fold)
         until = time.monotonic() + order.wait_ms / 1000
+        self._boards.allow(_SHARE * order.wait_ms / 1000)
         self._task = task = Task(terms, order, until, total)
         self._tell(f"round {terms.round} goes down to {len(order.boards)} boards")
         for device in order.boards:
@@ -227,10 +266,11 @@ class Sums:
             return None
 
     def _ask(self, task: Task, device: int) -> None:
-        """Gives a board the round's work, unless it is at it."""
-        if self._asked.get(device) != task.terms:
+        """Gives a board the round's work, unless it is at it; a gateway's sum is made anew."""
+        session = self._boards.session(device)
+        if self._asked.get(device) != task.terms or isinstance(session, BoardSession):
             self._asked[device] = task.terms
-            self._boards.session(device).open_round(task.terms, task.order.vector, time.monotonic())
+            session.open_round(task.terms, task.order.vector, time.monotonic())
 
     def _count(self, task: Task, device: int, update: Update) -> None:
         facts = Facts.of(update)
@@ -279,7 +319,11 @@ class Sums:
     def _end(self, number: int, verdict: Verdict | None) -> None:
         """The round is over for the boards; without a verdict it was called off."""
         task, self._task = self._task, None
-        if task is None or task.terms.round != number or verdict is Verdict.REFUSED:
+        if task is None or task.terms.round != number:
+            return
+        for gateway in task.below:
+            self._boards.session(gateway).receipt(number, verdict or Verdict.STALE)
+        if verdict is Verdict.REFUSED:
             return  # what is refused as a sum may be wanted again in another one
         for device in task.order.boards:
             self._asked.pop(device, None)

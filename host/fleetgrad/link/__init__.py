@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Links move bytes to and from one device, and know nothing of what the bytes mean."""
 
+from fleetgrad.link.access import BrokerAddress, Certificates, parse_broker
 from fleetgrad.link.base import Link
-from fleetgrad.link.mqtt import BrokerAddress, Certificates, MqttClient, parse_broker
+from fleetgrad.link.mqtt import MqttClient
 from fleetgrad.link.pair import socket_pair
 from fleetgrad.link.serial import SerialPort, matching
 from fleetgrad.link.stream import SocketLink

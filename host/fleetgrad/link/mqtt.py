@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import select
 import socket
 import ssl
@@ -13,9 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
-from urllib.parse import unquote, urlsplit
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -23,13 +20,11 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from fleetgrad.errors import ConfigError, LinkClosed, LinkError
+from fleetgrad.errors import LinkClosed, LinkError
+from fleetgrad.link.access import PASSWORD_VARIABLE, BrokerAddress, Certificates, tls_context
 from fleetgrad.link.batched import BatchedSocket
 from fleetgrad.link.pair import socket_pair
 
-PASSWORD_VARIABLE = "FG_MQTT_PASSWORD"
-
-_PORTS = {"mqtt": 1883, "mqtts": 8883}
 _ANSWER_S = 10.0
 _KEEPALIVE_S = 30
 _SESSION_S = 24 * 3600  # what comes while this side is away is kept so long
@@ -39,72 +34,8 @@ _UNACKNOWLEDGED = 1000  # records under way at a time, each way
 _RETRY_S = 1.0  # until the next attempt to come back; doubles ...
 _RETRY_MAX_S = 10.0  # ... up to this
 _LOOK_S = 1.0
+_QOS_1 = 0x02  # in the first byte of a PUBLISH
 _UNSUPPORTED_VERSION = 132  # MQTT 5, table 2-6
-
-
-@dataclass(frozen=True)
-class BrokerAddress:
-    """Where a broker is, and who to be there.
-
-    Attributes:
-        host: Name or address.
-        port: TCP port.
-        tls: Whether it speaks TLS.
-        user: Empty for none.
-        password: Empty for none.
-    """
-
-    host: str
-    port: int
-    tls: bool
-    user: str = ""
-    password: str = ""
-
-    def __str__(self) -> str:
-        """The URL, without who to be."""
-        return f"{'mqtts' if self.tls else 'mqtt'}://{self.host}:{self.port}"
-
-
-@dataclass(frozen=True)
-class Certificates:
-    """What TLS works with; empty paths for what is not used.
-
-    Attributes:
-        ca: Who may issue the broker's certificate; empty: those that this system trusts.
-        cert: This side's certificate.
-        key: Its key.
-    """
-
-    ca: Path = Path()
-    cert: Path = Path()
-    key: Path = Path()
-
-
-def parse_broker(url: str) -> BrokerAddress:
-    """Reads ``mqtt://[user[:password]@]host[:port]``, or the same with ``mqtts``.
-
-    The password may also be in the environment, in FG_MQTT_PASSWORD.
-
-    Raises:
-        ConfigError: It is no such URL.
-    """
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        parts, port = urlsplit(""), None
-    if parts.scheme not in _PORTS or not parts.hostname or parts.path.strip("/"):
-        raise ConfigError(
-            f"{url!r} is no broker", "fleet.broker", "mqtt://HOST[:PORT] or mqtts://HOST[:PORT]"
-        )
-    password = parts.password or os.environ.get(PASSWORD_VARIABLE, "")
-    return BrokerAddress(
-        parts.hostname,
-        port or _PORTS[parts.scheme],
-        parts.scheme == "mqtts",
-        unquote(parts.username or ""),
-        unquote(password),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +49,30 @@ class _Word:
 
 
 class _Paho(paho.Client):
-    """paho's client, whose socket is read and written in large pieces."""
+    """paho's client, whose socket is read and written in large pieces.
+
+    Attributes:
+        take: Takes topic and bytes of a record.
+    """
+
+    take: Callable[[str, bytes], None]
 
     def _create_socket(self) -> Any:
         return BatchedSocket(cast("socket.socket", super()._create_socket()))
+
+    def _handle_publish(self) -> Any:
+        """Nearly all records are alike: QoS 1, no properties. The others take the long way."""
+        body = self._in_packet["packet"]
+        end = 2 + int.from_bytes(body[:2], "big")
+        plain = self.protocol == MQTTProtocolVersion.MQTTv5 and body[end + 2 : end + 3] == b"\0"
+        if not plain or self._in_packet["command"] & 0x06 != _QOS_1:
+            return super()._handle_publish()
+        try:
+            topic = bytes(body[2:end]).decode()
+        except UnicodeDecodeError:
+            return super()._handle_publish()
+        self.take(topic, bytes(body[end + 3 :]))
+        return self._send_puback(int.from_bytes(body[end : end + 2], "big"))
 
 
 class MqttClient:
@@ -256,10 +207,11 @@ class MqttClient:
         if address.user:
             client.username_pw_set(address.user, address.password or None)
         if address.tls:
-            client.tls_set_context(_context(certificates))
+            client.tls_set_context(tls_context(certificates))
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
+        client.take = self._receive
         options: dict[str, Any] = {}
         if modern:
             wishes = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
@@ -278,7 +230,8 @@ class MqttClient:
             raise LinkError(
                 f"TLS with the broker fails: {error.reason or error}",
                 where=str(address),
-                hint="check fleet.cert and fleet.key, and that the port is the one with TLS",
+                hint="check fleet.cert and fleet.key, and that the port is the one with TLS; one"
+                " that asks for a pre-shared key is for devices: Python's TLS has none before 3.13",
             ) from error
         except OSError as error:
             raise LinkError(
@@ -311,8 +264,10 @@ class MqttClient:
 
     def _turn(self, client: paho.Client, line: BatchedSocket) -> None:
         wait = 0.0 if line.waiting or line.pending() else _LOOK_S
-        out = [line] if line.unsent else []
-        ready, _, _ = select.select([line.fileno(), self._door.fileno()], out, [], wait)
+        poll = select.poll()  # descriptors may have any number
+        poll.register(line, select.POLLIN | (select.POLLOUT if line.unsent else 0))
+        poll.register(self._door, select.POLLIN)
+        ready = {number for number, mask in poll.poll(1000 * wait) if mask & ~select.POLLOUT}
         if self._rung:
             self._rung = False  # first: a word that is left now rings again
             self._door.read()
@@ -383,23 +338,3 @@ class MqttClient:
 def _is(one: object, other: object) -> bool:
     """Whether a client still has the same socket."""
     return one is other
-
-
-def _context(certificates: Certificates) -> ssl.SSLContext:
-    empty = Path()
-    try:
-        where = None if certificates.ca == empty else str(certificates.ca)
-        context = ssl.create_default_context(cafile=where)
-        if certificates.cert != empty:
-            key = None if certificates.key == empty else str(certificates.key)
-            context.load_cert_chain(str(certificates.cert), key)
-    except (OSError, ssl.SSLError) as error:
-        named = [
-            str(p) for p in (certificates.ca, certificates.cert, certificates.key) if p != empty
-        ]
-        raise LinkError(
-            f"the certificates cannot be used: {error.strerror or error}",
-            where=", ".join(named),
-            expected="PEM files",
-        ) from error
-    return context

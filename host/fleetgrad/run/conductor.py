@@ -30,6 +30,7 @@ from fleetgrad.federation.actions import (
     CloseRound,
     Dismiss,
     Fail,
+    Finish,
     Note,
     OpenRound,
     Record,
@@ -46,6 +47,10 @@ from fleetgrad.run.recorder import Recorder
 
 # After the last commit, so long at most for the last receipts to leave.
 _FAREWELL_S = 1.0
+
+# Updates that come at the same time are kept in memory until they are whole. Beyond so many bytes
+# no further one begins: what its device has said stays in the link, and it says it again.
+_UPLOAD_BYTES = 16 << 20
 
 # So many lines of a device's own are told: a boot log whole, and not a line that is all noise.
 _PRINTED_LINES = 32
@@ -69,6 +74,7 @@ class Station:
         mask: What the selector looks for.
         due: When its session wants to be asked again.
         alarm: Its entry among the alarms.
+        upload: Bytes of the update that has begun to come.
     """
 
     endpoint: Endpoint
@@ -81,6 +87,7 @@ class Station:
     mask: int = selectors.EVENT_READ
     due: float = inf
     alarm: float = inf
+    upload: int = 0
 
     @property
     def board(self) -> Switchboard | None:
@@ -98,6 +105,9 @@ class Conductor:
         recorder: Writes to the ledger.
         aggregator: Folds what is recorded.
         observer: Is told.
+        remarks: What the fleet has seen since the last call.
+        announce: Is told of every round that opens, and of the end (None), each with the number
+            and digest of the current version.
         clock: Seconds, only ever forward.
         selector: Waits for links; closed in the end.
     """
@@ -110,6 +120,8 @@ class Conductor:
         aggregator: Aggregator,
         observer: Observer,
         *,
+        remarks: Callable[[], list[tuple[int | None, str]]] = list,
+        announce: Callable[[int | None, int, bytes], None] = lambda *_: None,
         clock: Callable[[], float],
         selector: selectors.BaseSelector,
     ) -> None:
@@ -126,11 +138,15 @@ class Conductor:
         self._recorder = recorder
         self._aggregator = aggregator
         self._observer = observer
+        self._announce = announce
+        self._remarks = remarks
         self._clock = clock
         self._opened = clock()
         self._ready: set[int] = set()
         self._selector = selector
         self._dirty: set[int] = set()
+        self._held_up: dict[int, None] = {}  # devices that nobody listens to now, in order
+        self._uploads = 0  # bytes of updates that have begun to come
         self._alarms: list[tuple[float, int]] = []
         self._boards = {station.board for station in stations if station.board is not None}
 
@@ -167,21 +183,44 @@ class Conductor:
 
     def _listen(self, wait: float) -> list[DeviceEvent]:
         """What the devices say, and what time makes of those that say nothing."""
-        events: list[DeviceEvent] = []
+        readable = list(self._held_up)
         for key, mask in self._selector.select(wait):
             devices = key.data.ready() if isinstance(key.data, Switchboard) else [key.data]
-            for device in devices:
-                self._dirty.add(device)
-                if mask & selectors.EVENT_READ:
-                    events += self._hear(self._stations[device])
+            self._dirty.update(devices)
+            if mask & selectors.EVENT_READ:
+                readable += (device for device in devices if device not in self._held_up)
+        events: list[DeviceEvent] = []
+        for device in readable:
+            events += self._hear(self._stations[device])
         return events + self._ring(self._clock())
 
     def _hear(self, station: Station) -> list[DeviceEvent]:
+        """Reads from a link, unless too many updates are half here already."""
+        device = station.session.device
+        if self._uploads and station.session.may_upload and self._uploads >= _UPLOAD_BYTES:
+            station.session.hold(self._clock())
+            if device not in self._held_up:
+                self._held_up[device] = None
+                if station.board is None:  # else it would be readable again and again
+                    self._selector.unregister(station.endpoint.link)
+            return []
+        if device in self._held_up:
+            del self._held_up[device]
+            self._dirty.add(device)
+            if station.board is None:
+                self._selector.register(station.endpoint.link, station.mask, device)
         try:
             data = station.endpoint.link.read()
         except LinkClosed as error:
             return self._hang_up(station, error.what)
-        return station.session.receive(data, self._clock())
+        events = station.session.receive(data, self._clock())
+        self._weigh(station)
+        return events
+
+    def _weigh(self, station: Station) -> None:
+        """Counts what the rest of an update will take until it is here."""
+        self._uploads += station.session.uploading - station.upload
+        station.upload = station.session.uploading
 
     def _ring(self, now: float) -> list[DeviceEvent]:
         """Lets time pass for those whose time has come."""
@@ -210,9 +249,12 @@ class Conductor:
             station.open = False
             station.unsent = b""
             station.due = inf
-            if station.board is None:
+            if station.board is None and station.session.device not in self._held_up:
                 self._selector.unregister(station.endpoint.link)
-        return station.session.hang_up(reason)
+            self._held_up.pop(station.session.device, None)
+        events = station.session.hang_up(reason)
+        self._weigh(station)
+        return events
 
     def _decide(self, events: Sequence[DeviceEvent]) -> None:
         """Lets the engine take the events, makes its decisions durable, then carries them out."""
@@ -232,6 +274,11 @@ class Conductor:
 
     def _carry_out(self, actions: Sequence[Action]) -> list[Event]:
         """The ledger first: no device hears of anything that could still be lost."""
+        ends = [action for action in actions if isinstance(action, CloseRound | Fail)]
+        if ends:
+            end = ends[0]
+            number = end.round if isinstance(end, CloseRound) else self._state.next_round
+            actions = [*self._notes(number), *actions]
         self._recorder.commit(actions, self._clock() - self._opened, self._traffic)
         events: list[Event] = []
         for action in actions:
@@ -247,6 +294,7 @@ class Conductor:
                     self._observer.round_opened(
                         action.round, action.selected, action.evaluation_only
                     )
+                    self._announce(action.round, self._recorder.version, self._state.model.digest)
                 case Record():
                     self._observer.update_accepted(action.round, action.device)
                 case RecordSum():
@@ -255,6 +303,8 @@ class Conductor:
                 case CloseRound():
                     if action.model is not None:
                         self._observer.round_closed(self._recorder.report(action.round))
+                case Finish():
+                    self._announce(None, self._recorder.version, self._state.model.digest)
                 case Note():
                     self._observer.notice(str(action))
                 case Fail():
@@ -262,6 +312,14 @@ class Conductor:
                 case _:
                     pass
         return events
+
+    def _notes(self, number: int) -> list[Note]:
+        """What was heard and seen in the round that ends, and led to nothing."""
+        notes = [Note("fleet", text, device) for device, text in self._remarks()]
+        for device, station in self._stations.items():
+            if words := station.session.passed_over():
+                notes.append(Note("ignored", words, device, number))
+        return notes
 
     def _traffic(self) -> dict[int, tuple[int, int]]:
         """Bytes up and down by device since the round was opened."""
@@ -315,10 +373,12 @@ class Conductor:
         pause = None if station.unsent else station.session.wait(self._clock())
         station.due = inf if pause is None else self._clock() + pause
         self._set_alarm(station)
+        self._weigh(station)
         mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if station.unsent else 0)
         if station.board is None and mask != station.mask:
             station.mask = mask
-            self._selector.modify(link, mask, station.session.device)
+            if station.session.device not in self._held_up:
+                self._selector.modify(link, mask, station.session.device)
 
     def _farewell(self) -> None:
         """The last receipts leave; a device that takes none is none the worse."""

@@ -4,16 +4,16 @@
 import secrets
 import selectors
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fleetgrad.config import Config
 from fleetgrad.device import DeviceSession, Expected, GatewaySession, Patience
-from fleetgrad.errors import FleetError
+from fleetgrad.errors import FleetError, LinkError
 from fleetgrad.federation.state import Stage
-from fleetgrad.fleet import Endpoint, FieldFleet, Fleet
+from fleetgrad.fleet import Announcement, Endpoint, FieldFleet, Fleet, Herald, Witness
 from fleetgrad.results import Observer, RunResult, RunStarted, SilentObserver
 from fleetgrad.run.cohort import resume
 from fleetgrad.run.conductor import Conductor, Station
@@ -95,7 +95,8 @@ def execute(
     with services.open_store(config.run.dir) as store, ExitStack() as stack:
         stack.callback(fleet.stop)
         if isinstance(fleet, FieldFleet):
-            inputs = meet(inputs, store, fleet)
+            with _told(store, services):
+                inputs = meet(inputs, store, fleet)
         entry = enter(store, inputs, fleet.kind, services.wall())
         run = entry.run
         state = restore(store, inputs, run)
@@ -119,13 +120,16 @@ def execute(
         if state.stage is not Stage.FINISHED:
             recorder = Recorder(store, run, services.wall)
             aggregator = resume(store, run, state, find_fold(observer.notice))
-            stations = _start(fleet, inputs, run, config.run.dir, services)
+            with _told(store, services, run.run_id):
+                stations = _start(fleet, inputs, run, config.run.dir, services)
             conductor = Conductor(
                 state,
                 stations,
                 recorder,
                 aggregator,
                 observer,
+                remarks=fleet.remarks if isinstance(fleet, Witness) else list,
+                announce=_announcer(fleet, run.run_id),
                 clock=services.clock,
                 selector=services.selector(),
             )
@@ -137,6 +141,28 @@ def execute(
         with store.ledger.write(services.wall()) as transaction:
             transaction.set_state(run.run_id, "reported")
         return result
+
+
+@contextmanager
+def _told(store: Store, services: Services, run_id: str | None = None) -> Iterator[None]:
+    """A fleet that cannot be had is part of the story too, a run's or the store's."""
+    try:
+        yield
+    except (FleetError, LinkError) as error:
+        where = f" ({error.where})" if error.where else ""
+        with store.ledger.write(services.wall()) as transaction:
+            transaction.note("failed", f"{error.what}{where}", run_id=run_id)
+        raise
+
+
+def _announcer(fleet: Fleet, run_id: str) -> Callable[[int | None, int, bytes], None]:
+    """Tells the fleet of the current version, where it can be told."""
+
+    def announce(number: int | None, version: int, digest: bytes) -> None:
+        if isinstance(fleet, Herald):
+            fleet.announce(Announcement(run_id, number, version, digest))
+
+    return announce
 
 
 def _start(

@@ -16,12 +16,13 @@ from fleetgrad.errors import ConfigError, UsageError
 from fleetgrad.federation.facts import Facts
 from fleetgrad.federation.model import Layout, from_vector
 from fleetgrad.federation.ranges import UNIT, RangePolicy, RangeReport
+from fleetgrad.federation.selections import Selection, make_selection
 from fleetgrad.federation.state import Plan, Round, Stage, State
 from fleetgrad.federation.strategies import Robust, Strategy, make_strategy
 from fleetgrad.federation.sums import facts_in
 from fleetgrad.fleet import FieldFleet, Member, Placement
 from fleetgrad.run.cohort import counted, summed
-from fleetgrad.store import DeviceRow, RunRow, Store, Transaction, layout_of
+from fleetgrad.store import DeviceRow, RoundRow, RunRow, Store, Transaction, layout_of
 
 # A board without a memory of its own counts its restarts on top of the image's boot base: so many
 # restarts fit between two starts of the host.
@@ -71,6 +72,8 @@ class Inputs:
             max_steps=config.train.max_steps,
             rates=self._rates,
             strategy=self.strategy,
+            selection=self.selection,
+            samples={m.device: m.train_samples for m in self.members if m.train_samples},
             ranges=RangePolicy(
                 before=config.ranges.grow == "before",
                 drift=config.ranges.grow in ("before", "drift"),
@@ -89,6 +92,16 @@ class Inputs:
         """
         named = self.config.strategy
         return make_strategy(named.name, named.options, asdict(self.config.train))
+
+    @property
+    def selection(self) -> Selection:
+        """Who is asked in a round.
+
+        Raises:
+            ConfigError: The config names none, or one with other options.
+        """
+        named = self.config.selection
+        return make_selection(named.name, named.options)
 
     @property
     def _rates(self) -> tuple[tuple[int, int], ...]:
@@ -142,6 +155,7 @@ def gather(config: Config, bundle_dir: Path, *, field: bool = False) -> Inputs:
             hint="fleetgrad build",
         )
     make_strategy(config.strategy.name, config.strategy.options, asdict(config.train))
+    make_selection(config.selection.name, config.selection.options)
     if field:
         return Inputs(config, bundle, (), (), _fingerprint(config, bundle, ()))
     data = partition(read(config.data_path), config.data, bundle, devices=config.fleet.devices)
@@ -295,7 +309,12 @@ def restore(store: Store, inputs: Inputs, run: RunRow) -> State:
     # A round that is open may start from a version of its own: one with larger ranges.
     version = (rounds[-1].version or rounds[-1].base) if rounds else run.base
     closed = [r.round for r in rounds if r.closed]
-    state = State(inputs.plan, store.model(version), next_round=max(closed, default=0) + 1)
+    state = State(
+        inputs.plan,
+        store.model(version),
+        next_round=max(closed, default=0) + 1,
+        losses=_losses(store, inputs, run, rounds),
+    )
     if run.state != "open":
         return replace(state, stage=Stage.FINISHED)
     if not rounds or rounds[-1].closed:
@@ -311,6 +330,23 @@ def restore(store: Store, inputs: Inputs, run: RunRow) -> State:
         report = report.merge(part.report)
     opened = Round(current.round, current.selected, report, current.attempt, accepted=accepted)
     return replace(state, next_round=current.round, round=opened)
+
+
+def _losses(
+    store: Store, inputs: Inputs, run: RunRow, rounds: Sequence[RoundRow]
+) -> dict[int, int]:
+    """Training loss of each device's last update in a closed round, for who reads it."""
+    if not inputs.selection.reads_losses:
+        return {}
+    losses: dict[int, int] = {}
+    for row in rounds:
+        if not row.closed or row.evaluation:
+            continue
+        updates = store.ledger.updates(run.run_id, row.round)
+        losses.update({update.device: update.train_loss for update in updates})
+        for found, _ in summed(store, run, row, inputs.strategy):
+            losses.update({d: facts.train_loss for d, facts in facts_in(found).items()})
+    return losses
 
 
 def _add_run(

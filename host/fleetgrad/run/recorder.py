@@ -41,6 +41,11 @@ class Recorder:
         made = [r.version for r in store.ledger.rounds(run.run_id) if r.version is not None]
         self._version = made[-1] if made else run.base
 
+    @property
+    def version(self) -> int:
+        """The newest version that is committed."""
+        return self._version
+
     def commit(self, actions: Sequence[Action], seconds: float, traffic: Traffic) -> None:
         """Makes everything in ``actions`` that concerns the ledger durable, or nothing.
 

@@ -97,6 +97,19 @@ class FleetSamples:
             int(self.held.counts.max(initial=0)),
         )
 
+    def train_counts(self) -> NDArray[np.int64]:
+        """How many samples each device trains on."""
+        if self.drawn is None:
+            return self.train.counts.astype(np.int64)
+        drawn = self.drawn
+        ids = np.arange(self.devices, dtype=np.uint64) + np.uint64(self.first_id)
+        low, high = (ids & np.uint64(0xFFFFFFFF)).astype(np.uint32), (ids >> np.uint64(32))
+        key = mix32(low ^ mix32(high.astype(np.uint32)))
+        key = mix32(np.uint32(drawn.seed) ^ mix32(np.uint32(0xFFFFFFFF) ^ key))
+        spread = np.uint32(drawn.train_most - drawn.train_least + 1)
+        counts = drawn.train_least + (mix32(key + np.uint32(2)) % spread).astype(np.int64)
+        return np.asarray(counts, np.int64)
+
     @property
     def nbytes(self) -> int:
         """Of all arrays."""
@@ -107,6 +120,15 @@ class FleetSamples:
             if array is not None
         ]
         return sum(array.nbytes for array in {id(array): array for array in arrays}.values())
+
+
+def mix32(x: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """The hash that all random numbers come from (SPEC.md, "Random numbers and sample order")."""
+    x = x ^ (x >> np.uint32(16))
+    x = x * np.uint32(0x7FEB352D)
+    x = x ^ (x >> np.uint32(15))
+    x = x * np.uint32(0x846CA68B)
+    return x ^ (x >> np.uint32(16))
 
 
 def nothing(sample_bytes: int, target_bytes: int, devices: int = 0) -> Part:

@@ -10,6 +10,14 @@ from fleetgrad.simulate.native import Shard
 _FULL = (1 << 64) - 1  # a bound that may be any larger number
 
 
+def report_of(shard: Shard) -> RangeReport:
+    """What the devices of a shard say of limits."""
+    totals = shard.totals
+    return RangeReport(
+        totals.updates, totals.measured, shard.clipped, shard.saturated, shard.saturating
+    )
+
+
 def partial_of(shard: Shard, layout: Layout) -> PartialSum:
     """A shard of a training round, its devices weighted by their samples.
 
@@ -26,11 +34,14 @@ def partial_of(shard: Shard, layout: Layout) -> PartialSum:
     if _FULL in shard.bounds:
         raise RoundError("too many updates to sum a segment exactly in 64 bits")
     totals = shard.totals
-    report = RangeReport(
-        totals.updates, totals.measured, shard.clipped, shard.saturated, shard.saturating
-    )
     part = PartialSum(
-        layout, shard.deltas, (totals.samples,), totals.updates, totals.digest, report, shard.bounds
+        layout,
+        shard.deltas,
+        (totals.samples,),
+        totals.updates,
+        totals.digest,
+        report_of(shard),
+        shard.bounds,
     )
     total = PartialSum.empty(layout)
     total.merge(part)  # which checks the bounds

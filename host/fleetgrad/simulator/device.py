@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import ctypes
+
 from fleetgrad.data.image import boot_base
 from fleetgrad.simulator.faults import Faults
 from fleetgrad.simulator.line import Line
@@ -15,6 +17,7 @@ _PIECE_MS = 1.0
 _BOOT_MS = (5.0, 400.0)
 _JUMP_MS = (1.0, 90_000.0)
 _UNTIL_WRAP_MS = 90_000.0
+_FLASH_BYTES = 16 * 1024
 
 
 class Device:
@@ -45,6 +48,7 @@ class Device:
         # Its clock wraps before long.
         self._ahead = 2.0**32 - world.dice.uniform(0, _UNTIL_WRAP_MS)
         self._alarm = 0  # the only one that counts
+        self._flash = _blank() if faults.flash else None
         self.resets = 0
         self._node: NativeNode | None = None
         self._power_up()
@@ -81,7 +85,9 @@ class Device:
         if self._node is not None:
             return
         self._boots += 1
-        self._node = NativeNode(self._library, self._image, boot_count=self._boots)
+        self._node = NativeNode(
+            self._library, self._image, boot_count=self._boots, flash=self._flash
+        )
         self._wake(self._world.now)
 
     def _wake(self, moment: float) -> None:
@@ -106,3 +112,10 @@ class Device:
         wait = self._node.wait_ms(now_ms)
         if wait is not None:
             self._wake(self._world.now + max(1, wait))
+
+
+def _blank() -> ctypes.Array[ctypes.c_uint8]:
+    """Flash as it leaves the factory."""
+    flash = (ctypes.c_uint8 * _FLASH_BYTES)()
+    ctypes.memset(flash, 0xFF, _FLASH_BYTES)
+    return flash

@@ -28,6 +28,7 @@ class Faults:
         host_jump: At a commit, the host's clocks leap: the monotonic one ahead, the other anywhere.
         kill: At a commit, the host dies: before it, after it, or with the first bytes that leave
             after it; and sometimes while it waits.
+        flash: Whether devices have some: what they keep there outlives a reset.
         piece_bytes: The longest piece.
         latency_ms: Time on the line.
         bytes_per_ms: Rate of the line.
@@ -48,6 +49,7 @@ class Faults:
     jump: float = 0.0
     host_jump: float = 0.0
     kill: float = 0.0
+    flash: bool = False
     piece_bytes: int = 256
     latency_ms: float = 2.0
     bytes_per_ms: float = 11.5
@@ -58,6 +60,7 @@ class Faults:
     def harmless(self) -> bool:
         """Whether nothing goes wrong."""
         return self == Faults(
+            flash=self.flash,
             piece_bytes=self.piece_bytes,
             latency_ms=self.latency_ms,
             bytes_per_ms=self.bytes_per_ms,
@@ -86,6 +89,7 @@ def draw(dice: random.Random) -> Faults:
         jump=chance(0.01),
         host_jump=chance(0.02),
         kill=chance(0.15),
+        flash=dice.random() < 0.5,
         piece_bytes=dice.choice((64, 256, 1100)),
         latency_ms=dice.choice((0.2, 2.0, 40.0)),
         bytes_per_ms=dice.choice((11.5, 92.0, 1000.0)),

@@ -12,7 +12,7 @@ from typing import Any
 from fleetgrad.errors import StoreError
 from fleetgrad.federation.ranges import RangeReport
 from fleetgrad.store.records import DeviceRow, EventRow, RoundRow, RunRow, UpdateRow, Version
-from fleetgrad.store.schema import connect, ledger_error
+from fleetgrad.store.schema import LEDGER_ERRORS, connect, ledger_error
 from fleetgrad.store.transaction import Transaction
 
 # A version is measured by the rounds that start from it; without labels nothing is ever right.
@@ -123,21 +123,10 @@ class Ledger:
             " seconds FROM rounds WHERE run_id = ? ORDER BY round",
             run_id,
         )
-        return [
-            RoundRow(
-                round=row[0],
-                evaluation=bool(row[1]),
-                base=row[2],
-                version=row[3],
-                selected=tuple(json.loads(row[4])),
-                attempt=row[5],
-                closed=bool(row[6]),
-                dropped=tuple((device, reason) for device, reason in json.loads(row[7])),
-                report=RangeReport.from_json(json.loads(row[8])) if row[8] else None,
-                seconds=row[9],
-            )
-            for row in rows
-        ]
+        try:
+            return [_round(row) for row in rows]
+        except (ValueError, TypeError, KeyError) as error:
+            raise ledger_error(ValueError(str(error)), self._path) from error
 
     def updates(self, run_id: str, number: int | None = None) -> list[UpdateRow]:
         """Accepted updates of a run, or of one of its rounds, by round and device."""
@@ -220,10 +209,25 @@ class Ledger:
     def _rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         try:
             return self._db.execute(query, values).fetchall()
-        except sqlite3.Error as error:
+        except LEDGER_ERRORS as error:
             raise ledger_error(error, self._path) from error
 
 
 def _run(row: tuple[Any, ...]) -> RunRow:
     run = RunRow(*row)
     return replace(run, labels=bool(run.labels))
+
+
+def _round(row: tuple[Any, ...]) -> RoundRow:
+    return RoundRow(
+        round=row[0],
+        evaluation=bool(row[1]),
+        base=row[2],
+        version=row[3],
+        selected=tuple(json.loads(row[4])),
+        attempt=row[5],
+        closed=bool(row[6]),
+        dropped=tuple((device, reason) for device, reason in json.loads(row[7])),
+        report=RangeReport.from_json(json.loads(row[8])) if row[8] else None,
+        seconds=row[9],
+    )

@@ -125,6 +125,10 @@ CREATE TABLE events (
 """
 
 
+# A text that is damaged may be none at all, in a row as well as in what SQLite says of it.
+LEDGER_ERRORS = (sqlite3.Error, ValueError)
+
+
 def wal_is_safe(version: tuple[int, ...]) -> bool:
     """Whether this SQLite has the fix of the WAL-reset bug, which could lose commits."""
     if version >= (3, 51, 3):
@@ -149,7 +153,7 @@ def connect(path: Path, *, writing: bool) -> sqlite3.Connection:
     except BaseException as error:
         if connection is not None:
             connection.close()
-        if isinstance(error, sqlite3.Error):
+        if isinstance(error, LEDGER_ERRORS):
             raise ledger_error(error, path) from error
         raise
     return connection
@@ -178,9 +182,11 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, writing: bool) -> No
         )
 
 
-def ledger_error(error: sqlite3.Error, path: Path) -> StoreError:
-    """SQLite's complaint as one of ours."""
+def ledger_error(error: sqlite3.Error | ValueError, path: Path) -> StoreError:
+    """SQLite's complaint as one of ours, or that of whoever reads what it holds."""
     code = getattr(error, "sqlite_errorcode", None)
+    if isinstance(error, ValueError):
+        code = sqlite3.SQLITE_CORRUPT
     if code is not None and code & 0xFF == sqlite3.SQLITE_FULL:
         return StorageFullError(
             "no space left while writing the ledger",

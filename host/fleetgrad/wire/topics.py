@@ -26,6 +26,11 @@ def topic(fleet: str, device: int, leaf: str) -> str:
     return f"{_ROOT}/{fleet}/{device & 0xFF:02x}/{device:016x}/{leaf}"
 
 
+def model(fleet: str) -> str:
+    """Where the host says which version of the model is the current one."""
+    return f"{_ROOT}/{fleet}/model"
+
+
 def every(fleet: str, leaf: str) -> str:
     """The wildcard of all devices' topics of one kind."""
     return f"{_ROOT}/{fleet}/+/+/{leaf}"

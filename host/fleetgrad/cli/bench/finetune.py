@@ -19,7 +19,7 @@ from fleetgrad.report.units import count, percent
 from ..ui import Ui, verb
 from .corpus import DATA_VARIABLE
 from .search import Cells, Found, search
-from .sides import SCHEMES, Growing, Integers, Reals, Setting, Side
+from .sides import SCHEMES, Fixed, Integers, Reals, Setting, Side
 from .tasks import TASKS
 
 TARGET: Final = 0.005
@@ -63,8 +63,8 @@ class Cell:
         trained: Weights and biases that train.
         before: Test accuracy before.
         reals: float32 at its best learning rate.
-        integers: The device's code at its own, activation scales as exported.
-        growing: The same with scales that grow.
+        integers: The device's code at its own, with activation scales that grow.
+        fixed: The same with scales as exported; None where that was not asked for.
     """
 
     task: str
@@ -73,17 +73,17 @@ class Cell:
     before: float
     reals: Found
     integers: Found
-    growing: Found
+    fixed: Found | None
 
     @property
     def gap(self) -> Gap:
-        """What growing integers lack."""
-        return Gap.of(self.growing, self.reals)
+        """What integers lack."""
+        return Gap.of(self.integers, self.reals)
 
     @property
-    def fixed_gap(self) -> Gap:
+    def fixed_gap(self) -> Gap | None:
         """What integers with scales as exported lack."""
-        return Gap.of(self.integers, self.reals)
+        return None if self.fixed is None else Gap.of(self.fixed, self.reals)
 
 
 @click.command()
@@ -95,6 +95,7 @@ class Cell:
 @click.option("--cells", "folder", type=click.Path(path_type=Path),
               default=Path("build/finetune"), show_default=True,
               help="Keeps what was measured; a second call goes on from there.")  # fmt: skip
+@click.option("--fixed", is_flag=True, help="Also with activation scales as exported.")
 @verb
 def finetune(
     ui: Ui,
@@ -104,6 +105,7 @@ def finetune(
     schemes: tuple[str, ...],
     seeds: int,
     folder: Path,
+    fixed: bool,
 ) -> None:
     """Fine-tunes on four data sets, integers and float32 each at its own best learning rate.
 
@@ -121,7 +123,7 @@ def finetune(
             splits = task.read(data)
             for scheme in chosen:
                 setting = Setting(task, splits, scheme, task.model(data))
-                cells.append(measure(ui, setting, range(1, seeds + 1), folder))
+                cells.append(measure(ui, setting, range(1, seeds + 1), folder, fixed=fixed))
                 advance(len(cells), f"{task.name} {scheme}")
     met = all(cell.gap.mean >= -TARGET for cell in cells)
     bearable = all(cell.gap.mean >= -WORST for cell in cells)
@@ -136,7 +138,7 @@ def finetune(
     ui.result(document, *shown, verdict)
 
 
-def measure(ui: Ui, setting: Setting, seeds: range, folder: Path) -> Cell:
+def measure(ui: Ui, setting: Setting, seeds: range, folder: Path, *, fixed: bool) -> Cell:
     """All sides of a cell."""
 
     def measured(side: Side) -> Found:
@@ -154,13 +156,14 @@ def measure(ui: Ui, setting: Setting, seeds: range, folder: Path) -> Cell:
         setting.before().test,
         measured(Reals(setting)),
         measured(Integers(setting)),
-        measured(Growing(setting)),
+        measured(Fixed(setting)) if fixed else None,
     )
 
 
 def document_of(cell: Cell) -> dict[str, Any]:
     """A cell as --json shows it."""
-    return asdict(cell) | {"gap": asdict(cell.gap), "fixed_gap": asdict(cell.fixed_gap)}
+    fixed = None if cell.fixed_gap is None else asdict(cell.fixed_gap)
+    return asdict(cell) | {"gap": asdict(cell.gap), "fixed_gap": fixed}
 
 
 def table_of(cells: list[Cell]) -> Table:
@@ -171,17 +174,20 @@ def table_of(cells: list[Cell]) -> Table:
                   title_style="bold")  # fmt: skip
     for heading in ("data", "scheme"):
         table.add_column(heading)
-    for heading in ("before", "float32", "integers", "gap", "scales grow", "gap"):
+    with_fixed = any(cell.fixed is not None for cell in cells)
+    for heading in ("trained", "before", "float32", "integers", "gap"):
+        table.add_column(heading, justify="right")
+    for heading in ("scales as exported", "gap") if with_fixed else ():
         table.add_column(heading, justify="right")
     for cell in cells:
         table.add_row(
             cell.task,
             cell.scheme,
+            count(cell.trained),
             percent(cell.before),
             *(at_rate(side) for side in (cell.reals, cell.integers)),
-            str(cell.fixed_gap),
-            at_rate(cell.growing),
             str(cell.gap),
+            *(() if cell.fixed is None else (at_rate(cell.fixed), str(cell.fixed_gap))),
         )
     return table
 
@@ -203,10 +209,10 @@ def gain_table(cells: list[Cell]) -> Table:
         last, sparse = by_name[task, "last-layer"], by_name[task, "sparse"]
         table.add_row(
             task,
-            percent(last.growing.mean),
+            percent(last.integers.mean),
             count(last.trained),
-            percent(sparse.growing.mean),
+            percent(sparse.integers.mean),
             count(sparse.trained),
-            str(Gap.of(sparse.growing, last.growing)),
+            str(Gap.of(sparse.integers, last.integers)),
         )
     return table

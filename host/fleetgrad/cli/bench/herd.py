@@ -6,7 +6,6 @@ They speak the whole protocol, and answer a round at once with deltas that anybo
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import selectors
 import socket
@@ -27,45 +26,10 @@ from fleetgrad.gateway.proxy import Proxy, Wanted
 from fleetgrad.link import SocketLink
 from fleetgrad.wire.messages import UpdateHeader
 
-CLASSES = 10
-DIGEST = bytes(range(32))
+from .made_up import Head
+
 _POOL = 1 << 20
 _SWEEP_S = 0.5
-
-
-def write_bundle(folder: Path, weights: int) -> None:
-    """A bundle of a last layer with so many weights, and a model file that is none."""
-    segments = [("bias", CLASSES, 4), ("weight", weights, 2)]
-    offsets = [0, CLASSES * 4]
-    tensor = {"scale": 0.5, "zero_point": 0, "dtype": "int8", "source_dtype": "int8"}
-    tree = {
-        "format": 1,
-        "abi": 3,
-        "name": "herd",
-        "digest": DIGEST.hex(),
-        "input": {**tensor, "shape": [1, weights // CLASSES]},
-        "output": {**tensor, "shape": [1, CLASSES], "classes": CLASSES},
-        "loss": "softmax_cross_entropy",
-        "scheme": {"name": "last-layer"},
-        "batch": 1,
-        "target": {"kind": "label", "bytes": 1},
-        "segments": [
-            {
-                "name": kind,
-                "kind": kind,
-                "shape": [count],
-                "offset": offset,
-                "count": count,
-                "tflite_offset": None,
-            }
-            for (kind, count, _), offset in zip(segments, offsets, strict=True)
-        ],
-        "param_bytes": sum(count * size for _, count, size in segments),
-    }
-    folder.mkdir(parents=True)
-    (folder / "manifest.json").write_text(json.dumps(tree))
-    (folder / "params.bin").write_bytes(bytes(int(tree["param_bytes"])))  # type: ignore[call-overload]
-    (folder / "model.tflite").write_bytes(b"none")
 
 
 def samples_of(device: int) -> int:
@@ -77,11 +41,11 @@ class Deltas:
     """The updates of all devices.
 
     Args:
-        weights: Of the layer.
+        head: What they train.
     """
 
-    def __init__(self, weights: int) -> None:
-        self._count = CLASSES + weights
+    def __init__(self, head: Head) -> None:
+        self._count = sum(count for _, count in head.segments)
         drawn = np.random.default_rng(1).integers(-127, 128, _POOL + self._count)
         self._pool = drawn.astype(np.int8)
 
@@ -104,14 +68,14 @@ class HerdFleet:
 
     Args:
         count: How many.
-        weights: Of their model.
+        head: What they train.
     """
 
     kind = "virtual"
 
-    def __init__(self, count: int, weights: int) -> None:
+    def __init__(self, count: int, head: Head) -> None:
         self._count = count
-        self._weights = weights
+        self._head = head
         self._links: list[SocketLink] = []
         self._process: multiprocessing.process.BaseProcess | None = None
 
@@ -129,7 +93,7 @@ class HerdFleet:
             door.bind(path)
             door.listen(1024)
             spawn = multiprocessing.get_context("spawn")
-            arguments = (path, self._count, self._weights)
+            arguments = (path, self._count, self._head)
             self._process = spawn.Process(target=herd, args=arguments, daemon=True)
             self._process.start()
             found = {}
@@ -151,9 +115,9 @@ class HerdFleet:
         self._links = []
 
 
-def herd(path: str, count: int, weights: int) -> None:
+def herd(path: str, count: int, head: Head) -> None:
     """The process: devices 1 .. count behind a socket each."""
-    deltas = Deltas(weights)
+    deltas = Deltas(head)
     proxies: dict[int, Proxy] = {}
     links: dict[int, SocketLink] = {}
     unsent: dict[int, bytes] = {}
@@ -163,7 +127,7 @@ def herd(path: str, count: int, weights: int) -> None:
             connection.connect(path)
             connection.sendall(struct.pack("<Q", device))
             links[device] = SocketLink(connection, "host")
-            identity = Identity(device, DIGEST[:8], samples_of(device), 0, 0, 1)
+            identity = Identity(device, head.digest[:8], samples_of(device), 0, 0, 1)
             proxies[device] = Proxy(identity)
             selector.register(links[device], selectors.EVENT_READ, device)
         swept, dirty = 0.0, set(proxies)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +13,6 @@ from typing import Final
 from ..files import write_text
 from .sides import Run, Score, Side
 
-START: Final = 0.008
 FACTOR: Final = 2.0
 PATIENCE: Final = 2
 """Steps on each side of the best that have to be worse: one may be so by chance."""
@@ -61,6 +61,11 @@ class Cells:
                     for cell in document["cells"]
                 }
 
+    @property
+    def start(self) -> float:
+        """Learning rate that a search begins at."""
+        return self._side.start
+
     def scores(self, runs: Sequence[Run]) -> list[Score]:
         """Scores of some runs; trains those that are not known, and writes them down."""
         new = [run for run in runs if run not in self._known]
@@ -76,7 +81,11 @@ class Cells:
 def search(
     cells: Cells, seeds: Sequence[int], advance: Callable[[str], None] = lambda _: None
 ) -> Found:
-    """Climbs to the best learning rate by three seeds, then trains the others there.
+    """Climbs to the best learning rate by three seeds, then trains the others at the one chosen.
+
+    That is the lowest whose validation accuracy is within one standard error of the best (the rule
+    of Breiman et al., Classification and Regression Trees, 1984): between rates that three seeds
+    cannot tell apart, chance would decide, and the highest of them does worst on other people.
 
     Args:
         cells: Scores.
@@ -84,15 +93,17 @@ def search(
         advance: Is told what was done.
     """
     choosing = seeds[:CHOOSING_SEEDS]
+    start = cells.start
     tried: dict[int, float] = {}
+    errors: dict[int, float] = {}
 
     def try_steps(steps: Sequence[int]) -> None:
-        runs = [Run(_rate(step), seed) for step in steps for seed in choosing]
+        runs = [Run(_rate(start, step), seed) for step in steps for seed in choosing]
         scores = cells.scores(runs)
         for place, step in enumerate(steps):
             own = scores[place * len(choosing) : (place + 1) * len(choosing)]
-            tried[step] = sum(score.validation for score in own) / len(own)
-            advance(f"{_rate(step):g}: {100 * tried[step]:.2f} %")
+            tried[step], errors[step] = _mean([score.validation for score in own])
+            advance(f"{_rate(start, step):g}: {100 * tried[step]:.2f} %")
 
     try_steps((-1, 0, 1))
     while True:
@@ -102,14 +113,24 @@ def search(
         if not missing:
             break
         try_steps(missing)
-    rate = _rate(best)
+    chosen = min(step for step in tried if tried[step] >= tried[best] - errors[best])
+    rate = _rate(start, chosen)
     scores = cells.scores([Run(rate, seed) for seed in seeds])
     return Found(
         rate,
         dict(zip(seeds, scores, strict=True)),
-        {_rate(step): tried[step] for step in sorted(tried)},
+        {_rate(start, step): tried[step] for step in sorted(tried)},
     )
 
 
-def _rate(step: int) -> float:
-    return START * FACTOR**step
+def _mean(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and its standard error; 0 of a single value."""
+    mean = sum(values) / len(values)
+    if len(values) == 1:
+        return mean, 0.0
+    squares = sum((one - mean) ** 2 for one in values)
+    return mean, math.sqrt(squares / (len(values) - 1) / len(values))
+
+
+def _rate(start: float, step: int) -> float:
+    return start * FACTOR**step

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from fleetgrad_codegen.training.local import LocalPlan, batches
 from ..backends import NATIVE
 from ..bundles import make_bundle
 from ..float_fleet import labels_of, read_devices
+from ..trials import FAST
 
 Sent = tuple[tuple[int, ...], NDArray[np.int8]]
 """Exponents and deltas of an update."""
@@ -157,7 +158,8 @@ def small_fleet(config: Config, folder: Path) -> Iterator[SmallFleet]:
     board = load_board(paths.boards(), NATIVE)
     make_bundle(config, board).write(folder / "bundle")
     bundle = bundles.load(folder / "bundle")
-    image = build_image(folder / "bundle", board, "library", folder / "image")
+    fast = replace(board, compiler=replace(board.compiler, flags=FAST))
+    image = build_image(folder / "bundle", fast, "library", folder / "image")
     devices = read_devices(config, bundle)
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         yield SmallFleet(config, bundle, Library(image.path), devices, pool)

@@ -100,6 +100,14 @@ class Averaging(_Base):
     numbers: ClassVar[int] = 1
     """How many numbers `weigh` gives."""
 
+    @property
+    def by_samples(self) -> bool:
+        """Whether `weigh` gives the samples and nothing else, and `refusal` refuses nothing.
+
+        Then a virtual fleet need not look at its updates one by one.
+        """
+        return False
+
     @abstractmethod
     def weigh(self, facts: Facts) -> tuple[int, ...]:
         """The weight of an update, and whatever else must be summed over the devices.

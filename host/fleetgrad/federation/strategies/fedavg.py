@@ -23,6 +23,11 @@ class FedAvg(Averaging):
 
     name: ClassVar[str] = "fedavg"
 
+    @property
+    def by_samples(self) -> bool:
+        """It does."""
+        return True
+
     def weigh(self, facts: Facts) -> tuple[int, ...]:
         """By samples."""
         return (facts.samples,)

@@ -28,7 +28,7 @@ class Adaptive(ServerOptimiser):
         tau: Degree of adaptivity: changes far below it count as they are.
     """
 
-    rate: float = field(default=0.03, metadata={"check": Range(2.0**-30, 2.0**10)})
+    rate: float = field(default=0.1, metadata={"check": Range(2.0**-30, 2.0**10)})
     beta1: float = field(default=0.9, metadata={"check": Range(0.0, 0.9999)})
     beta2: float = field(default=0.99, metadata={"check": Range(0.0, 0.9999)})
     tau: float = field(default=1e-3, metadata={"check": Range(2.0**-30, 1.0)})

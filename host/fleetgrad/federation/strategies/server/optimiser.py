@@ -41,6 +41,11 @@ class ServerOptimiser(Averaging):
             change: Mean of the updates, in real units.
         """
 
+    @property
+    def by_samples(self) -> bool:
+        """Where it believes every device."""
+        return not self.cap
+
     def weigh(self, facts: Facts) -> tuple[int, ...]:
         """By samples, as far as they are believed."""
         return (min(facts.samples, self.cap) if self.cap else facts.samples,)
