@@ -262,7 +262,9 @@ def parse(manifest: bytes, params: bytes, model: bytes, *, where: str = MANIFEST
             largest_rate=float(tree.get("largest_learning_rate") or math.inf),
         )
         declared = int(tree["param_bytes"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (
+        KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError,
+    ) as error:  # fmt: skip
         what = f"the manifest lacks {error}" if isinstance(error, KeyError) else f"{error}"
         raise BundleError(f"not a usable manifest: {what}", where=where, hint=_HINT) from error
     _check(bundle, declared, where)

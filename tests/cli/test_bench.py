@@ -77,6 +77,30 @@ def test_inference_takes_less_memory_than_tflite_micro(
         assert 0 < row["text_bytes"] <= 0.5 * row["peer_text_bytes"]
 
 
+def test_links_lose_nothing_and_a_blob_costs_what_it_may(fleetgrad: Run) -> None:
+    options = ["--frames", 100_000, "--blobs", 1, "--seeds", 4, "--jobs", 1]
+    document = fleetgrad("bench", "links", *options, "--json").json
+    rates = {row["rate"]: row for row in document["frames"]}
+    assert set(rates) == {1e-6, 1e-5, 1e-4, 1e-3}
+    for rate, row in rates.items():
+        assert row["corrupt"] == 0
+        assert row["delivered"] <= row["frames"] - row["damaged"]
+        assert row["damaged"] > 0 or rate < 1e-5
+    assert sum(row["frames"] for row in rates.values()) >= 100_000
+    for row in document["blobs"]:
+        assert row["quiet"] <= 1.12
+        assert max(row["ratios"]) <= 2.5
+    assert document["violations"] == []
+    assert document["runs"]["rounds"] == 44
+
+
+def test_links_tells_one_seed_in_full(fleetgrad: Run) -> None:
+    outcome = fleetgrad("bench", "links", "--seed", 3, "--trace")
+    assert outcome.code == 0
+    assert "host: life 1" in outcome.err
+    assert "digest" in outcome.out
+
+
 def test_robust_rules_hold_where_averaging_does_not(fleetgrad: Run) -> None:
     options = ["--only", "digits", "--seeds", "1", "--rounds", "3"]
     names = ["--rule", "fedavg", "--rule", "sign-guard", "--attack", "none", "--attack", "ipm-10"]

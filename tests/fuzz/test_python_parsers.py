@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from fleetgrad import bundle as bundles
 from fleetgrad.device import Arrived
-from fleetgrad.errors import StoreError
+from fleetgrad.errors import BundleError, StoreError
 from fleetgrad.store import Store
 from fleetgrad.store.store import LEDGER
 from support.fuzz_targets import TARGETS, converse, mutations, seeds
@@ -36,6 +38,22 @@ def test_damaged_input_never_surprises(name: str) -> None:
 def test_the_session_is_led_to_the_end_of_a_round() -> None:
     events = [event for data in seeds("session") for event in converse(data)]
     assert any(isinstance(event, Arrived) for event in events)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text.replace('"segments": [{', '"segments": [1, {'),
+        lambda text: text.replace('"batch": 4', '"batch": Infinity'),
+        lambda text: "[" * 100_000 + text,
+    ],
+    ids=["a number for a segment", "an infinite batch", "too deep"],
+)
+def test_a_manifest_that_is_no_manifest_is_called_so(damage: Callable[[str], str]) -> None:
+    text = damage(seeds("bundle")[0].decode())
+    assert text != seeds("bundle")[0].decode()
+    with pytest.raises(BundleError, match="not a usable manifest"):
+        bundles.parse(text.encode(), b"", b"")
 
 
 def test_a_ledger_whose_error_is_no_text_is_called_damaged(tmp_path: Path) -> None:

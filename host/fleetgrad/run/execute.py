@@ -12,6 +12,7 @@ from pathlib import Path
 from fleetgrad.config import Config
 from fleetgrad.device import DeviceSession, Expected, GatewaySession, Patience
 from fleetgrad.errors import FleetError, LinkError
+from fleetgrad.federation.partial import Fold
 from fleetgrad.federation.state import Stage
 from fleetgrad.fleet import Announcement, Endpoint, FieldFleet, Fleet, Herald, Witness
 from fleetgrad.results import Observer, RunResult, RunStarted, SilentObserver
@@ -47,6 +48,7 @@ class Services:
         open_store: Opens a run directory for writing.
         patience: How long to wait for a device.
         selector: Waits for links.
+        fold: Adds updates; is given who is told when that is slow.
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -55,6 +57,7 @@ class Services:
     open_store: Callable[[Path], Store] = _open_store
     patience: Patience = field(default_factory=Patience)
     selector: Callable[[], selectors.BaseSelector] = selectors.DefaultSelector
+    fold: Callable[[Callable[[str], None]], Fold] = find_fold
 
 
 def execute(
@@ -119,7 +122,7 @@ def execute(
                 )
         if state.stage is not Stage.FINISHED:
             recorder = Recorder(store, run, services.wall)
-            aggregator = resume(store, run, state, find_fold(observer.notice))
+            aggregator = resume(store, run, state, services.fold(observer.notice))
             with _told(store, services, run.run_id):
                 stations = _start(fleet, inputs, run, config.run.dir, services)
             conductor = Conductor(

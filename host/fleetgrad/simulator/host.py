@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from fleetgrad.config import Config
 from fleetgrad.errors import FleetError, FleetgradError, RoundError
+from fleetgrad.federation.partial import Fold
 from fleetgrad.fleet import Endpoint, Placement
 from fleetgrad.run import Services, execute
 from fleetgrad.simulator.device import Device
@@ -19,6 +21,7 @@ from fleetgrad.simulator.links import SimulatedLink, VirtualSelector
 from fleetgrad.simulator.world import World
 from fleetgrad.store import Ledger, Store
 from fleetgrad.store.store import LEDGER
+from fleetgrad.toolchain.fold import find_fold
 from fleetgrad.toolchain.library import Library
 from fleetgrad.wire.framing import Frame, FrameDecoder
 from fleetgrad.wire.messages import Receipt, Verdict
@@ -106,6 +109,17 @@ def _open_store(fate: Fate) -> Callable[[Path], Store]:
             return ledger
 
     return lambda directory: MortalStore(directory, writing=True)
+
+
+@functools.cache
+def _fold() -> Fold:
+    return find_fold(lambda _: None)
+
+
+def _find_fold(tell: Callable[[str], None]) -> Fold:
+    """Looked for once, not in every life."""
+    del tell
+    return _fold()
 
 
 @dataclass
@@ -307,6 +321,7 @@ def live(config: Config, bundle_dir: Path, rig: Rig, session_ids: Callable[[], i
             session_id=session_ids,
             open_store=_open_store(fate),
             selector=lambda: VirtualSelector(world, fate.waits),
+            fold=_find_fold,
         )
         world.tell(f"host: life {life}")
         ended = False
