@@ -37,6 +37,10 @@ class DepthwiseConv2DRule(WeightedRule):
         copies = DepthwiseConv2D().multiplier(graph, op)
         return copies * prod(readers(axis) for axis in self.axes(graph, op))
 
+    def error_block(self, graph: Graph, op: Op) -> int:  # noqa: ARG002
+        """See `WeightedRule.error_block`: rows are computed whole."""
+        return 0
+
     def error_scratch(self, graph: Graph, op: Op) -> int:
         """See `WeightedRule.error_scratch`."""
         return strip_error_bytes(*self.axes(graph, op), self.depth(graph, op))

@@ -6,7 +6,7 @@ The same for every processor, so that a bundle does not depend on it: portable k
 
 from fleetgrad_codegen.ops.window import Axis
 
-_BLOCK_PIXELS = 16
+_BLOCK_PIXELS, _LEAST_PIXELS = 16, 4
 _LEARN_PIXELS = 256
 _LEARN_INPUTS = 2560
 _LEARN_COLUMNS = 128
@@ -17,7 +17,28 @@ _WORD = 4
 _LARGEST_SIDE = (1 << 15) - 1
 
 
-def matrix_error_bytes(rows: Axis, columns: Axis, inputs: int, outputs: int) -> int:
+def error_pixels(rows: Axis, columns: Axis, inputs: int, outputs: int, room: int) -> int:
+    """How many pixels ``fg_conv2d_error`` computes together.
+
+    The more, the fewer times it spreads weights.
+
+    Args:
+        rows: Geometry along the height.
+        columns: Geometry along the width.
+        inputs: Channels of the input.
+        outputs: Channels of the output.
+        room: Bytes that the scratch memory should not exceed.
+    """
+    blocks = range(_BLOCK_PIXELS, _LEAST_PIXELS, -2)
+    fits = (
+        block
+        for block in blocks
+        if matrix_error_bytes(rows, columns, inputs, outputs, block) <= room
+    )
+    return next(fits, _LEAST_PIXELS)
+
+
+def matrix_error_bytes(rows: Axis, columns: Axis, inputs: int, outputs: int, block: int) -> int:
     """Of ``fg_conv2d_error``: sums of pixels, spread errors and weights, listed channels.
 
     Args:
@@ -25,12 +46,13 @@ def matrix_error_bytes(rows: Axis, columns: Axis, inputs: int, outputs: int) -> 
         columns: Geometry along the width.
         inputs: Channels of the input.
         outputs: Channels of the output.
+        block: See `error_pixels`.
     """
     width, out_width = columns.size, columns.output
     one_by_one = rows.window == columns.window == rows.stride == columns.stride == 1
     if one_by_one and rows.size * columns.size <= _LARGEST_SIDE:
         width = out_width = rows.size * columns.size
-    block = min(width, _BLOCK_PIXELS)
+    block = min(width, block)
     pairs = -(-outputs // 2)
     reach = (columns.window - 1) * columns.dilation
     seen = min((block - 1 + reach) // columns.stride + 1, out_width)

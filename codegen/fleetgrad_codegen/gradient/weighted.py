@@ -10,9 +10,10 @@ import numpy as np
 from fleetgrad_codegen.emit.body import Body
 from fleetgrad_codegen.errors import SchemeError
 from fleetgrad_codegen.gradient.base import BACKWARD, GradientRule
-from fleetgrad_codegen.gradient.scratch import learn_bytes, matrix_error_bytes
+from fleetgrad_codegen.gradient.scratch import error_pixels, learn_bytes, matrix_error_bytes
 from fleetgrad_codegen.ir import ABSENT, Array, Graph, Op, Quantization, Tensor
 from fleetgrad_codegen.ops import c_structs
+from fleetgrad_codegen.ops.layer_size import largest_layer_bytes
 from fleetgrad_codegen.ops.window import Axis
 from fleetgrad_codegen.training.adapter import AdapterRates, adapter_rates
 from fleetgrad_codegen.training.convolve import Doubles
@@ -85,8 +86,21 @@ class WeightedRule(GradientRule):
     def error_scratch(self, graph: Graph, op: Op) -> int:
         """Bytes of scratch memory that the input's errors take."""
         return matrix_error_bytes(
-            *self.axes(graph, op), self.depth(graph, op), self.channels(graph, op)
+            *self.axes(graph, op),
+            self.depth(graph, op),
+            self.channels(graph, op),
+            self.error_block(graph, op),
         )
+
+    def error_block(self, graph: Graph, op: Op) -> int:
+        """Pixels of the input whose errors are computed together; 0 where nobody asks.
+
+        Their scratch memory is a quarter of what the graph's largest layer takes, at most, but
+        that of a few pixels there is always.
+        """
+        room = largest_layer_bytes(graph) // 4
+        channels = self.depth(graph, op), self.channels(graph, op)
+        return error_pixels(*self.axes(graph, op), *channels, room)
 
     def learn_scratch(self, graph: Graph, op: Op) -> int:
         """Bytes of scratch memory that an update of weights takes."""
@@ -208,6 +222,7 @@ class WeightedRule(GradientRule):
                 "in_channels": c_structs.int16(self.depth(graph, op), "input channels", where),
                 "out_channels": c_structs.int16(self.channels(graph, op), "output channels", where),
                 "trained": layer.channels,
+                "block": self.error_block(graph, op),
                 "input_zero": c_structs.zero_point(graph.tensors[op.inputs[0]]),
                 "ratio": ratio_initialiser(layer.ratios, prefix, body),
                 "rates": rates_initialiser(layer.rates, prefix, body),

@@ -12,6 +12,7 @@ from fleetgrad_codegen.ops.convolution import (
     Convolution,
     ConvolutionOptions,
     matrix_scratch_bytes,
+    tile_pixels,
 )
 from fleetgrad_codegen.ops.window import Axis, parse_padding, tap_view
 from fleetgrad_codegen.plan.buffers import Region
@@ -61,7 +62,9 @@ class Conv2D(Convolution):
 
     def _scratch_bytes(self, graph: Graph, op: Op) -> int:
         rows, columns = self.kernel_axes(graph, op)
-        return matrix_scratch_bytes(rows, columns, self._input(graph, op, 0).shape[3])
+        depth = self._input(graph, op, 0).shape[3]
+        block = tile_pixels(graph, op, rows, columns, depth)
+        return matrix_scratch_bytes(rows, columns, depth, block)
 
     def reuses(self, graph: Graph, op: Op) -> tuple[int, ...]:
         """Pixels depend on nothing but themselves; see `Operator.reuses`."""
@@ -76,4 +79,8 @@ class Conv2D(Convolution):
 
     def _channel_fields(self, graph: Graph, op: Op) -> dict[str, int]:
         weights = self._input(graph, op, 1)
-        return {"in_channels": weights.shape[3], "out_channels": weights.shape[0]}
+        return {
+            "in_channels": weights.shape[3],
+            "out_channels": weights.shape[0],
+            "block": tile_pixels(graph, op, *self.kernel_axes(graph, op), weights.shape[3]),
+        }

@@ -13,6 +13,7 @@ from fleetgrad_codegen.ir import Array, Graph, Op
 from fleetgrad_codegen.ops import c_structs, growth
 from fleetgrad_codegen.ops.activation import Activation, activation_range
 from fleetgrad_codegen.ops.fixed_point import SCALED_LIMIT, per_channel, quantize_multiplier
+from fleetgrad_codegen.ops.layer_size import largest_layer_bytes, layer_bytes
 from fleetgrad_codegen.ops.weighted import (
     WeightedOperator,
     bias_values,
@@ -276,7 +277,7 @@ class Convolution(WeightedOperator):
             body.call(kernel, *constants, self._pointer(graph, op, 0, body), scratch, made)
 
 
-def matrix_scratch_bytes(rows: Axis, columns: Axis, depth: int) -> int:
+def matrix_scratch_bytes(rows: Axis, columns: Axis, depth: int, block: int) -> int:
     """Scratch of ``fg_conv2d``, which computes products of patches and filters.
 
     Two patches as int16, in whole quads of taps; where filters are short, those of more pixels, and
@@ -287,15 +288,38 @@ def matrix_scratch_bytes(rows: Axis, columns: Axis, depth: int) -> int:
         rows: Geometry along the height, as the kernel knows it.
         columns: Geometry along the width, likewise.
         depth: Channels of the input.
+        block: See `tile_pixels`.
     """
     taps = -(-rows.window * columns.window * depth // 4) * 4
     direct = depth % 4 == 0 or _is_contiguous(rows, columns)
-    pixels = rows.output * columns.output
-    spread = 4 * taps
-    if rows.window * columns.window * depth <= _MOST_TILE_TAPS and pixels >= _LEAST_TILE_PIXELS:
-        block = min(_MOST_SPREAD // taps, pixels + 1) // 2 * 2
-        spread = taps * (2 * block + 8)
+    spread = taps * (2 * block + 8) if block else 4 * taps
     return spread if direct else spread + taps
+
+
+def tile_pixels(graph: Graph, op: Op, rows: Axis, columns: Axis, depth: int) -> int:
+    """How many pixels ``fg_conv2d`` computes together where filters are short.
+
+    The more, the fewer times it spreads filters; but no more than fit beside this layer's input and
+    output into what the graph's largest layer takes and an eighth more, or into a quarter of that.
+
+    Args:
+        graph: The graph the operator belongs to.
+        op: The operator.
+        rows: Geometry along the height, as the kernel knows it.
+        columns: Geometry along the width, likewise.
+        depth: Channels of the input.
+
+    Returns:
+        An even number; 0 where filters are long or pixels few.
+    """
+    pixels = rows.output * columns.output
+    if rows.window * columns.window * depth > _MOST_TILE_TAPS or pixels < _LEAST_TILE_PIXELS:
+        return 0
+    taps = -(-rows.window * columns.window * depth // 4) * 4
+    largest = largest_layer_bytes(graph)
+    room = max(largest * 9 // 8 - layer_bytes(graph, op), largest // 4)
+    fit = max((room // taps - 8) // 2, _LEAST_TILE_PIXELS)
+    return min(_MOST_SPREAD // taps, pixels + 1, fit) // 2 * 2
 
 
 def _is_contiguous(rows: Axis, columns: Axis) -> bool:

@@ -12,6 +12,7 @@ from fleetgrad_codegen.ops.convolution import (
     Convolution,
     ConvolutionOptions,
     matrix_scratch_bytes,
+    tile_pixels,
 )
 from fleetgrad_codegen.ops.window import Axis, parse_padding, tap_view
 from fleetgrad_codegen.plan.buffers import Region
@@ -77,7 +78,11 @@ class DepthwiseConv2D(Convolution):
     def emit(self, graph: Graph, op: Op, body: Body) -> None:
         """See `Operator.emit`."""
         if self._is_matrix(graph, op):
-            channels = {"in_channels": 1, "out_channels": self.multiplier(graph, op)}
+            channels = {
+                "in_channels": 1,
+                "out_channels": self.multiplier(graph, op),
+                "block": tile_pixels(graph, op, *self.kernel_axes(graph, op), 1),
+            }
             params = self._params(graph, op, body, Conv2D.kernel, channels)
             self._emit_call(graph, op, body, Conv2D.kernel, params)
         else:
@@ -93,7 +98,8 @@ class DepthwiseConv2D(Convolution):
         """What so many input channels need."""
         rows, columns = self.kernel_axes(graph, op)
         if self._is_matrix(graph, op):
-            return matrix_scratch_bytes(rows, columns, depth)
+            block = tile_pixels(graph, op, rows, columns, depth)
+            return matrix_scratch_bytes(rows, columns, depth, block)
         # A patch of all channels; or of four channels every row that a window sees, border
         # included, and their filters, twice, as int16; or the same rows of eight channels with
         # room to move, and their filters in whole vectors. Which one depends on the processor.

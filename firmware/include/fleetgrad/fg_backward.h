@@ -72,6 +72,7 @@ typedef struct fg_rates {
 typedef struct fg_backward {
     fg_window window;
     int16_t in_channels, out_channels, trained;
+    int16_t block; /* pixels whose errors scratch memory has room for; 0: as many as a row has */
     int8_t input_zero;
     fg_error_ratio ratio; /* for the errors of the input */
     fg_rates rates;       /* for the update */

@@ -41,6 +41,7 @@ typedef struct fg_channel_scale {
 typedef struct fg_conv2d_params {
     fg_window window;
     int16_t in_channels, out_channels;
+    int16_t block; /* pixels that scratch memory has room for; 0: filters are long or pixels few */
     int8_t input_zero; /* what padding is made of */
     fg_channel_scale scale;
     fg_output output;
@@ -48,9 +49,9 @@ typedef struct fg_conv2d_params {
 
 /* Weights [out_channels][kernel_h][kernel_w][in_channels]; bias with the input's zero point folded
  * in: bias - input_zero * sum of the channel's weights. With the taps, kernel_h * kernel_w *
- * in_channels, rounded up to a multiple of 4, `scratch` holds 4 bytes for each; one more unless
- * in_channels is such a multiple itself or every window lies contiguously in the input. It is
- * aligned to 4 bytes. */
+ * in_channels, rounded up to a multiple of 4, `scratch` holds 4 bytes for each, or 2 * block + 8,
+ * an even number, if there is a block; one more unless in_channels is such a multiple itself or
+ * every window lies contiguously in the input. It is aligned to 4 bytes. */
 void fg_conv2d(const fg_conv2d_params *params, const int8_t *weights, const int32_t *bias,
                const int8_t *input, int8_t *scratch, int8_t *output);
 

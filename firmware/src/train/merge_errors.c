@@ -16,17 +16,31 @@ static inline int32_t shifted(int32_t value, int32_t shift) {
     return (value + half) >> shift;
 }
 
+static inline int32_t sum_of(const fg_merging *of, int32_t error, int32_t other) {
+    return shifted(error * (INT32_C(1) << FG_MERGE_BITS), of->shift_errors) +
+           shifted(other * of->ratio, of->shift_others);
+}
+
 void fg_merge_pass(const fg_merging *of, uint32_t count, const int8_t *errors, const int8_t *others,
                    int32_t shift, int8_t *made, fg_peaks *peaks) {
-    for (uint32_t i = 0; i < count; i++) {
-        const int32_t sum = shifted(errors[i] * (INT32_C(1) << FG_MERGE_BITS), of->shift_errors) +
-                            shifted(others[i] * of->ratio, of->shift_others);
-        peaks->sums |= fg_magnitude(sum);
-        if (made != NULL) {
-            made[i] = fg_error_round(sum, shift);
-            peaks->kept |= fg_magnitude(made[i]);
+    const fg_merging merging = *of;
+    uint32_t sums = 0;
+    uint32_t kept = 0;
+    if (made == NULL) {
+        for (uint32_t i = 0; i < count; i++) {
+            sums |= fg_magnitude(sum_of(&merging, errors[i], others[i]));
+        }
+    } else {
+        for (uint32_t i = 0; i < count; i++) {
+            const int32_t sum = sum_of(&merging, errors[i], others[i]);
+            const int8_t error = fg_error_round(sum, shift);
+            made[i] = error;
+            sums |= fg_magnitude(sum);
+            kept |= fg_magnitude(error);
         }
     }
+    peaks->sums |= sums;
+    peaks->kept |= kept;
 }
 
 #endif

@@ -6,6 +6,9 @@
 #include "routes.h"
 #include "window.h"
 
+/* Elements that are worth a call. */
+#define LONG_RUN 8
+
 #if !FG_MVE
 
 void fg_copy_open(const int8_t *errors, uint32_t count, const fg_mask *mask, uint32_t index,
@@ -94,12 +97,15 @@ void fg_spread_error(const fg_pool2d_params *params, const fg_error *from, const
             const int32_t column = last_window(x, window->stride_w, window->out_w);
             const bool covered = in_row && x - column * window->stride_w < window->kernel_w;
             const int8_t *error = errors + (row * window->out_w + column) * channels;
-            if (covered) {
+            if (covered && channels >= LONG_RUN) {
                 fg_copy_open(error, (uint32_t)channels, mask, index, made);
-            } else {
-                memset(made + index, 0, (size_t)channels);
+                index += (uint32_t)channels;
+                continue;
             }
-            index += (uint32_t)channels;
+            for (int32_t channel = 0; channel < channels; channel++) {
+                const bool open = covered && fg_mask_open(mask, index);
+                made[index++] = open ? error[channel] : (int8_t)0;
+            }
         }
     }
     fg_error_moved(to, from, made, index);

@@ -11,10 +11,6 @@
 
 #include "window.h"
 
-enum {
-    FG_BLOCK_PIXELS = 16, /* of an input row, computed together */
-};
-
 /* Of fg_conv2d_error(): sums of a block, spread errors, spread weights, listed channels.
  */
 typedef struct fg_error_layout {
@@ -45,7 +41,7 @@ static inline fg_error_layout fg_error_layout_of(const fg_backward *layer) {
         window->in_h = 1;
         window->out_h = 1;
     }
-    layout.block = window->in_w < FG_BLOCK_PIXELS ? window->in_w : FG_BLOCK_PIXELS;
+    layout.block = window->in_w < layer->block ? window->in_w : layer->block;
     layout.pairs = (layer->out_channels + 1) / 2;
     layout.pitch = (layer->in_channels + 3) / 4 * 4;
     const int32_t reach = (window->kernel_w - 1) * window->dilation_w;

@@ -14,9 +14,7 @@
  * worth it where a filter is short, so that few products share what comes before and after them. */
 
 enum {
-    MOST_TAPS = 144,
     LEAST_PIXELS = 4,
-    MOST_SPREAD = 1024, /* taps of all pixels of a block */
 };
 
 typedef struct block {
@@ -35,8 +33,7 @@ static int32_t taps_of(const fg_conv2d_params *params) {
 
 bool fg_conv2d_fits_tiles(const fg_conv2d_params *params) {
     const int32_t pixels = params->window.out_h * params->window.out_w;
-    return taps_of(params) <= MOST_TAPS && pixels >= LEAST_PIXELS &&
-           params->out_channels >= FG_TILE_COLUMNS;
+    return params->block != 0 && pixels >= LEAST_PIXELS && params->out_channels >= FG_TILE_COLUMNS;
 }
 
 /* The filters of four channels, the last one of the layer as often as need be. */
@@ -161,7 +158,7 @@ void fg_conv2d_tiles(const fg_conv2d_params *params, const int8_t *weights, cons
     const int32_t taps = taps_of(params);
     const int32_t quads = (taps + 3) / 4;
     const int32_t all = window->out_h * window->out_w;
-    const int32_t most = fg_min(MOST_SPREAD / (4 * quads), all + 1) & ~1;
+    const int32_t most = fg_min(params->block, (all + 1) & ~1);
     block of = {
         .params = params,
         .weights = weights,

@@ -28,12 +28,16 @@ static FG_INLINE void finish_channels(const fg_finisher *of, int32_t channel, in
     const fg_halves high = fg_all_halves((int16_t)(to->high + zero));
     const fg_halves distances = fg_half_steps(of->channels);
     const int32_t step = FG_HALF_LANES * of->channels;
+    /* Copies: bytes that are stored could be anything, as far as the compiler knows. */
+    const int32_t *const biases = of->bias;
+    const int32_t *const values = of->scale->value;
+    const int8_t *const shifts = of->scale->shift;
     const int32_t whole = pixels / FG_HALF_LANES;
     const int32_t rest = pixels % FG_HALF_LANES;
     for (const int32_t end = channel + count; channel < end; ++channel) {
-        const int32_t bias = of->bias[channel];
-        const int32_t value = of->scale->value[channel];
-        const int32_t shift = of->scale->shift[channel];
+        const int32_t bias = biases[channel];
+        const int32_t value = values[channel];
+        const int32_t shift = shifts[channel];
         const int32_t *from = sums;
         int8_t *made = output + channel;
         for (int32_t left = whole; left > 0; --left) {

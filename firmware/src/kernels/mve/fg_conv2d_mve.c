@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stddef.h>
-
 #include "../fg_dot.h"
 #include "../fg_patch.h"
 #include "../fg_requantize.h"
@@ -14,9 +12,14 @@
  * two filters. A block of pixels is computed before outputs are made of its sums.
  * Its last patch is repeated where it is not whole sixes or threes. */
 
-/* Of a block, whole sixes; as many of them as scratch memory holds, of how many bytes.
- */
-enum { WHOLE_PATCHES = 30, SHORT_PATCHES = 18, SHORT_PATCH = 144 };
+/* Of a block, whole sixes. */
+enum { MOST_PATCHES = FG_SUMS_PIXELS / FG_SIX_PIXELS * FG_SIX_PIXELS };
+
+/* How many patches scratch memory has room for, in whole sixes, or three. */
+static int32_t patches_of(const fg_conv2d_params *params) {
+    const int32_t room = (2 * params->block + 8) / FG_SIX_PIXELS * FG_SIX_PIXELS;
+    return params->block == 0 ? FG_THREE_PIXELS : fg_min(room, MOST_PATCHES);
+}
 
 /* What the pixels of a layer share. */
 typedef struct layer {
@@ -116,10 +119,21 @@ static FG_NOINLINE void flush(const layer *of, block *seen) {
     seen->pixels = 0;
 }
 
-static FG_INLINE void see(const layer *of, block *seen, const int8_t *patch) {
-    seen->patch[seen->pixels] = patch;
-    if (++seen->pixels == of->most) {
-        flush(of, seen);
+/* `count` patches that lie in the input, `step` bytes from one to the next. */
+static FG_NOINLINE void see_row(const layer *of, block *seen, const int8_t *patch, int32_t step,
+                                int32_t count) {
+    while (count > 0) {
+        const int32_t some = fg_min(count, of->most - seen->pixels);
+        const int8_t **to = seen->patch + seen->pixels;
+        for (int32_t left = some; left > 0; --left) {
+            *to++ = patch;
+            patch += step;
+        }
+        seen->pixels += some;
+        count -= some;
+        if (seen->pixels == of->most) {
+            flush(of, seen);
+        }
     }
 }
 
@@ -129,7 +143,6 @@ void fg_conv2d(const fg_conv2d_params *params, const int8_t *weights, const int3
     const int32_t channels = params->in_channels;
     const int32_t taps = window->kernel_h * window->kernel_w * channels;
     const bool direct = fg_window_contiguous(window);
-    const int32_t fit = taps <= SHORT_PATCH ? SHORT_PATCHES : FG_THREE_PIXELS;
     int32_t sums[FG_BLOCK_SUMS];
     fg_fill_bytes((int8_t *)sums, 0, (int32_t)sizeof sums);
     const layer of = {
@@ -138,23 +151,25 @@ void fg_conv2d(const fg_conv2d_params *params, const int8_t *weights, const int3
         .weights = weights,
         .taps = taps,
         .together = taps <= FG_BYTE_LANES ? FG_SIX_PIXELS : FG_THREE_PIXELS,
-        .most = direct ? WHOLE_PATCHES : fit,
+        .most = direct ? MOST_PATCHES : patches_of(params),
         .sums = sums};
     block seen = {.output = output, .pixels = 0};
     for (int32_t row = 0; row < window->out_h; ++row) {
         const int32_t top = fg_window_top(window, row);
         int32_t left = -window->pad_left;
-        const int8_t *from = direct ? input + (top * window->in_w + left) * channels : NULL;
+        if (direct) {
+            see_row(&of, &seen, input + (top * window->in_w + left) * channels,
+                    window->stride_w * channels, window->out_w);
+            continue;
+        }
         for (int32_t column = window->out_w; column > 0; --column) {
-            if (direct) {
-                see(&of, &seen, from);
-                from += window->stride_w * channels;
-            } else {
-                int8_t *const patch = scratch + seen.pixels * taps;
-                fg_gather_patch(window, channels, top, left, params->input_zero, input, patch);
-                see(&of, &seen, patch);
-                left += window->stride_w;
+            int8_t *const patch = scratch + seen.pixels * taps;
+            fg_gather_patch(window, channels, top, left, params->input_zero, input, patch);
+            seen.patch[seen.pixels++] = patch;
+            if (seen.pixels == of.most) {
+                flush(&of, &seen);
             }
+            left += window->stride_w;
         }
     }
     if (seen.pixels != 0) {

@@ -66,18 +66,27 @@ static FG_NOINLINE void begin_filters(const strip *of) {
         learns ? of->weights->trained + of->channel : of->weights->frozen + of->channel - trained;
     fg_fill_bytes((int8_t *)of->filters, 0,
                   window->stride_h * window->stride_w * size * (int32_t)sizeof *of->filters);
-    for (int32_t ky = 0; ky < window->kernel_h; ++ky) {
-        const int32_t row = layout->rows - 1 - ky / window->stride_h;
-        const int32_t phases = ky % window->stride_h * window->stride_w;
-        int32_t tap = ky * window->kernel_w;
-        for (int32_t kx = 0; kx < window->kernel_w; ++kx) {
-            const int32_t column = layout->reach - kx / window->stride_w;
-            int16_t *const to =
-                of->filters + (phases + kx % window->stride_w) * size + column * layout->rows + row;
+    int16_t *const last = of->filters + layout->reach * layout->rows + layout->rows - 1;
+    int32_t tap = 0;
+    int32_t row = 0;
+    int32_t down = 0; /* phase and place in it */
+    for (int32_t ky = window->kernel_h; ky > 0; --ky) {
+        int16_t *to = last + row * window->stride_w * size - down;
+        int32_t left = window->stride_w;
+        for (int32_t kx = window->kernel_w; kx > 0; --kx) {
             fg_scatter_halves(to, distances,
                               whole ? fg_load_as_halves(first + tap * channels)
                                     : weights_at(of, tap));
             ++tap;
+            to += size;
+            if (--left == 0) {
+                left = window->stride_w;
+                to -= left * size + layout->rows;
+            }
+        }
+        if (++row == window->stride_h) {
+            row = 0;
+            ++down;
         }
     }
 }

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stddef.h>
+
 #include "../../kernels/fg_target.h"
 #include "../../kernels/mve/fg_sums_mve.h"
 #include "store_mve.h"
@@ -10,8 +12,10 @@ static FG_INLINE fg_words round_words(fg_words sums, int32_t shift) {
     return fg_shift_word(fg_add_saturating(sums, fg_negative_words(sums)), -shift);
 }
 
-static FG_NOINLINE void store_open(const fg_storing *of, const int32_t *sums, int32_t pixels,
-                                   uint32_t index, uint32_t step, fg_half_peaks *seen) {
+/* Of eight channels, whose bits are `bits` or, where these are NULL, in the mask. */
+static FG_INLINE void store_open(const fg_storing *of, const int32_t *sums, int32_t pixels,
+                                 uint32_t index, uint32_t step, const uint8_t *bits,
+                                 fg_half_peaks *seen) {
     const fg_words rows = fg_word_steps(2 * FG_SUMS_PIXELS * (int32_t)sizeof *sums);
     const fg_halves most = fg_all_halves(127);
     const fg_halves least = fg_all_halves(-127);
@@ -20,7 +24,8 @@ static FG_NOINLINE void store_open(const fg_storing *of, const int32_t *sums, in
     int8_t *made = of->made + index;
     fg_half_peaks peaks = *seen;
     for (; pixels > 0; --pixels) {
-        const fg_words open = fg_all_words((int32_t)fg_open_eight(&mask, index));
+        const uint32_t some = bits != NULL ? *bits : fg_open_eight(&mask, index);
+        const fg_words open = fg_all_words((int32_t)some);
         const fg_words even = fg_gather_open_words(sums, rows, fg_even_bits(open));
         const fg_words odd = fg_gather_open_words(sums + FG_SUMS_PIXELS, rows, fg_odd_bits(open));
         peaks.sums = fg_larger_size_words(fg_larger_size_words(peaks.sums, even), odd);
@@ -31,14 +36,30 @@ static FG_NOINLINE void store_open(const fg_storing *of, const int32_t *sums, in
         ++sums;
         index += step;
         made += step;
+        bits += bits != NULL ? step / 8U : 0U;
     }
     *seen = peaks;
+}
+
+static FG_NOINLINE void store_whole_bytes(const fg_storing *of, const int32_t *sums, int32_t pixels,
+                                          uint32_t index, uint32_t step, fg_half_peaks *seen) {
+    store_open(of, sums, pixels, index, step, of->mask->bits + index / 8U, seen);
+}
+
+static FG_NOINLINE void store_others(const fg_storing *of, const int32_t *sums, int32_t pixels,
+                                     uint32_t index, uint32_t step, fg_half_peaks *seen) {
+    store_open(of, sums, pixels, index, step, NULL, seen);
 }
 
 void fg_store_block(const fg_storing *of, const int32_t *sums, int32_t pixels, uint32_t index,
                     uint32_t step, fg_peaks *peaks) {
     fg_half_peaks seen = {fg_all_words(0), fg_all_halves(0)};
-    store_open(of, sums, pixels, index, step, &seen);
+    const fg_mask *const mask = of->mask;
+    if (mask->values == NULL && mask->bits != NULL && index % 8U == 0U && step % 8U == 0U) {
+        store_whole_bytes(of, sums, pixels, index, step, &seen);
+    } else {
+        store_others(of, sums, pixels, index, step, &seen);
+    }
     fg_add_half_peaks(peaks, &seen);
 }
 

@@ -103,7 +103,9 @@ def links(
         "runs": totals(outcomes),
         "violations": violations,
     }
-    ui.result(document, frames_table(noisy), blobs_table(carried), runs_text(outcomes, violations))
+    tables = [frames_table(noisy)] if noisy else []
+    tables += [blobs_table(carried)] if carried else []
+    ui.result(document, *tables, runs_text(outcomes, violations))
     if violations or any(row.corrupt for row in noisy):
         raise click.exceptions.Exit(1)
 
@@ -259,11 +261,10 @@ def blobs_table(rows: list[Blobs]) -> Table:
             row.line, str(row.payload), f"{row.quiet:.2f}", f"{max(row.ratios):.2f}",
             f"{row.seconds:.0f}",
         )  # fmt: skip
-    if rows:
-        worst = max(max(row.ratios) for row in rows)
-        verdict = "met" if worst <= BLOB_RATIO else "missed"
-        table.caption = f"worst {worst:.2f} (target {BLOB_RATIO}: {verdict})"
-        table.caption_justify = "left"
+    worst = max(max(row.ratios) for row in rows)
+    verdict = "met" if worst <= BLOB_RATIO else "missed"
+    table.caption = f"worst {worst:.2f} (target {BLOB_RATIO}: {verdict})"
+    table.caption_justify = "left"
     return table
 
 

@@ -6,9 +6,9 @@
 
 #include "fleetgrad/fg_kernels.h"
 
-_Static_assert(1900U + FG_MODEL_INPUT_BYTES <= FG_MODEL_ARENA_BYTES,
+_Static_assert(460U + FG_MODEL_INPUT_BYTES <= FG_MODEL_ARENA_BYTES,
                "the input lies in the arena");
-_Static_assert(0U + FG_MODEL_OUTPUT_BYTES <= FG_MODEL_ARENA_BYTES,
+_Static_assert(64U + FG_MODEL_OUTPUT_BYTES <= FG_MODEL_ARENA_BYTES,
                "the output lies in the arena");
 _Static_assert(FG_ALIGNMENT % 4U == 0U, "the arena is aligned");
 
@@ -28,6 +28,7 @@ static const fg_conv2d_params op0_params = {
             .pad_left = 1},
     .in_channels = 1,
     .out_channels = 4,
+    .block = 4,
     .input_zero = -3,
     .scale = {.value = op0_scale, .shift = op0_shift, .quick = true},
     .output = {.low = 0, .high = 255, .zero_point = -128},
@@ -112,16 +113,16 @@ static fg_status reset(const fg_model_state *state) {
 
 static fg_status forward(const fg_model_state *state) {
     /* 0 CONV_2D: t3 8x8x4 */
-    fg_conv2d(&op0_params, op0_weights, op0_bias, ARENA(const int8_t, 1900U), ARENA(int8_t, 0U),
-            ARENA(int8_t, 1644U));
+    fg_conv2d(&op0_params, op0_weights, op0_bias, ARENA(const int8_t, 460U), ARENA(int8_t, 256U),
+            ARENA(int8_t, 0U));
     /* 1 MAX_POOL_2D: t4 4x4x4 */
-    fg_max_pool2d(&op1_params, ARENA(const int8_t, 1644U), ARENA(int8_t, 1644U));
+    fg_max_pool2d(&op1_params, ARENA(const int8_t, 0U), ARENA(int8_t, 0U));
     /* 2 RESHAPE: t5 64 */
     /* 3 FULLY_CONNECTED: t9 4 */
-    fg_fully_connected(&op3_params, op3_weights, op3_bias, ARENA(const int8_t, 1644U),
-            ARENA(int8_t, 0U));
+    fg_fully_connected(&op3_params, op3_weights, op3_bias, ARENA(const int8_t, 0U),
+            ARENA(int8_t, 64U));
     /* 4 SOFTMAX: t10 4 */
-    fg_softmax(&op4_params, ARENA(const int8_t, 0U), ARENA(int8_t, 0U));
+    fg_softmax(&op4_params, ARENA(const int8_t, 64U), ARENA(int8_t, 64U));
     return FG_OK;
 }
 
@@ -156,14 +157,14 @@ static fg_status refresh(const fg_model_state *state) {
 
 const fg_model fg_generated_model = {
     .abi = FG_MODEL_ABI,
-    .digest = {0x9e, 0xde, 0x22, 0x1c, 0x9e, 0x47, 0xc6, 0x41},
+    .digest = {0xde, 0x43, 0x3a, 0x7a, 0x26, 0x94, 0x5d, 0xc1},
     .arena_bytes = FG_MODEL_ARENA_BYTES,
     .param_bytes = FG_MODEL_PARAM_BYTES,
     .shadow_bytes = FG_MODEL_SHADOW_BYTES,
     .persistent_bytes = FG_MODEL_PERSISTENT_BYTES,
-    .input_offset = 1900U,
+    .input_offset = 460U,
     .input_bytes = FG_MODEL_INPUT_BYTES,
-    .output_offset = 0U,
+    .output_offset = 64U,
     .output_bytes = FG_MODEL_OUTPUT_BYTES,
     .target_bytes = 0U,
     .batch = FG_MODEL_BATCH,

@@ -8,7 +8,7 @@
 #error "generated for another version of the runtime: generate again"
 #endif
 
-#define FG_MODEL_ARENA_BYTES 1964U
+#define FG_MODEL_ARENA_BYTES 524U
 #define FG_MODEL_PARAM_BYTES 0U
 #define FG_MODEL_SHADOW_BYTES 0U
 #define FG_MODEL_PERSISTENT_BYTES 0U

@@ -7,9 +7,9 @@
 #include "fleetgrad/fg_kernels.h"
 #include "fleetgrad/fg_train.h"
 
-_Static_assert(2156U + FG_MODEL_INPUT_BYTES <= FG_MODEL_ARENA_BYTES,
+_Static_assert(716U + FG_MODEL_INPUT_BYTES <= FG_MODEL_ARENA_BYTES,
                "the input lies in the arena");
-_Static_assert(152U + FG_MODEL_OUTPUT_BYTES <= FG_MODEL_ARENA_BYTES,
+_Static_assert(464U + FG_MODEL_OUTPUT_BYTES <= FG_MODEL_ARENA_BYTES,
                "the output lies in the arena");
 _Static_assert(FG_ALIGNMENT % 4U == 0U, "the arena is aligned");
 
@@ -31,6 +31,7 @@ static const fg_conv2d_params op0_params = {
             .pad_left = 1},
     .in_channels = 1,
     .out_channels = 4,
+    .block = 4,
     .input_zero = -3,
     .scale = {.value = op0_scale, .shift = op0_shift, .quick = true},
     .output = {.low = 0, .high = 255, .zero_point = -128},
@@ -113,18 +114,18 @@ static fg_status reset(const fg_model_state *state) {
 
 static fg_status forward(const fg_model_state *state) {
     /* 0 CONV_2D: t3 8x8x4 */
-    fg_conv2d(&op0_params, op0_weights, op0_bias, ARENA(const int8_t, 2156U), ARENA(int8_t, 0U),
-            ARENA(int8_t, 1900U));
+    fg_conv2d(&op0_params, op0_weights, op0_bias, ARENA(const int8_t, 716U), ARENA(int8_t, 512U),
+            ARENA(int8_t, 256U));
     /* 1 MAX_POOL_2D: t4 4x4x4 */
-    fg_max_pool2d(&op1_params, ARENA(const int8_t, 1900U), ARENA(int8_t, 1900U));
+    fg_max_pool2d(&op1_params, ARENA(const int8_t, 256U), ARENA(int8_t, 256U));
     /* 2 RESHAPE: t5 64 */
     /* 3 FULLY_CONNECTED: t9 4 */
-    fg_head_forward(&head, ARENA(const int8_t, 1900U), SHADOW(const int8_t, 0U),
-            PARAMS(const int32_t, 0U), ARENA(int16_t, 0U), ARENA(int32_t, 128U));
-    fg_head_output_once(&head, ARENA(const int32_t, 128U), head_scale, &head_output,
-            ARENA(int8_t, 152U));
+    fg_head_forward(&head, ARENA(const int8_t, 256U), SHADOW(const int8_t, 0U),
+            PARAMS(const int32_t, 0U), ARENA(int16_t, 320U), ARENA(int32_t, 448U));
+    fg_head_output_once(&head, ARENA(const int32_t, 448U), head_scale, &head_output,
+            ARENA(int8_t, 464U));
     /* 4 SOFTMAX: t10 4 */
-    fg_softmax(&op4_params, ARENA(const int8_t, 152U), ARENA(int8_t, 152U));
+    fg_softmax(&op4_params, ARENA(const int8_t, 464U), ARENA(int8_t, 464U));
     return FG_OK;
 }
 
@@ -138,9 +139,9 @@ static fg_status evaluate(const fg_model_state *state, const fg_target *target,
         return status;
     }
     /* loss: softmax_cross_entropy */
-    metrics->loss = fg_loss_cross_entropy(&head, target->label, ARENA(int32_t, 128U),
-            ARENA(int16_t, 144U));
-    metrics->predicted = fg_argmax(ARENA(const int8_t, 152U), 4U);
+    metrics->loss = fg_loss_cross_entropy(&head, target->label, ARENA(int32_t, 448U),
+            ARENA(int16_t, 256U));
+    metrics->predicted = fg_argmax(ARENA(const int8_t, 464U), 4U);
     metrics->correct = metrics->predicted == target->label;
     return FG_OK;
 }
@@ -158,13 +159,13 @@ static fg_status accumulate(const fg_model_state *state, const fg_target *target
         return status;
     }
     /* loss: softmax_cross_entropy */
-    metrics->loss = fg_loss_cross_entropy(&head, target->label, ARENA(int32_t, 128U),
-            ARENA(int16_t, 144U));
-    metrics->predicted = fg_argmax(ARENA(const int8_t, 152U), 4U);
+    metrics->loss = fg_loss_cross_entropy(&head, target->label, ARENA(int32_t, 448U),
+            ARENA(int16_t, 256U));
+    metrics->predicted = fg_argmax(ARENA(const int8_t, 464U), 4U);
     metrics->correct = metrics->predicted == target->label;
     /* keep */
-    fg_head_keep(&head, row, ARENA(const int16_t, 0U), ARENA(const int16_t, 144U),
-            ARENA(int16_t, 1644U), ARENA(int16_t, 2220U));
+    fg_head_keep(&head, row, ARENA(const int16_t, 320U), ARENA(const int16_t, 256U),
+            ARENA(int16_t, 0U), ARENA(int16_t, 780U));
     return FG_OK;
 }
 
@@ -173,8 +174,8 @@ static fg_status apply(const fg_model_state *state, uint32_t rows, const fg_step
         return FG_ERR_ARGUMENT;
     }
     /* update */
-    const fg_status status = fg_head_update(&head, rows, step, ARENA(const int16_t, 1644U),
-            ARENA(const int16_t, 2220U), ARENA(int32_t, 0U), PARAMS(int32_t, 0U),
+    const fg_status status = fg_head_update(&head, rows, step, ARENA(const int16_t, 0U),
+            ARENA(const int16_t, 780U), ARENA(int32_t, 256U), PARAMS(int32_t, 0U),
             PARAMS(int16_t, 16U), SHADOW(int8_t, 0U));
     if (status != FG_OK) {
         return status;
@@ -221,14 +222,14 @@ _Static_assert(sizeof initial_params == FG_MODEL_PARAM_BYTES,
 
 const fg_model fg_generated_model = {
     .abi = FG_MODEL_ABI,
-    .digest = {0xd8, 0x66, 0x2d, 0x58, 0x39, 0x0d, 0x0c, 0xa9},
+    .digest = {0xe8, 0x0b, 0x97, 0x0a, 0x32, 0x29, 0xea, 0x13},
     .arena_bytes = FG_MODEL_ARENA_BYTES,
     .param_bytes = FG_MODEL_PARAM_BYTES,
     .shadow_bytes = FG_MODEL_SHADOW_BYTES,
     .persistent_bytes = FG_MODEL_PERSISTENT_BYTES,
-    .input_offset = 2156U,
+    .input_offset = 716U,
     .input_bytes = FG_MODEL_INPUT_BYTES,
-    .output_offset = 152U,
+    .output_offset = 464U,
     .output_bytes = FG_MODEL_OUTPUT_BYTES,
     .target_bytes = 0U,
     .batch = FG_MODEL_BATCH,
