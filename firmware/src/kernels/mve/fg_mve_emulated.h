@@ -201,8 +201,9 @@ static inline fg_word_pair fg_load_word_pair(const int32_t *from) {
 
 static inline fg_word_pair fg_widen_halves(fg_halves a) {
     fg_word_pair pair;
-    FG_EACH_HALF(lane) {
-        (lane % 2 == 0 ? &pair.even : &pair.odd)->at[lane / 2] = a.at[lane];
+    FG_EACH_WORD(lane) {
+        pair.even.at[lane] = a.at[2 * lane];
+        pair.odd.at[lane] = a.at[2 * lane + 1];
     }
     return pair;
 }
