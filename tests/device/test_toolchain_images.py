@@ -35,18 +35,14 @@ def bundle(tmp_path: Path) -> Path:
     return Path(shutil.copytree(FAKE_BUNDLE, tmp_path / "bundle"))
 
 
-@pytest.mark.parametrize(
-    ("app", "deepest"),
-    # the bench's through the model's descriptor; this model is so small that the node's is another
-    [("node", "fg_quotient"), ("bench", "forward")],
-)
-def test_sizes_tell_code_from_model(chip: Board, tmp_path: Path, app: str, deepest: str) -> None:
+@pytest.mark.parametrize("app", ["node", "bench"])
+def test_sizes_tell_code_from_model(chip: Board, tmp_path: Path, app: str) -> None:
     image = build_image(FAKE_BUNDLE, chip, app, tmp_path)
     assert image.weights_bytes in WEIGHTS_OF_FAKE
     assert 0 < image.stack_bytes <= chip.stack_bytes
     assert 0 <= image.stack_reserved_bytes - image.stack_bytes < 16
     assert image.stack_path[0] == "Reset_Handler"
-    assert image.stack_path[-1] == deepest
+    assert image.stack_path[-1] == "forward", "reached through the model's descriptor alone"
     assert image.ram_bytes == image.data_bytes + image.bss_bytes + image.stack_reserved_bytes
 
 
@@ -54,7 +50,7 @@ def test_a_node_is_small(chip: Board, tmp_path: Path) -> None:
     image = build_image(FAKE_BUNDLE, chip, "node", tmp_path)
     assert image.text_bytes < 10_000
     model = 2 * 1320 + 640 + 128
-    assert image.ram_bytes - model <= 4_100
+    assert image.ram_bytes - model <= 4_200
 
 
 def test_two_builds_are_the_same_byte_for_byte(

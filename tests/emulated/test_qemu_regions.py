@@ -25,7 +25,7 @@ pytestmark = pytest.mark.emulated
 RATE = LearningRate.of(0.02)
 
 
-BOARDS = [board.id for board in list_boards(paths.boards()) if board.regions]
+BOARDS = [board.id for board in list_boards(paths.boards()) if board.regions and board.qemu]
 
 
 @pytest.mark.parametrize("name", BOARDS)

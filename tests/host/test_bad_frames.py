@@ -67,9 +67,10 @@ def written(folder: Path) -> None:
     (folder / "fleetgrad.toml").write_text('[model]\npath = "model.tflite"\n')
 
 
-def damaged(frame: bytes) -> bytes:
-    """One bit is another, and the stuffing still fits."""
-    return frame[:-3] + bytes((frame[-3] ^ 0x10 or 0x20,)) + frame[-2:]
+def damaged(frame: bytes, part: bytes) -> bytes:
+    """One bit of `part`, which has no zeros and stands there as it is, is another."""
+    assert part in frame
+    return frame.replace(part, bytes((part[0] ^ 2, *part[1:])))
 
 
 BAD: dict[str, tuple[Bad, str]] = {
@@ -94,7 +95,9 @@ BAD: dict[str, tuple[Bad, str]] = {
         "no valid byte stuffing",
     ),
     "a frame with a flipped bit": (
-        lambda session, number: damaged(encode_message(Chunk(number, 0, b"abc"), session, 0)),
+        lambda session, number: damaged(
+            encode_message(Chunk(number, 0, b"abc"), session, 0), b"abc"
+        ),
         "a wrong CRC",
     ),
     "a message that is shorter than its kind": (

@@ -36,7 +36,9 @@ static FG_INLINE void store_open(const fg_storing *of, const int32_t *sums, int3
         ++sums;
         index += step;
         made += step;
-        bits += bits != NULL ? step / 8U : 0U;
+        if (bits != NULL) {
+            bits += step / 8U;
+        }
     }
     *seen = peaks;
 }
